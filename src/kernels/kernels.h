@@ -1,0 +1,83 @@
+/* Kernels: plain pointers and sizes, no allocation, no errors. Each has a scalar reference (`_ref`) beside its SIMD files.
+ *
+ * kernels.inc holds one row per variant, TSR_KERNEL(op, isa): it is expanded into prototypes here, into the test that
+ * holds every variant against its reference, and into the bench. isa: ref (portable C), simd (wasm simd128; plain C
+ * natively through simd.h), relaxed (only where the compiler has wasm relaxed SIMD).
+ * The library calls through `tsr_kernels`, one pointer per op.
+ *
+ * Conventions: M rows (tokens), N columns (outputs), K summed; ld* = elements between rows; any size may be 0;
+ * pointers need no alignment unless said. Packed weights are made by the pack kernel of the same isa and op. */
+#ifndef TSR_KERNELS_H
+#define TSR_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TSR_PANEL = 8 }; /* columns of a packed weight panel; panels are padded with zero columns */
+
+/* Signatures, one typedef per op: tsr_kf_<op>. */
+
+/* Bytes of the packed form of a [N,K] weight (0 on overflow); for f32: ceil(N/8) panels of K x 8 floats. */
+typedef size_t tsr_kf_gemm_f32_packed_bytes(int n, int k);
+/* Packs rows [n0, n1) of a row-major [N,K] weight (PyTorch's [out,in]), n0 a multiple of TSR_PANEL; `w` points at row n0. */
+typedef void tsr_kf_gemm_f32_pack(float *panels, const float *w, int ldw, int n0, int n1, int k);
+/* c[i][j] = bias[j] + sum_k a[i][k] * w[j][k] for i < M and columns j in [n0, n1), n0 a multiple of TSR_PANEL.
+ * bias NULL: 0. Summation order over k is fixed per element, whatever M, N and the tile. `c` points at column 0. */
+typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *a, int lda, const float *panels, const float *bias,
+                             int m, int n0, int n1, int k);
+
+typedef size_t tsr_kf_gemm_q8_packed_bytes(int n, int k);
+/* Packs int8 rows as above; K is padded to a multiple of 4 (or what the layout needs) with zeros. */
+typedef void tsr_kf_gemm_q8_pack(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k);
+/* Bytes between rows of quantized activations for K inputs. */
+typedef int tsr_kf_gemm_q8_row_bytes(int k);
+/* Quantizes M rows of K floats to 0..127, per row: x ~ scale[i] * (q - zero[i]); padding up to the row's bytes is 0.
+ * The range always contains 0; a constant-zero row gives scale 1, zero 0; NaN counts as 0, infinities as +-FLT_MAX.
+ * The row format (u8, or i16 for the baseline product) is private to the isa; `q` is 16-byte aligned. Same numbers in every isa. */
+typedef void tsr_kf_gemm_q8_quantize(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k);
+/* c[i][j] = bias[j] + a_scale[i] * w_scale[j] * (sum_k q[i][k] * w[j][k] - a_zero[i] * w_sum[j]); the integer part is exact.
+ * w_sum[j] = sum_k w[j][k]. Weights may be -127..127. */
+typedef void tsr_kf_gemm_q8(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,
+                            const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias,
+                            int m, int n0, int n1, int k);
+
+/* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta over the last dim of M rows of C; gamma, beta may be NULL; y may be x. */
+typedef void tsr_kf_layer_norm(float *y, const float *x, const float *gamma, const float *beta, float eps, int m, int c);
+/* y = softmax(scale * x) over each of M rows of N; rows ldx, ldy apart; y may be x. A row that is all -inf gives zeros... no NaN. */
+typedef void tsr_kf_softmax(float *y, int ldy, const float *x, int ldx, float scale, int m, int n);
+/* y = x/2 (1 + erf(x / sqrt 2)), |error| <= 1e-6 absolute against double precision; y may be x. */
+typedef void tsr_kf_gelu(float *y, const float *x, int n);
+typedef void tsr_kf_relu(float *y, const float *x, int n);
+/* y = a + b, y = a * b, elementwise; y may be a or b. */
+typedef void tsr_kf_add(float *y, const float *a, const float *b, int n);
+typedef void tsr_kf_mul(float *y, const float *a, const float *b, int n);
+/* y = x / max(||x||_2, eps) over M rows of C (torch.nn.functional.normalize: eps 1e-12). */
+typedef void tsr_kf_l2_normalize(float *y, const float *x, float eps, int m, int c);
+/* Widening of file dtypes to f32, IEEE exact: n elements; `x` may be unaligned. */
+typedef void tsr_kf_f16_to_f32(float *y, const void *x, int n);
+typedef void tsr_kf_bf16_to_f32(float *y, const void *x, int n);
+/* Per-output-channel symmetric quantization of [N,K] rows to -127..127: scale = max|w|/127 (1 where the row is 0), q = round-half-even(w / scale). */
+typedef void tsr_kf_quantize_weight_q8(int8_t *q, float *scale, const float *w, int n, int k);
+
+#define TSR_KERNEL(op, isa) tsr_kf_##op tsr_k_##op##_##isa;
+#include "kernels.inc"
+#undef TSR_KERNEL
+
+/* The best variant of every op for this build, filled in once by tsr_kernels_select. One field per op, named as the op. */
+#define TSR_KERNEL_OPS(X) \
+  X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32) \
+  X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
+  X(layer_norm) X(softmax) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
+  X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8)
+
+typedef struct tsr_kernels {
+#define X(op) tsr_kf_##op *op;
+  TSR_KERNEL_OPS(X)
+#undef X
+} tsr_kernels;
+
+/* isa names "ref", "simd", "relaxed", or NULL for the best this build has. An isa without a variant of an op falls
+ * back to the next lower one. Never fails. */
+const tsr_kernels *tsr_kernels_select(const char *isa);
+
+#endif

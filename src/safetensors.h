@@ -1,0 +1,64 @@
+/* The safetensors container, read as it arrives: 8 bytes of header length, a JSON header, tensor bytes.
+ * Format and limits as in the Rust reader (docs/format.md). Knows nothing of models: it checks the header and hands
+ * out each tensor when its last byte is there. Memory: the header and one tensor.
+ *
+ *   tsr_safetensors *r = tsr_safetensors_create(&heap, &err, sink, total_bytes);
+ *   while (chunk arrives) tsr_safetensors_feed(r, bytes, n);
+ *   tsr_safetensors_finish(r);
+ *   tsr_safetensors_destroy(r);
+ */
+#ifndef TSR_SAFETENSORS_H
+#define TSR_SAFETENSORS_H
+
+#include "arena.h"
+#include "json.h"
+#include "status.h"
+#include "tensor.h"
+
+enum { TSR_SAFETENSORS_MAX_HEADER = 8 * 1024 * 1024 };
+
+typedef struct tsr_tensor_entry {
+  const char *name;
+  tsr_dtype dtype;
+  tsr_shape shape;      /* more than TSR_MAX_DIMS dims, or more than 2^31-1 elements: refused */
+  uint64_t begin, end;  /* data_offsets, from the end of the header */
+} tsr_tensor_entry;
+
+typedef struct tsr_safetensors_header {
+  const tsr_json *metadata;         /* the __metadata__ object (its values are strings), or NULL */
+  const tsr_tensor_entry *entries;  /* in the order of their bytes in the file */
+  int count;
+  uint64_t data_bytes;              /* length of the buffer behind the header */
+} tsr_safetensors_header;
+
+/* Both return TSR_OK, or a status after they have set the error themselves; anything else ends the reading.
+ * header: called once, before any tensor; the header stays valid until destroy. wants: whether the tensor's bytes are of interest
+ * (0: they are skipped without being stored). tensor: `bytes` is 64-byte aligned, valid only during the call. */
+typedef struct tsr_safetensors_sink {
+  void *user;
+  tsr_status (*header)(void *user, const tsr_safetensors_header *header);
+  int (*wants)(void *user, const tsr_tensor_entry *entry);
+  tsr_status (*tensor)(void *user, const tsr_tensor_entry *entry, const void *bytes);
+} tsr_safetensors_sink;
+
+typedef struct tsr_safetensors tsr_safetensors;
+
+/* total_bytes: length of the whole file, or UINT64_MAX when unknown; where known it is checked against the header
+ * as soon as the header is there. NULL: out of memory. */
+tsr_safetensors *tsr_safetensors_create(tsr_heap *heap, tsr_error *err, tsr_safetensors_sink sink, uint64_t total_bytes);
+
+/* Takes the next `n` bytes, any n, in file order. After a failure every call returns that failure.
+ * TSR_ERR_FETCH_CONTENT_TYPE: the file starts like an HTML page or other text ('<', or printable text where the
+ * length should be), TSR_ERR_MODEL_HEADER: no JSON object, length 0 or over 8 MB or past the file, a malformed entry (names the tensor),
+ * _MODEL_DTYPE (names tensor and dtype), _MODEL_OFFSETS (not contiguous from 0, overlapping, a length that is not
+ * shape x dtype, file longer or shorter than the last offset: names the tensor, its offsets and the expected start),
+ * _MODEL_OVERFLOW (a product that wraps), _MODEL_DUPLICATE_KEY, _OUT_OF_MEMORY. */
+tsr_status tsr_safetensors_feed(tsr_safetensors *reader, const void *bytes, size_t n);
+
+/* Checks that everything announced has arrived: TSR_ERR_FETCH_TRUNCATED names the tensor that was cut, how many bytes came and
+ * how many were expected. */
+tsr_status tsr_safetensors_finish(tsr_safetensors *reader);
+
+void tsr_safetensors_destroy(tsr_safetensors *reader);
+
+#endif
