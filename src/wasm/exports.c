@@ -1,0 +1,67 @@
+/* What JavaScript may call. The public C functions are exported as they are (names in the list below); wrappers stand
+ * here only where C types do not cross the border: 64-bit sizes, structs. */
+#include <emscripten/emscripten.h>
+#include <string.h>
+
+#include "../tesserae.h"
+
+/* loading: total_bytes < 0 means unknown */
+EMSCRIPTEN_KEEPALIVE tsr_loader *tsr_wasm_loader_create(tsr_context *ctx, int dtype, double total_bytes) {
+  return tsr_loader_create(ctx, (tsr_load_dtype)dtype, total_bytes < 0 ? UINT64_MAX : (uint64_t)total_bytes);
+}
+
+/* Decodes into out[4] = { pixels, width, height, channels }; the pixels are freed with tsr_context_free. */
+EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_decode(tsr_context *ctx, const void *bytes, size_t n, uint32_t out[4]) {
+  tsr_image image = {0};
+  tsr_status status = tsr_image_decode(tsr_context_heap(ctx), tsr_context_error(ctx), bytes, n, &image);
+  out[0] = (uint32_t)(uintptr_t)image.pixels;
+  out[1] = (uint32_t)image.width;
+  out[2] = (uint32_t)image.height;
+  out[3] = (uint32_t)image.channels;
+  return status;
+}
+
+/* Size from the file's own header: out[2] = { width, height }. */
+EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_size(tsr_context *ctx, const void *bytes, size_t n, int out[2]) {
+  return tsr_image_size(tsr_context_error(ctx), bytes, n, &out[0], &out[1]);
+}
+
+EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_model_preprocess(tsr_model *model, uint8_t *pixels, int width, int height,
+                                                          int channels, float *out, uint8_t *fitted) {
+  tsr_image image = {pixels, width, height, channels};
+  return tsr_model_preprocess(model, &image, out, fitted);
+}
+
+/* Plain re-exports: a pointer per function keeps the linker from dropping them. */
+#define TSR_EXPORT(type, name, params, args) \
+  EMSCRIPTEN_KEEPALIVE type tsr_wasm_##name params { return tsr_##name args; }
+
+TSR_EXPORT(tsr_context *, context_create, (int threads), (threads))
+TSR_EXPORT(void, context_destroy, (tsr_context *c), (c))
+TSR_EXPORT(tsr_status, context_status, (const tsr_context *c), (c))
+TSR_EXPORT(const char *, context_message, (const tsr_context *c), (c))
+TSR_EXPORT(void, context_clear, (tsr_context *c), (c))
+TSR_EXPORT(size_t, context_bytes, (const tsr_context *c), (c))
+TSR_EXPORT(size_t, context_peak_bytes, (const tsr_context *c), (c))
+TSR_EXPORT(int, context_threads, (const tsr_context *c), (c))
+TSR_EXPORT(void *, context_alloc, (tsr_context *c, size_t bytes), (c, bytes))
+TSR_EXPORT(void, context_free, (tsr_context *c, void *block), (c, block))
+TSR_EXPORT(tsr_status, loader_feed, (tsr_loader *l, const void *bytes, size_t n), (l, bytes, n))
+TSR_EXPORT(tsr_status, loader_expect_sha256, (tsr_loader *l, const uint8_t *digest), (l, digest))
+TSR_EXPORT(const char *, loader_weights, (tsr_loader *l), (l))
+TSR_EXPORT(tsr_model *, loader_finish, (tsr_loader *l), (l))
+TSR_EXPORT(void, loader_destroy, (tsr_loader *l), (l))
+TSR_EXPORT(const char *, model_info, (tsr_model *m), (m))
+TSR_EXPORT(tsr_status, model_set_input, (tsr_model *m, const char *name, const float *data, int ndim, const int *dims),
+           (m, name, data, ndim, dims))
+TSR_EXPORT(tsr_status, model_run, (tsr_model *m, const char *request), (m, request))
+TSR_EXPORT(const char *, model_result, (tsr_model *m), (m))
+TSR_EXPORT(const float *, model_output, (tsr_model *m, int index), (m, index))
+TSR_EXPORT(void, model_destroy, (tsr_model *m), (m))
+TSR_EXPORT(tsr_status, attention_rollout,
+           (tsr_context *c, float *out, const float *const *layers, int layer_count, int heads, int tokens),
+           (c, out, layers, layer_count, heads, tokens))
+TSR_EXPORT(void, quantize_rows, (int8_t *q, float *scale, const float *w, int n, int k), (q, scale, w, n, k))
+TSR_EXPORT(const char *, list_architectures, (tsr_context *c), (c))
+TSR_EXPORT(const char *, status_name, (tsr_status s), (s))
+TSR_EXPORT(const char *, status_stage, (tsr_status s), (s))
