@@ -31,9 +31,10 @@ typedef struct tsr_safetensors_header {
   uint64_t data_bytes;              /* length of the buffer behind the header */
 } tsr_safetensors_header;
 
-/* Both return TSR_OK, or a status after they have set the error themselves; anything else ends the reading.
- * header: called once, before any tensor; the header stays valid until destroy. wants: whether the tensor's bytes are of interest
- * (0: they are skipped without being stored). tensor: `bytes` is 64-byte aligned, valid only during the call. */
+/* header, tensor: return TSR_OK, or a status after they have set the error themselves; anything else ends the reading.
+ * header: called once, before any tensor; the header stays valid until destroy. wants: whether the tensor's bytes are
+ * of interest (0: they are skipped without being stored). tensor: called in the order of the entries; `bytes` is
+ * 64-byte aligned, valid only during the call. Each may be NULL: nothing is called, every tensor is wanted. */
 typedef struct tsr_safetensors_sink {
   void *user;
   tsr_status (*header)(void *user, const tsr_safetensors_header *header);
@@ -48,15 +49,17 @@ typedef struct tsr_safetensors tsr_safetensors;
 tsr_safetensors *tsr_safetensors_create(tsr_heap *heap, tsr_error *err, tsr_safetensors_sink sink, uint64_t total_bytes);
 
 /* Takes the next `n` bytes, any n, in file order. After a failure every call returns that failure.
- * TSR_ERR_FETCH_CONTENT_TYPE: the file starts like an HTML page or other text ('<', or printable text where the
- * length should be), TSR_ERR_MODEL_HEADER: no JSON object, length 0 or over 8 MB or past the file, a malformed entry (names the tensor),
- * _MODEL_DTYPE (names tensor and dtype), _MODEL_OFFSETS (not contiguous from 0, overlapping, a length that is not
- * shape x dtype, file longer or shorter than the last offset: names the tensor, its offsets and the expected start),
- * _MODEL_OVERFLOW (a product that wraps), _MODEL_DUPLICATE_KEY, _OUT_OF_MEMORY. */
+ * TSR_ERR_FETCH_CONTENT_TYPE: the file starts like an HTML page or other text (printable text where the length should
+ * be; quotes it), TSR_ERR_MODEL_HEADER: no JSON object, length over 8 MB or past the file, a malformed entry (names the
+ * tensor), _MODEL_DTYPE (names tensor and dtype), _MODEL_OFFSETS (not contiguous from 0, overlapping, a length that is
+ * not shape x dtype, file longer or shorter than the last offset: names the tensor, its offsets and the expected
+ * start),
+ * _MODEL_OVERFLOW (a product that wraps, a dim or a number of elements over 2^31-1), _MODEL_DUPLICATE_KEY,
+ * _OUT_OF_MEMORY. The code and the message do not depend on how the file is cut into chunks. */
 tsr_status tsr_safetensors_feed(tsr_safetensors *reader, const void *bytes, size_t n);
 
-/* Checks that everything announced has arrived: TSR_ERR_FETCH_TRUNCATED names the tensor that was cut, how many bytes came and
- * how many were expected. */
+/* Checks that everything announced has arrived: TSR_ERR_FETCH_TRUNCATED names the tensor that was cut, how many bytes
+ * came and how many were expected. A text too short to be told apart before is TSR_ERR_FETCH_CONTENT_TYPE here. */
 tsr_status tsr_safetensors_finish(tsr_safetensors *reader);
 
 void tsr_safetensors_destroy(tsr_safetensors *reader);

@@ -1,0 +1,83 @@
+/* The weights of one model: declared by the architecture's first traversal, filled while the file streams in.
+ *
+ * A weight is looked up by its path, which is its name in the reference's state_dict. Vectors (norm scales, biases, embeddings) are kept
+ * as f32. Matrices (linear layers, convolutions) are packed into the product kernels' panels as soon as their
+ * bytes are there, in f32 or 8 bits, so that the peak memory is the packed weights plus one tensor. */
+#ifndef TSR_WEIGHTS_H
+#define TSR_WEIGHTS_H
+
+#include "arena.h"
+#include "kernels/kernels.h"
+#include "safetensors.h"
+#include "text.h"
+
+/* What a matrix is in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's rows are
+ * stored [channels, taps] and packed [taps, channels], because activations are channels last; else taps is 1. */
+typedef struct tsr_matrix_layout {
+  int groups, n, channels, taps;
+} tsr_matrix_layout;
+
+typedef struct tsr_weight {
+  const char *name;
+  tsr_shape shape;  /* in the file */
+  int is_matrix;
+  int is_q8;        /* packed in 8 bits */
+  int is_i8_in_file;
+  int loaded;
+  /* vectors */
+  float *values;
+  /* matrices */
+  tsr_matrix_layout layout;
+  int k;            /* channels * taps */
+  void *panels;     /* group after group */
+  size_t group_bytes;
+  float *scale;     /* q8: [groups * n] */
+  int32_t *sum;     /* q8: [groups * n], sum of each row's integers */
+  void *held;       /* int8 bytes that wait for their scale (only when they must become f32) */
+  struct tsr_weight *next_in_bucket, *next;
+} tsr_weight;
+
+enum { TSR_WEIGHT_BUCKETS = 256 };
+
+typedef struct tsr_weights {
+  tsr_heap *heap;
+  tsr_arena *arena; /* the table and names */
+  const tsr_kernels *kernels;
+  tsr_weight *buckets[TSR_WEIGHT_BUCKETS];
+  tsr_weight *first, *last; /* in order of declaration */
+  int count;
+  int sealed; /* declaring is over: looking up an unknown name is an error */
+} tsr_weights;
+
+/* Dtype wishes of the loader, see tesserae.h. */
+typedef enum tsr_weight_dtype { TSR_WEIGHTS_AS_FILE, TSR_WEIGHTS_F32, TSR_WEIGHTS_Q8 } tsr_weight_dtype;
+
+/* The weight called `name`, declared on first use. NULL and the error: out of memory; after sealing also an unknown
+ * name; a name used twice with different shapes (TSR_ERR_CONFIG). */
+tsr_weight *tsr_weights_vector(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape);
+tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape,
+                               tsr_matrix_layout layout);
+
+/* Holds every declared weight against the file's header: TSR_ERR_MODEL_TENSOR_MISSING, _TENSOR_SHAPE, _DTYPE (a type that
+ * cannot become f32; int8 without its scale), then allocates the packed memory. Writes into `unused` (may be NULL) the names of the tensors that
+ * no weight takes, as a JSON array. */
+tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
+                             tsr_weight_dtype dtype, tsr_text *unused);
+
+/* Whether any weight takes this tensor. */
+int tsr_weights_want(const tsr_weights *weights, const tsr_tensor_entry *entry);
+
+/* Takes the bytes of one tensor: converts, quantizes, packs. Errors: TSR_ERR_OUT_OF_MEMORY. */
+tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, const void *bytes);
+
+/* Whether 8-bit quantization applies: a matrix of at least 8 rows (below that a padded panel costs more than it saves). */
+int tsr_weight_quantizes(const tsr_weight *weight);
+
+/* Numbers in all weights; bytes they take in memory; whether any matrix is packed in 8 bits. */
+double tsr_weights_parameters(const tsr_weights *weights);
+size_t tsr_weights_bytes(const tsr_weights *weights);
+int tsr_weights_any_q8(const tsr_weights *weights);
+
+void tsr_weights_free(tsr_weights *weights);
+
+#endif
