@@ -64,10 +64,11 @@ static int check_whole(tsr_safetensors *r, const char *name, const char *field, 
   char shown[TSR_PRINT_TEXT];
   tsr_print_text(r->text + item->begin, item->end - item->begin, shown);
   if (good < 0)
-    FAIL(r, TSR_ERR_MODEL_OVERFLOW, "tensor \"%s\": %s[%d] is %s, which does not fit 64 bits", name, field, index, shown);
+    FAIL(r, TSR_ERR_MODEL_OVERFLOW, "tensor \"%s\": %s[%d] is %s, which does not fit 64 bits", name, field, index,
+         shown);
   else
-    FAIL(r, TSR_ERR_MODEL_HEADER, "tensor \"%s\": %s[%d] is %s; a whole number of 0 or more, in digits, is expected", name,
-         field, index, shown);
+    FAIL(r, TSR_ERR_MODEL_HEADER, "tensor \"%s\": %s[%d] is %s; a whole number of 0 or more, in digits, is expected",
+         name, field, index, shown);
   return 0;
 }
 
@@ -189,8 +190,8 @@ static int check_offsets(tsr_safetensors *r, const tsr_tensor_entry *entries, in
       FAIL(r, TSR_ERR_MODEL_OFFSETS, "tensor \"%s\" has data_offsets [%llu, %llu], which end before they begin", name,
            begin, end);
     else if (begin != start)
-      FAIL(r, TSR_ERR_MODEL_OFFSETS, "tensor \"%s\" has data_offsets [%llu, %llu], expected start %llu", name, begin, end,
-           (unsigned long long)start);
+      FAIL(r, TSR_ERR_MODEL_OFFSETS, "tensor \"%s\" has data_offsets [%llu, %llu], expected start %llu", name, begin,
+           end, (unsigned long long)start);
     else if (end - begin != bytes)
       FAIL(r, TSR_ERR_MODEL_OFFSETS, "tensor \"%s\" has data_offsets [%llu, %llu], expected %llu bytes for %s %s", name,
            begin, end, (unsigned long long)bytes, tsr_dtype_name(e->dtype), tsr_shape_print(&e->shape, dims));
@@ -241,8 +242,8 @@ static int check_total(tsr_safetensors *r) {
   char name[TSR_PRINT_TEXT];
   if (r->total == UINT64_MAX || r->total == expected) return 1;
   if (!h->count) {
-    FAIL(r, TSR_ERR_MODEL_OFFSETS, "the header names no tensors, so the file should have %llu bytes; it has %llu", wants,
-         has);
+    FAIL(r, TSR_ERR_MODEL_OFFSETS, "the header names no tensors, so the file should have %llu bytes; it has %llu",
+         wants, has);
     return 0;
   }
   const tsr_tensor_entry *last = &h->entries[h->count - 1];
@@ -306,10 +307,12 @@ static void start_header(tsr_safetensors *r) {
   uint64_t length = header_length(r->start);
   unsigned long long wants = length, has = r->total;
   if (length > TSR_SAFETENSORS_MAX_HEADER) {
-    if (looks_like_text(r->start, LENGTH_BYTES)) r->state = READ_TEXT;
-    else
-      FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, the limit is %d; %s", wants,
-           TSR_SAFETENSORS_MAX_HEADER, other_format(r->start));
+    if (looks_like_text(r->start, LENGTH_BYTES)) {
+      r->state = READ_TEXT; /* to quote more of it */
+      return;
+    }
+    FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, the limit is %d; %s", wants,
+         TSR_SAFETENSORS_MAX_HEADER, other_format(r->start));
   } else if (length == 0) {
     FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is 0 bytes; a JSON object is expected");
   } else if (r->total < LENGTH_BYTES || length > r->total - LENGTH_BYTES) {

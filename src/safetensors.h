@@ -46,15 +46,15 @@ typedef struct tsr_safetensors tsr_safetensors;
 
 /* total_bytes: length of the whole file, or UINT64_MAX when unknown; where known it is checked against the header
  * as soon as the header is there. NULL: out of memory. */
-tsr_safetensors *tsr_safetensors_create(tsr_heap *heap, tsr_error *err, tsr_safetensors_sink sink, uint64_t total_bytes);
+tsr_safetensors *tsr_safetensors_create(tsr_heap *heap, tsr_error *err, tsr_safetensors_sink sink,
+                                        uint64_t total_bytes);
 
 /* Takes the next `n` bytes, any n, in file order. After a failure every call returns that failure.
  * TSR_ERR_FETCH_CONTENT_TYPE: the file starts like an HTML page or other text (printable text where the length should
  * be; quotes it), TSR_ERR_MODEL_HEADER: no JSON object, length over 8 MB or past the file, a malformed entry (names the
  * tensor), _MODEL_DTYPE (names tensor and dtype), _MODEL_OFFSETS (not contiguous from 0, overlapping, a length that is
  * not shape x dtype, file longer or shorter than the last offset: names the tensor, its offsets and the expected
- * start),
- * _MODEL_OVERFLOW (a product that wraps, a dim or a number of elements over 2^31-1), _MODEL_DUPLICATE_KEY,
+ * start), _MODEL_OVERFLOW (a product that wraps, a dim or a number of elements over 2^31-1), _MODEL_DUPLICATE_KEY,
  * _OUT_OF_MEMORY. The code and the message do not depend on how the file is cut into chunks. */
 tsr_status tsr_safetensors_feed(tsr_safetensors *reader, const void *bytes, size_t n);
 
