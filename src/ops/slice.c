@@ -1,0 +1,34 @@
+/* slice: see ops.inc. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ops.h"
+
+int tsr_op_slice_shape(tsr_op_args *args, char *why) {
+  int axis = args->attrs->slice.axis, begin = args->attrs->slice.begin, end = args->attrs->slice.end;
+  tsr_shape y = args->in[0].shape;
+  if (axis >= y.ndim || begin < 0 || end < begin || end > y.dims[axis]) {
+    char text[TSR_SHAPE_TEXT];
+    snprintf(why, TSR_WHY, "[%d:%d] along axis %d of %s", begin, end, axis, tsr_shape_print(&y, text));
+    return 0;
+  }
+  y.dims[axis] = end - begin;
+  args->out[0].shape = y;
+  return 1;
+}
+
+tsr_op_work tsr_op_slice_work(const tsr_op_args *args) {
+  (void)args;
+  return (tsr_op_work){.tasks = 1};
+}
+
+void tsr_op_slice_run(const tsr_op_args *args, int task, void *scratch) {
+  (void)task, (void)scratch;
+  int axis = args->attrs->slice.axis;
+  const tsr_shape *x = &args->in[0].shape, *y = &args->out[0].shape;
+  size_t outer = tsr_dims_product(x, 0, axis), inner = tsr_dims_product(x, axis + 1, x->ndim);
+  size_t run = (size_t)y->dims[axis] * inner, stride = (size_t)x->dims[axis] * inner;
+  for (size_t o = 0; o < outer; o++)
+    memcpy(args->out[0].data + o * run, args->in[0].data + o * stride + (size_t)args->attrs->slice.begin * inner,
+           run * sizeof(float));
+}

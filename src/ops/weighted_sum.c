@@ -1,0 +1,29 @@
+/* weighted_sum: see ops.inc. A task is one picture of the batch. */
+#include <stdio.h>
+
+#include "ops.h"
+
+int tsr_op_weighted_sum_shape(tsr_op_args *args, char *why) {
+  const tsr_shape *w = &args->in[0].shape, *x = &args->in[1].shape;
+  if (w->ndim != 2 || x->ndim != 3 || w->dims[0] != x->dims[0] || w->dims[1] != x->dims[1]) {
+    char text[2][TSR_SHAPE_TEXT];
+    snprintf(why, TSR_WHY, "weights %s of %s", tsr_shape_print(w, text[0]), tsr_shape_print(x, text[1]));
+    return 0;
+  }
+  args->out[0].shape = tsr_shape_of(2, x->dims[0], x->dims[2]);
+  return 1;
+}
+
+tsr_op_work tsr_op_weighted_sum_work(const tsr_op_args *args) {
+  return (tsr_op_work){.tasks = args->in[1].shape.dims[0], .operations = (double)tsr_shape_count(&args->in[1].shape, NULL)};
+}
+
+void tsr_op_weighted_sum_run(const tsr_op_args *args, int task, void *scratch) {
+  (void)scratch;
+  int n = args->in[1].shape.dims[1], c = args->in[1].shape.dims[2];
+  const float *w = args->in[0].data + (size_t)task * n, *x = args->in[1].data + (size_t)task * n * c;
+  float *y = args->out[0].data + (size_t)task * c;
+  for (int j = 0; j < c; j++) y[j] = 0;
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < c; j++) y[j] += w[i] * x[(size_t)i * c + j];
+}
