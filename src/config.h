@@ -1,0 +1,34 @@
+/* Reading a model's config, or a run's options, key by key: each read names the key, its default and its range, and is
+ * the only place that knows them. Keys that nobody read are unknown, and reported with the nearest known one.
+ *
+ *   int depth = tsr_config_int(&b->config, b, "depth", TSR_REQUIRED, 1, 512);
+ *   tsr_settings_finish(&b->config, b);
+ */
+#ifndef TSR_CONFIG_H
+#define TSR_CONFIG_H
+
+#include "graph.h"
+
+/* As a default: the key must be given. */
+#define TSR_REQUIRED INT64_MIN
+
+/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: TSR_ERR_CONFIG for the config, TSR_ERR_ARGUMENT for
+ * options; missing key, wrong type, out of range. */
+int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi);
+/* One integer for both, or [height, width]. */
+void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi, int out[2]);
+double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
+int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
+/* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */
+int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
+/* Keys that matter to training only (dropout...): accepted, not read. NULL-terminated. */
+void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
+/* Whether the key is given (or preset). */
+int tsr_setting_given(tsr_builder *b, tsr_settings *from, const char *key);
+/* Fails on the first key that nobody read. */
+void tsr_settings_finish(tsr_builder *b, tsr_settings *from);
+
+/* The one of `candidates` nearest to `word` by edit distance, or NULL when none is near. */
+const char *tsr_nearest(const char *word, const char *const *candidates, int count);
+
+#endif

@@ -1,0 +1,249 @@
+/* The graph builder; see graph.h. */
+#include "graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+tsr_value tsr_fail(tsr_builder *b, tsr_status code, const char *format, ...) {
+  char reason[TSR_MESSAGE_BYTES];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(reason, sizeof reason, format, args);
+  va_end(args);
+  tsr_error_set(b->err, code, "%s%s%s: %.300s", b->arch, b->path_length ? "." : "", b->path, reason);
+  return TSR_NO_VALUE;
+}
+
+static tsr_value out_of_memory(tsr_builder *b) {
+  return tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for the graph");
+}
+
+/* What a wrong shape means depends on when it shows: at load the config is wrong, at run the input. */
+static tsr_status shape_status(const tsr_builder *b) { return b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE; }
+
+void tsr_enter(tsr_builder *b, const char *format, ...) {
+  char name[TSR_PATH_BYTES];
+  va_list args;
+  va_start(args, format);
+  int length = vsnprintf(name, sizeof name, format, args);
+  va_end(args);
+  size_t dot = b->path_length ? 1 : 0;
+  if (length < 0 || b->path_length + dot + (size_t)length >= TSR_PATH_BYTES) {
+    tsr_fail(b, TSR_ERR_CONFIG, "path longer than %d bytes", TSR_PATH_BYTES);
+    length = 0, name[0] = 0; /* keep the nesting: every enter has its leave */
+    dot = b->path_length + dot < TSR_PATH_BYTES ? dot : 0;
+  }
+  if (dot) b->path[b->path_length++] = '.';
+  memcpy(b->path + b->path_length, name, (size_t)length + 1);
+  b->path_length += (size_t)length;
+}
+
+void tsr_leave(tsr_builder *b) {
+  while (b->path_length && b->path[b->path_length - 1] != '.') b->path_length--;
+  if (b->path_length) b->path_length--;
+  b->path[b->path_length] = 0;
+}
+
+/* Grows an array in the arena: doubling, so that what is left behind is less than what is used. */
+static void *grow(tsr_builder *b, void *items, int count, int *capacity, size_t size) {
+  if (count < *capacity) return items;
+  int bigger = *capacity ? *capacity * 2 : 64;
+  void *fresh = tsr_arena_alloc(b->arena, (size_t)bigger * size);
+  if (!fresh) {
+    out_of_memory(b);
+    return NULL;
+  }
+  if (count) memcpy(fresh, items, (size_t)count * size);
+  *capacity = bigger;
+  return fresh;
+}
+
+static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
+  tsr_graph *g = &b->graph;
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  int overflow = 0;
+  tsr_shape_count(&info.shape, &overflow);
+  if (overflow) {
+    char text[TSR_SHAPE_TEXT];
+    return tsr_fail(b, shape_status(b), "a tensor of %s is too large; the limit is 2^31 - 1 numbers",
+                    tsr_shape_print(&info.shape, text));
+  }
+  void *values = grow(b, g->values, g->value_count, &g->value_capacity, sizeof *g->values);
+  if (!values) return TSR_NO_VALUE;
+  g->values = values;
+  if (info.root == TSR_NO_VALUE) info.root = g->value_count;
+  g->values[g->value_count] = info;
+  return g->value_count++;
+}
+
+static const tsr_input *input_named(tsr_builder *b, const char *name) {
+  if (b->known_input_count < TSR_MAX_INPUTS) b->known_inputs[b->known_input_count++] = name;
+  for (int i = 0; i < b->input_count; i++)
+    if (!strcmp(b->inputs[i].name, name)) return &b->inputs[i];
+  return NULL;
+}
+
+tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w) {
+  tsr_value_info info = {.shape = tsr_shape_of(4, 1, channels, default_h, default_w), .node = -1, .root = TSR_NO_VALUE};
+  const tsr_input *given = input_named(b, "image");
+  char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
+  if (!given && !b->declaring)
+    return tsr_fail(b, TSR_ERR_ARGUMENT, "no input \"image\" was given; expected %s", tsr_shape_print(&info.shape, want));
+  if (given) {
+    if (given->shape.ndim != 4 || given->shape.dims[1] != channels || given->shape.dims[0] < 1)
+      return tsr_fail(b, TSR_ERR_SHAPE, "input \"image\" is %s, expected [B,C,H,W] as in %s",
+                      tsr_shape_print(&given->shape, text), tsr_shape_print(&info.shape, want));
+    info.shape = given->shape;
+    info.data = given->data;
+  }
+  return add_value(b, info);
+}
+
+tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) {
+  const tsr_input *given = input_named(b, name);
+  if (!given || tsr_failed(b)) return TSR_NO_VALUE;
+  int ok = given->shape.ndim == shape.ndim;
+  for (int i = 0; ok && i < shape.ndim; i++) ok = !shape.dims[i] || given->shape.dims[i] == shape.dims[i];
+  if (!ok) {
+    char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
+    return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s, expected %s", name, tsr_shape_print(&given->shape, text),
+                    tsr_shape_print(&shape, want));
+  }
+  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data});
+}
+
+/* The path and `name` joined, in a buffer of the caller's. */
+static const char *weight_name(const tsr_builder *b, const char *name, char full[2 * TSR_PATH_BYTES]) {
+  snprintf(full, 2 * TSR_PATH_BYTES, "%s%s%s", b->path, b->path_length && *name ? "." : "", name);
+  return full;
+}
+
+tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
+  char full[2 * TSR_PATH_BYTES];
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_weight *w = tsr_weights_vector(b->weights, b->err, weight_name(b, name, full), &shape);
+  if (!w) return TSR_NO_VALUE;
+  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w, .data = w->values});
+}
+
+tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout) {
+  char full[2 * TSR_PATH_BYTES];
+  int overflow = 0;
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_shape_count(&shape, &overflow);
+  if (overflow) {
+    char text[TSR_SHAPE_TEXT];
+    return tsr_fail(b, TSR_ERR_CONFIG, "a weight of %s is too large", tsr_shape_print(&shape, text));
+  }
+  tsr_weight *w = tsr_weights_matrix(b->weights, b->err, weight_name(b, name, full), &shape, layout);
+  if (!w) return TSR_NO_VALUE;
+  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w});
+}
+
+tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
+  tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE});
+  *data = NULL;
+  if (value == TSR_NO_VALUE) return value;
+  *data = tsr_arena_alloc(b->arena, tsr_shape_count(&shape, NULL) * sizeof(float));
+  if (!*data) return out_of_memory(b);
+  b->graph.values[value].data = *data;
+  return value;
+}
+
+static tsr_arg arg_of(const tsr_graph *g, tsr_value value) {
+  const tsr_value_info *info = &g->values[value];
+  return (tsr_arg){.shape = info->shape, .weight = info->weight};
+}
+
+tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in, const tsr_attrs *attrs) {
+  tsr_graph *g = &b->graph;
+  tsr_op_args args = {.attrs = attrs, .n_in = n_in, .n_out = 1};
+  char why[TSR_WHY] = "";
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  for (int i = 0; i < n_in; i++) {
+    if (in[i] == TSR_NO_VALUE)
+      return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", tsr_ops[op].name, i);
+    args.in[i] = arg_of(g, in[i]);
+  }
+  if (!tsr_ops[op].shape(&args, why)) return tsr_fail(b, shape_status(b), "%s: %s", tsr_ops[op].name, why);
+  void *nodes = grow(b, g->nodes, g->node_count, &g->node_capacity, sizeof *g->nodes);
+  if (!nodes) return TSR_NO_VALUE;
+  g->nodes = nodes;
+  tsr_node node = {.op = op, .n_in = n_in, .n_out = args.n_out, .attrs = *attrs};
+  node.path = tsr_arena_copy_text(b->arena, b->path, b->path_length);
+  if (!node.path) return out_of_memory(b);
+  memcpy(node.in, in, (size_t)n_in * sizeof *in);
+  int is_view = op == TSR_OP_reshape;
+  for (int i = 0; i < node.n_out; i++) {
+    tsr_value_info info = {.shape = args.out[i].shape, .node = g->node_count, .root = TSR_NO_VALUE};
+    if (is_view) info.root = g->values[in[0]].root;
+    node.out[i] = add_value(b, info);
+    if (node.out[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
+  }
+  g->nodes[g->node_count++] = node;
+  return node.out[0];
+}
+
+tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index) {
+  if (value == TSR_NO_VALUE || tsr_failed(b)) return TSR_NO_VALUE;
+  const tsr_node *node = &b->graph.nodes[b->graph.values[value].node];
+  return index < node->n_out ? node->out[index] : TSR_NO_VALUE;
+}
+
+tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value) {
+  return value == TSR_NO_VALUE ? (tsr_shape){0} : b->graph.values[value].shape;
+}
+
+int tsr_dim(const tsr_builder *b, tsr_value value, int i) {
+  tsr_shape shape = tsr_shape_at(b, value);
+  if (i < 0) i += shape.ndim;
+  return i >= 0 && i < shape.ndim ? shape.dims[i] : 0;
+}
+
+int tsr_pattern_matches(const char *pattern, const char *text) {
+  const char *star = NULL, *retry = NULL; /* after the last star: where to go on when what follows fails */
+  while (*text) {
+    if (*pattern == '*') star = ++pattern, retry = text;
+    else if (*pattern == *text) pattern++, text++;
+    else if (star) pattern = star, text = ++retry;
+    else return 0;
+  }
+  while (*pattern == '*') pattern++;
+  return !*pattern;
+}
+
+static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const char *format, va_list args) {
+  tsr_graph *g = &b->graph;
+  char name[TSR_PATH_BYTES];
+  if (tsr_failed(b)) return 0;
+  void *taps = grow(b, g->taps, g->tap_count, &g->tap_capacity, sizeof *g->taps);
+  if (!taps) return 0;
+  g->taps = taps;
+  int length = vsnprintf(name, sizeof name, format, args);
+  tsr_tap tap = {.meaning = meaning, .shape = shape, .value = TSR_NO_VALUE};
+  tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
+  if (!tap.name) return out_of_memory(b), 0;
+  for (int i = 0; i < b->pattern_count && !tap.wanted; i++) tap.wanted = tsr_pattern_matches(b->patterns[i], tap.name);
+  g->taps[g->tap_count++] = tap;
+  return tap.wanted;
+}
+
+int tsr_tap_offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int wanted = offer(b, shape, meaning, format, args);
+  va_end(args);
+  return wanted;
+}
+
+void tsr_tap_give(tsr_builder *b, tsr_value value) {
+  if (!tsr_failed(b)) b->graph.taps[b->graph.tap_count - 1].value = value;
+}
+
+void tsr_tap_add(tsr_builder *b, tsr_value value, tsr_meaning meaning, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  if (offer(b, tsr_shape_at(b, value), meaning, format, args)) tsr_tap_give(b, value);
+  va_end(args);
+}

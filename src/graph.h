@@ -1,0 +1,137 @@
+/* The graph: nodes and values as data, and the builder that makes it. Knows shapes and ops' rules, no kernels.
+ *
+ * A builder op takes values and returns a value. Every op on an invalid value (TSR_NO_VALUE) returns an invalid value,
+ * and the first failure is kept with its path ("cct.classifier.blocks.3.self_attn: linear: ..."), so model files carry no checks.
+ * Ownership: everything lives in the builder's arena; constants' memory too. */
+#ifndef TSR_GRAPH_H
+#define TSR_GRAPH_H
+
+#include "arena.h"
+#include "json.h"
+#include "ops/ops.h"
+#include "status.h"
+#include "tensor.h"
+#include "weights.h"
+
+typedef int tsr_value;
+enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256 };
+
+typedef struct tsr_value_info {
+  tsr_shape shape;
+  int node;                 /* the node that makes it; -1: an input, weight or constant */
+  tsr_value root;           /* the value whose memory it shares (itself, but for views) */
+  const float *data;        /* inputs, vectors and constants */
+  const tsr_weight *weight; /* matrices, and vectors before they are loaded */
+} tsr_value_info;
+
+typedef struct tsr_node {
+  tsr_op op;
+  int n_in, n_out;
+  tsr_value in[TSR_MAX_IN], out[TSR_MAX_OUT];
+  tsr_attrs attrs;
+  const char *path;
+} tsr_node;
+
+/* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
+ * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,N], "pool_weights" [B,N], "position" [N,C], "levels" [B,N,L,D],
+ * "islands" [B,N,L,2]. grid: rows and columns of the tokens behind the prefix, 0 where there is no grid. */
+typedef struct tsr_meaning {
+  const char *kind;
+  int grid_h, grid_w, prefix_tokens;
+} tsr_meaning;
+
+typedef struct tsr_tap {
+  const char *name;
+  tsr_meaning meaning;
+  tsr_shape shape;
+  int wanted;
+  tsr_value value; /* TSR_NO_VALUE until given */
+} tsr_tap;
+
+typedef struct tsr_input {
+  const char *name;
+  tsr_shape shape;
+  const float *data;
+} tsr_input;
+
+enum { TSR_MAX_INPUTS = 4 };
+
+typedef struct tsr_graph {
+  tsr_node *nodes;
+  int node_count, node_capacity;
+  tsr_value_info *values;
+  int value_count, value_capacity;
+  tsr_tap *taps;
+  int tap_count, tap_capacity;
+  tsr_value output;
+  tsr_meaning output_meaning;
+} tsr_graph;
+
+/* Reads keys of the config or of a run's options; see config.h. */
+typedef struct tsr_settings {
+  const tsr_json *given;   /* object, or NULL */
+  const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
+  const char *what;        /* "config key" or "option", for messages */
+  const char **known;      /* every key asked for */
+  int known_count, known_capacity;
+} tsr_settings;
+
+typedef struct tsr_builder {
+  tsr_arena *arena;
+  tsr_error *err;
+  const char *arch;
+  tsr_weights *weights;
+  tsr_graph graph;
+  tsr_settings config, options;
+  /* inputs handed in by the caller; when declaring there are none, and default shapes stand in */
+  const tsr_input *inputs;
+  int input_count;
+  int declaring;
+  const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
+  int known_input_count;
+  const char *const *patterns; /* taps wanted */
+  int pattern_count;
+  char path[TSR_PATH_BYTES];
+  size_t path_length;
+} tsr_builder;
+
+/* Records a failure under the current path; returns TSR_NO_VALUE. */
+tsr_value tsr_fail(tsr_builder *b, tsr_status code, const char *format, ...) TSR_PRINTF(3, 4);
+static inline int tsr_failed(const tsr_builder *b) { return b->err->code != TSR_OK; }
+
+/* Scopes: names are joined with dots to the path of weights ("transformer.layers.0"). */
+void tsr_enter(tsr_builder *b, const char *format, ...) TSR_PRINTF(2, 3);
+void tsr_leave(tsr_builder *b);
+
+/* A picture batch [B,C,H,W] called "image": the caller's, or [1,C,H,W] of the defaults when only declaring. A caller's picture
+ * must have `channels` channels (TSR_ERR_SHAPE). */
+tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w);
+/* An optional input; TSR_NO_VALUE without failure when the caller gave none. A dim of 0 in `shape` takes any size. */
+tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
+
+/* Weights, named below the current path ("weight"; "" is the path itself). */
+tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);
+tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
+/* A table computed by the architecture: *data is for the caller to fill. */
+tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);
+
+/* A node; outputs' shapes follow from the op's rule. Returns its first output, TSR_NO_VALUE when an input is invalid. */
+tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in, const tsr_attrs *attrs);
+/* Output `index` of the node that made `value`. */
+tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index);
+
+/* The shape of a value; a scalar's for TSR_NO_VALUE. */
+tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value);
+/* Dim i of a value, negative counts from the end; 0 for TSR_NO_VALUE, so that arithmetic on failed values is harmless. */
+int tsr_dim(const tsr_builder *b, tsr_value value, int i);
+
+/* Taps. tsr_tap offers and gives at once. tsr_tap_offer announces a tap that costs work: 1 when somebody wants it, then
+ * tsr_tap_give hands the value in. */
+void tsr_tap_add(tsr_builder *b, tsr_value value, tsr_meaning meaning, const char *format, ...) TSR_PRINTF(4, 5);
+int tsr_tap_offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const char *format, ...) TSR_PRINTF(4, 5);
+void tsr_tap_give(tsr_builder *b, tsr_value value);
+
+/* 1 if `text` matches `pattern`, in which * stands for any characters (none included). */
+int tsr_pattern_matches(const char *pattern, const char *text);
+
+#endif
