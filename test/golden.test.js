@@ -1,0 +1,240 @@
+// Every architecture against its reference, at tiny configurations with every tap, through the public API; and what wrong
+// model files are told. Alone: node --test test/golden.test.js (after `make wasm`).
+// One case: node --test --test-name-pattern=cct_tails test/golden.test.js
+//
+// The golden files come from scripts/golden_models.py; make them again with
+//   ~/.cache/tesserae/venv/bin/python scripts/golden_models.py
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { loadModel } from '../web/index.js';
+import { Heap } from '../web/heap.js';
+import { compile, instantiate } from '../web/wasm.js';
+import { draw, drawInput, drawTensors, safetensors } from './parity/weights.js';
+
+// f32 against a reference in double precision. Each value is a sum of at most a few hundred products, so rounding alone
+// costs some 1e-6 of the largest value, and two blocks multiply that by less than 10. 1e-4 is the project's promise
+// for models of any size; a wrong epsilon, scale or order of operations is off by 1e-3 and more at these widths.
+const F32_TOLERANCE = 1e-4;
+// 8-bit weights per row and activations of 7 bits per token: either is off by up to 1/250 of its largest value, in
+// each of the ten products that follow each other here; the errors are independent and largely average out.
+const Q8_TOLERANCE = 0.1;
+
+const root = new URL('..', import.meta.url);
+const read = (path) => readFileSync(new URL(path, root), 'utf8');
+const cases = readdirSync(new URL('test/golden/models/', root)).sort().map((f) => JSON.parse(read(`test/golden/models/${f}`)));
+const tiny = (name) => cases.find((golden) => golden.name === name);
+
+const floats = ({ data }) => {
+  const bytes = Buffer.from(data, 'base64');
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+};
+
+/** max |got - want| over max |want|; NaN anywhere gives Infinity. */
+function difference(got, want) {
+  let largest = 0;
+  let worst = 0;
+  for (let i = 0; i < want.length; i++) {
+    largest = Math.max(largest, Math.abs(want[i]));
+    const d = Math.abs(got[i] - want[i]);
+    if (!(d <= worst)) worst = Number.isNaN(d) ? Infinity : d;
+  }
+  return worst === 0 ? 0 : worst / largest;
+}
+
+function check(what, got, golden, tolerance) {
+  assert.deepEqual([...got.dims], golden.dims, `dims of ${what}`);
+  const want = floats(golden);
+  assert.equal(got.data.length, want.length, `length of ${what}`);
+  const d = difference(got.data, want);
+  assert.ok(d <= tolerance, `${what} is off by ${d.toExponential(2)} of its largest value, allowed ${tolerance}`);
+}
+
+const file = (golden, change = {}) => safetensors(
+  change.tensors ?? drawTensors(golden), { arch: change.arch ?? golden.arch, config: change.config ?? golden.config });
+const load = (bytes, options) => loadModel(bytes, { worker: false, ...options });
+
+/** A case's input: [image tensor, the other inputs]. */
+function inputsOf(golden) {
+  const { image, ...others } = Object.fromEntries(Object.entries(golden.inputs)
+    .map(([name, dims]) => [name, { data: drawInput(golden.name, name, dims), dims }]));
+  return [image, others];
+}
+
+async function run(golden, dtype, capture) {
+  const model = await load(file(golden), { dtype });
+  try {
+    const [image, inputs] = inputsOf(golden);
+    return { ...await model.forward(image, { capture, options: golden.options, inputs }), info: model.info };
+  } finally {
+    await model.dispose();
+  }
+}
+
+test('weights and inputs are drawn with the bits that the reference had', () => {
+  assert.ok(cases.length > 0);
+  for (const golden of cases) {
+    const hash = createHash('sha256');
+    for (const { bytes } of drawTensors(golden)) hash.update(bytes);
+    for (const [name, dims] of Object.entries(golden.inputs)) hash.update(new Uint8Array(drawInput(golden.name, name, dims).buffer));
+    assert.equal(hash.digest('hex'), golden.sha256, golden.name);
+  }
+});
+
+for (const golden of cases) {
+  test(`${golden.name}: output and taps`, async () => {
+    const { output, captures, info } = await run(golden, 'f32', Object.keys(golden.taps));
+    check('output', output, golden.output, F32_TOLERANCE);
+    assert.deepEqual(Object.keys(captures).sort(), Object.keys(golden.taps).sort());
+    for (const [name, tap] of Object.entries(golden.taps)) check(name, captures[name], tap, F32_TOLERANCE);
+    assert.equal(info.parameters, golden.parameters, 'parameters');
+  });
+
+  test(`${golden.name}: 8 bits`, async () => {
+    const { output } = await run(golden, 'q8', []);
+    check('output', output, golden.output, Q8_TOLERANCE);
+    // the winner is the same, or it was closer to the second than the tolerance can tell apart
+    const want = floats(golden.output);
+    const width = golden.output.dims.at(-1);
+    const margin = 2 * Q8_TOLERANCE * Math.max(...want.map(Math.abs));
+    for (let row = 0; row < want.length; row += width) {
+      const got = output.data.subarray(row, row + width);
+      const winner = got.indexOf(Math.max(...got));
+      assert.ok(Math.max(...want.subarray(row, row + width)) - want[row + winner] <= margin, `row ${row / width}: winner ${winner}`);
+    }
+  });
+}
+
+test('taps carry what maps them back onto the picture', async () => {
+  const { captures } = await run(tiny('vit_smaller_image'), 'f32', ['blocks.0.attn', 'blocks.0']);
+  for (const name of ['blocks.0.attn', 'blocks.0']) {
+    assert.deepEqual([captures[name].grid, captures[name].prefixTokens], [[2, 3], 1], name);
+  }
+  const cct = (await run(tiny('cct_two_convs'), 'f32', ['pool.weights'])).captures['pool.weights'];
+  assert.deepEqual([cct.grid, cct.prefixTokens], [[3, 2], 0]);
+});
+
+test('every tap that a model lists can be captured, and has the dims listed where they do not depend on the input', async () => {
+  for (const arch of new Set(cases.map((golden) => golden.arch))) {
+    const golden = tiny(`${arch}_tiny`);
+    const model = await load(file(golden), { dtype: 'f32' });
+    const [image, inputs] = inputsOf(golden);
+    const names = model.info.taps.map((tap) => tap.name);
+    const { captures } = await model.forward(image, { capture: ['*'], inputs });
+    assert.deepEqual(Object.keys(captures).sort(), [...names].sort(), arch);
+    for (const tap of model.info.taps) {
+      assert.ok(captures[tap.name].data.every(Number.isFinite), `${arch} ${tap.name}`);
+      assert.deepEqual([...captures[tap.name].dims].slice(1), tap.dims.slice(1), `${arch} ${tap.name}`);
+    }
+    await model.dispose();
+  }
+});
+
+// ---- wrong files ----
+
+async function refuses(bytes, codes, parts, what) {
+  await assert.rejects(load(bytes, { dtype: 'f32' }), (error) => {
+    assert.ok([codes].flat().includes(error.code), `${what}: ${error.code ?? 'no code'}: ${error.message}`);
+    for (const part of [parts].flat()) assert.ok(error.message.includes(part), `${what}: no "${part}" in: ${error.message}`);
+    assert.equal(error.stage, 'model', what);
+    return true;
+  }, what);
+}
+
+for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny']) {
+  test(`${name}: a tensor that is missing or misshapen is named`, async () => {
+    const golden = tiny(name);
+    const tensors = drawTensors(golden);
+    for (const tensor of tensors) {
+      const others = tensors.filter((t) => t !== tensor);
+      await refuses(file(golden, { tensors: others }), 'ERR_MODEL_TENSOR_MISSING', tensor.name, `${tensor.name} left out`);
+      const shape = tensor.shape.map((n, i) => (i === tensor.shape.length - 1 ? n + 1 : n));
+      const grown = { name: tensor.name, dtype: 'F32', shape, bytes: new Uint8Array(draw('misshapen', tensor.name, shape).buffer) };
+      await refuses(file(golden, { tensors: [...others, grown] }), 'ERR_MODEL_TENSOR_SHAPE', tensor.name, `${tensor.name} grown`);
+    }
+  });
+}
+
+// [what is wrong, case, change of its config (undefined removes a key), code(s), words that the message must have]
+const CONFIGS = [
+  ['a key is missing', 'vit_tiny', { depth: undefined }, 'ERR_CONFIG', 'depth'],
+  ['an unknown key', 'vit_tiny', { dpeth: 2 }, 'ERR_CONFIG', 'dpeth'],
+  ['no patches', 'vit_tiny', { image_size: 0 }, 'ERR_CONFIG', 'image_size'],
+  ['patches larger than the image', 'vit_tiny', { patch_size: 32 }, 'ERR_CONFIG', 'patch_size'],
+  ['patches that do not divide the image', 'vit_tiny', { patch_size: [8, 5] }, 'ERR_CONFIG', 'patch_size'],
+  ['a million heads', 'vit_tiny', { heads: 1e6 }, ['ERR_CONFIG', 'ERR_MODEL_TENSOR_SHAPE'], []],
+  ['heads that overflow', 'vit_tiny', { heads: 2147483647, dim_head: 2147483647 }, 'ERR_CONFIG', []],
+  ['a negative depth', 'vit_tiny', { depth: -1 }, 'ERR_CONFIG', 'depth'],
+  ['a depth beyond reason', 'vit_tiny', { depth: 1e9 }, ['ERR_CONFIG', 'ERR_MODEL_TENSOR_MISSING'], []],
+  ['more layers than the file has', 'vit_tiny', { depth: 3 }, 'ERR_MODEL_TENSOR_MISSING', 'transformer.layers.2.'],
+  ['half a layer', 'vit_tiny', { depth: 1.5 }, 'ERR_CONFIG', 'depth'],
+  ['a number in quotes', 'vit_tiny', { dim: '16' }, 'ERR_CONFIG', 'dim'],
+  ['a pool that does not exist', 'vit_tiny', { pool: 'max' }, 'ERR_CONFIG', 'pool'],
+  ['three sides', 'vit_tiny', { image_size: [16, 16, 16] }, 'ERR_CONFIG', 'image_size'],
+  ['a key of another architecture', 'simple_vit_tiny', { pool: 'cls' }, 'ERR_CONFIG', 'pool'],
+  ['a width that is no multiple of four', 'simple_vit_tiny', { dim: 18 }, 'ERR_CONFIG', 'dim'],
+  ['a stride of 0', 'cct_tiny', { stride: 0 }, 'ERR_CONFIG', 'stride'],
+  ['a kernel larger than the image', 'cct_tiny', { kernel_size: 99 }, ['ERR_CONFIG', 'ERR_MODEL_TENSOR_SHAPE'], []],
+  ['a preset that does not exist', 'cct_preset', { preset: 'cct_3' }, 'ERR_CONFIG', 'cct_3'],
+  ['an embedding of an unknown kind', 'cct_tiny', { positional_embedding: 'rotary' }, 'ERR_CONFIG', 'positional_embedding'],
+  ['no levels', 'glom_tiny', { levels: 0 }, 'ERR_CONFIG', 'levels'],
+  ['a single level, whose top-down part is empty', 'glom_tiny', { levels: 1 }, 'ERR_CONFIG', 'levels'],
+  ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
+];
+
+for (const [what, name, change, codes, parts] of CONFIGS) {
+  test(`config: ${what}`, async () => {
+    const golden = tiny(name);
+    await refuses(file(golden, { config: { ...golden.config, ...change } }), codes, parts, what);
+  });
+}
+
+test('config: an unknown architecture is named', async () => {
+  await refuses(file(tiny('vit_tiny'), { arch: 'vitt' }), 'ERR_CONFIG', 'vitt', 'arch');
+});
+
+test('a file that is refused leaves nothing allocated behind', async () => {
+  const { module } = await compile({ deterministic: true, fetch, signal: new AbortController().signal });
+  const core = instantiate(module);
+  const context = core.tsr_wasm_context_create(1);
+  const heap = new Heap(core, context);
+  const attempt = (bytes) => heap.frame((frame) => {
+    const loader = core.tsr_wasm_loader_create(context, 0, bytes.length);
+    const failed = core.tsr_wasm_loader_feed(loader, frame.copy(bytes), bytes.length) !== 0;
+    if (failed) core.tsr_wasm_loader_destroy(loader);
+    const model = failed ? 0 : core.tsr_wasm_loader_finish(loader);
+    if (model) core.tsr_wasm_model_destroy(model);
+    core.tsr_wasm_context_clear(context);
+    return Boolean(model);
+  });
+  const idle = core.tsr_wasm_context_bytes(context);
+  assert.equal(attempt(file(tiny('vit_tiny'))), true, 'the good file loads');
+  assert.equal(core.tsr_wasm_context_bytes(context), idle, 'after a model was destroyed');
+  for (const [what, name, change] of CONFIGS) {
+    const golden = tiny(name);
+    assert.equal(attempt(file(golden, { config: { ...golden.config, ...change } })), false, what);
+    assert.equal(core.tsr_wasm_context_bytes(context), idle, what);
+  }
+  for (const name of ['vit_tiny', 'cct_tiny', 'glom_tiny']) {
+    const tensors = drawTensors(tiny(name));
+    assert.equal(attempt(file(tiny(name), { tensors: tensors.slice(1) })), false);
+    assert.equal(core.tsr_wasm_context_bytes(context), idle, `${name} without ${tensors[0].name}`);
+    const whole = file(tiny(name));
+    assert.equal(attempt(whole.subarray(0, whole.length - 1)), false);
+    assert.equal(core.tsr_wasm_context_bytes(context), idle, `${name} cut short`);
+  }
+});
+
+// ---- the places that a new architecture must touch ----
+
+test('every architecture has a reference case, golden files and a row in docs/models.md', () => {
+  const names = (folder, ending) => readdirSync(new URL(folder, root)).filter((f) => f.endsWith(ending) && !f.startsWith('_'))
+    .map((f) => f.slice(0, -ending.length)).sort();
+  const archs = names('src/arch', '.c');
+  assert.ok(archs.length > 0);
+  assert.deepEqual(names('scripts/references', '.py'), archs, 'scripts/references/<arch>.py');
+  assert.deepEqual([...new Set(cases.map((golden) => golden.arch))].sort(), archs, 'test/golden/models of each architecture');
+  const rows = read('docs/models.md').split('\n').filter((line) => line.startsWith('|')).map((line) => line.split('|')[1].match(/\w+/)?.[0]);
+  assert.deepEqual(archs.filter((arch) => !rows.includes(arch)), [], 'no row in docs/models.md');
+});
