@@ -65,9 +65,9 @@ objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 
 $(eval $(call flavour,simd,$(EMCC),-O3 -DNDEBUG -msimd128))
 $(eval $(call flavour,relaxed,$(EMCC),-O3 -DNDEBUG -msimd128 -mrelaxed-simd))
-$(eval $(call flavour,native,$(CC),-O2 -DNDEBUG))
-$(eval $(call flavour,asan,$(SAN_CC),-O1 -g -fsanitize=$(SANITIZE)))
-$(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
+$(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread))
+$(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -fsanitize=$(SANITIZE)))
+$(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
@@ -100,8 +100,8 @@ native: $(B)/libtesserae.a native-tests ## build build/libtesserae.a and the nat
 native-tests: $(TESTS) ## build every test/c/test_*.c with address and undefined-behaviour sanitizers
 
 define archive
-	@mkdir -p $(@D); rm -f $@
-	$(Q)ar rcs $@ $(filter %.o,$^)
+	@mkdir -p $(@D); rm -f $@ # q: two folders may hold files of one name
+	$(Q)ar qcs $@ $(filter %.o,$^)
 endef
 $(B)/libtesserae.a: $(call objects,native,$(LIB_SRC)) $(B)/gen/sources.txt
 	$(archive)
@@ -112,10 +112,10 @@ $(B)/obj/fuzz/libtesserae.a: $(call objects,fuzz,$(LIB_SRC)) $(B)/gen/sources.tx
 
 $(B)/native/test_%: $(B)/obj/asan/test/c/test_%.o $(B)/obj/asan/libtesserae.a
 	@mkdir -p $(@D)
-	$(Q)$(SAN_CC) -fsanitize=$(SANITIZE) $^ -lm -o $@
+	$(Q)$(SAN_CC) -fsanitize=$(SANITIZE) $^ -lm -pthread -o $@
 $(B)/native/fuzz_%: $(B)/obj/fuzz/test/c/fuzz_%.o $(B)/obj/fuzz/libtesserae.a
 	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(SANITIZE) $^ -lm -o $@
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,$(SANITIZE) $^ -lm -pthread -o $@
 .SECONDARY:
 
 test-native: native-tests ## run the native tests alone
