@@ -28,11 +28,12 @@ void tsr_enter(tsr_builder *b, const char *format, ...) {
   va_start(args, format);
   int length = vsnprintf(name, sizeof name, format, args);
   va_end(args);
-  size_t dot = b->path_length ? 1 : 0;
-  if (length < 0 || b->path_length + dot + (size_t)length >= TSR_PATH_BYTES) {
-    tsr_fail(b, TSR_ERR_CONFIG, "path longer than %d bytes", TSR_PATH_BYTES);
-    length = 0, name[0] = 0; /* keep the nesting: every enter has its leave */
-    dot = b->path_length + dot < TSR_PATH_BYTES ? dot : 0;
+  size_t before = b->path_length, dot = before && length ? 1 : 0;
+  if (b->scope_count < TSR_MAX_SCOPES) b->scopes[b->scope_count] = before;
+  b->scope_count++; /* counted even past the limit: every enter has its leave */
+  if (length < 0 || before + dot + (size_t)length >= TSR_PATH_BYTES || b->scope_count > TSR_MAX_SCOPES) {
+    tsr_fail(b, TSR_ERR_CONFIG, "path deeper than %d scopes or longer than %d bytes", TSR_MAX_SCOPES, TSR_PATH_BYTES);
+    return;
   }
   if (dot) b->path[b->path_length++] = '.';
   memcpy(b->path + b->path_length, name, (size_t)length + 1);
@@ -40,8 +41,8 @@ void tsr_enter(tsr_builder *b, const char *format, ...) {
 }
 
 void tsr_leave(tsr_builder *b) {
-  while (b->path_length && b->path[b->path_length - 1] != '.') b->path_length--;
-  if (b->path_length) b->path_length--;
+  if (--b->scope_count >= TSR_MAX_SCOPES) return;
+  b->path_length = b->scopes[b->scope_count];
   b->path[b->path_length] = 0;
 }
 

@@ -14,7 +14,7 @@
 #include "weights.h"
 
 typedef int tsr_value;
-enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256 };
+enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
 
 typedef struct tsr_value_info {
   tsr_shape shape;
@@ -93,13 +93,16 @@ typedef struct tsr_builder {
   int pattern_count;
   char path[TSR_PATH_BYTES];
   size_t path_length;
+  size_t scopes[TSR_MAX_SCOPES]; /* path_length before each open scope */
+  int scope_count;
 } tsr_builder;
 
 /* Records a failure under the current path; returns TSR_NO_VALUE. */
 tsr_value tsr_fail(tsr_builder *b, tsr_status code, const char *format, ...) TSR_PRINTF(3, 4);
 static inline int tsr_failed(const tsr_builder *b) { return b->err->code != TSR_OK; }
 
-/* Scopes: names are joined with dots to the path of weights ("transformer.layers.0"). */
+/* Scopes: names are joined with dots to the path of weights ("transformer.layers.0"). One leave undoes one enter, whatever
+ * dots the name had. */
 void tsr_enter(tsr_builder *b, const char *format, ...) TSR_PRINTF(2, 3);
 void tsr_leave(tsr_builder *b);
 

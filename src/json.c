@@ -49,9 +49,10 @@ static size_t utf8_encode(uint32_t code, char out[4]) {
   return size;
 }
 
+/* Whether a terminal or page shows it as one visible character, in the order of the text. */
 static int printable(uint32_t code) {
-  if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return 0;
-  return !((code >= 0x200e && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+  if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0xfeff) return 0;
+  return !((code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
            (code >= 0x2066 && code <= 0x2069));
 }
 

@@ -46,7 +46,7 @@ int tsr_json_int(const tsr_json *value, int64_t lo, int64_t hi, int64_t *out);
 
 enum { TSR_PRINT_TEXT = 100 };
 /* `length` bytes of text from a file (any bytes) into out[TSR_PRINT_TEXT], fit for a message: invalid UTF-8, control
- * characters and those that turn the writing direction become '?', a long text is cut and ends in "...".
+ * and invisible characters and those that turn the writing direction become '?', a long text is cut and ends in "...".
  * Returns out. */
 const char *tsr_print_text(const char *text, size_t length, char out[TSR_PRINT_TEXT]);
 

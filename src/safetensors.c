@@ -160,7 +160,7 @@ static int check_metadata(tsr_safetensors *r, const tsr_json *metadata) {
   }
   for (const tsr_json *member = metadata->child; member; member = member->next) {
     if (member->kind == TSR_JSON_STRING) continue;
-    FAIL(r, TSR_ERR_MODEL_HEADER, "__metadata__ must be an object of strings; \"%s\" is none",
+    FAIL(r, TSR_ERR_MODEL_HEADER, "__metadata__ must be an object of strings; \"%s\" is no string",
          tsr_print_text(member->key, strlen(member->key), shown));
     return 0;
   }
@@ -279,12 +279,14 @@ static uint64_t header_length(const char *start) {
   return length;
 }
 
-/* Whether the first bytes are ASCII text, a byte order mark before it allowed. */
+/* Whether the first bytes are ASCII text, a byte order mark before it allowed. Below four bytes it cannot be told: a
+ * length of a header may look so, since only its upper bytes must be 0. */
 static int looks_like_text(const char *start, size_t n) {
-  if (n >= 3 && !memcmp(start, "\xef\xbb\xbf", 3)) start += 3, n -= 3;
+  if (n < 4) return 0;
+  if (!memcmp(start, "\xef\xbb\xbf", 3)) start += 3, n -= 3;
   for (size_t i = 0; i < n; i++)
     if (!((start[i] >= 0x20 && start[i] < 0x7f) || start[i] == '\t' || start[i] == '\n' || start[i] == '\r')) return 0;
-  return n > 0;
+  return 1;
 }
 
 static void fail_text(tsr_safetensors *r) {
@@ -293,14 +295,14 @@ static void fail_text(tsr_safetensors *r) {
        tsr_print_text(r->start, r->start_got, shown));
 }
 
-/* Files that people have instead of a safetensors file. */
+/* What the file is instead, for those that people have; else nothing. An end for messages. */
 static const char *other_format(const char *start) {
-  if (!memcmp(start, "PK\3\4", 4)) return "this is a zip archive, as torch.save writes; save it with safetensors";
-  if (!memcmp(start, "\x80\2", 2)) return "this is a Python pickle; save it with safetensors";
-  if (!memcmp(start, "\x1f\x8b", 2)) return "this is gzip data; unpack it";
-  if (!memcmp(start, "GGUF", 4)) return "this is a GGUF file";
-  if (!memcmp(start, "\x89HDF", 4)) return "this is an HDF5 file; save it with safetensors";
-  return "this is no safetensors file";
+  if (!memcmp(start, "PK\3\4", 4)) return "; this is a zip archive, as torch.save writes: save it with safetensors";
+  if (!memcmp(start, "\x80\2", 2)) return "; this is a Python pickle: save it with safetensors";
+  if (!memcmp(start, "\x1f\x8b", 2)) return "; this is gzip data: unpack it";
+  if (!memcmp(start, "GGUF", 4)) return "; this is a GGUF file: convert it to safetensors";
+  if (!memcmp(start, "\x89HDF", 4)) return "; this is an HDF5 file: save it with safetensors";
+  return "";
 }
 
 static void start_header(tsr_safetensors *r) {
@@ -311,12 +313,13 @@ static void start_header(tsr_safetensors *r) {
       r->state = READ_TEXT; /* to quote more of it */
       return;
     }
-    FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, the limit is %d; %s", wants,
+    FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, the limit is %d%s", wants,
          TSR_SAFETENSORS_MAX_HEADER, other_format(r->start));
   } else if (length == 0) {
     FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is 0 bytes; a JSON object is expected");
   } else if (r->total < LENGTH_BYTES || length > r->total - LENGTH_BYTES) {
-    FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, but the file has %llu", wants, has);
+    FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, but the file has %llu%s", wants, has,
+         other_format(r->start));
   } else {
     r->text_bytes = (size_t)length;
     r->text = tsr_heap_alloc(r->heap, r->text_bytes);
@@ -342,8 +345,8 @@ static size_t take_header(tsr_safetensors *r, const char *bytes, size_t n) {
   r->text_got += part;
   if (r->text[0] != '{') {
     char shown[TSR_PRINT_TEXT];
-    FAIL(r, TSR_ERR_MODEL_HEADER, "the header must be a JSON object that starts with '{', not with \"%s\"",
-         tsr_print_text(r->text, 1, shown));
+    FAIL(r, TSR_ERR_MODEL_HEADER, "the header must be a JSON object that starts with '{', not with \"%s\"%s",
+         tsr_print_text(r->text, 1, shown), other_format(r->start));
   } else if (r->text_got == r->text_bytes) {
     parse_header(r);
   }

@@ -10,12 +10,12 @@ enum { TSR_PNG_GREY = 0, TSR_PNG_RGB = 2, TSR_PNG_PALETTE = 3, TSR_PNG_GREY_ALPH
 
 typedef struct tsr_image_info {
   tsr_image_kind kind;
-  int width, height;              /* as stored, before EXIF orientation */
-  size_t exif_at, exif_bytes;     /* the TIFF block of the EXIF data; exif_bytes 0: none */
-  int depth, color, interlaced;   /* PNG: bits per sample, colour type, Adam7 */
-  size_t palette_at;              /* PNG: offset of the palette's first byte */
-  int palette_count;              /* PNG: entries */
-  size_t idat_at, idat_bytes;     /* PNG: offset of the first IDAT chunk's length field; bytes of all IDAT data together */
+  int width, height;            /* as stored, before EXIF orientation */
+  size_t exif_at, exif_bytes;   /* the TIFF block of the EXIF data; exif_bytes 0: none */
+  int depth, color, interlaced; /* PNG: bits per sample, colour type, Adam7 */
+  size_t palette_at;            /* PNG: offset of the palette's first byte */
+  int palette_count;            /* PNG: entries */
+  size_t idat_at, idat_bytes; /* PNG: offset of the first IDAT chunk's length field; bytes of all IDAT data together */
   int idat_count;
 } tsr_image_info;
 
@@ -48,7 +48,8 @@ tsr_status tsr_guard_dimensions(tsr_error *err, uint32_t width, uint32_t height)
 int tsr_exif_orientation(const uint8_t *tiff, size_t n);
 
 /* Decodes a PNG that the guard has passed into RGB. *out is filled on success only. */
-tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, const tsr_image_info *info, tsr_image *out);
+tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, const tsr_image_info *info,
+                          tsr_image *out);
 
 /* The two things taken from stb_image: its JPEG decoder and its inflater. */
 

@@ -14,8 +14,9 @@ tsr_status tsr_image_orient(tsr_heap *heap, tsr_error *err, tsr_image *image, in
   size_t pixel = (size_t)image->channels;
   uint8_t *fresh = tsr_heap_calloc(heap, (size_t)width * (size_t)height, pixel);
   if (!fresh)
-    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory to turn a %d x %d picture (%zu bytes in use); give a smaller picture",
-                         image->width, image->height, heap->in_use);
+    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
+                         "no memory to turn a %d x %d picture (%zu bytes in use); give a smaller picture", image->width,
+                         image->height, heap->in_use);
   /* Where the new top left pixel comes from, and how the source moves for a step right and a step down. */
   int from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   int from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;

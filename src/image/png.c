@@ -13,20 +13,27 @@
 typedef struct png_pass {
   uint8_t x0, y0, step_x, step_y;
 } png_pass;
-static const png_pass adam7[7] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+static const png_pass adam7[7] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                  {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
 static const png_pass whole[1] = {{0, 0, 1, 1}};
 
 static int png_samples(const tsr_image_info *info) {
   switch (info->color) {
-    case TSR_PNG_RGB: return 3;
-    case TSR_PNG_GREY_ALPHA: return 2;
-    case TSR_PNG_RGBA: return 4;
-    default: return 1;
+    case TSR_PNG_RGB:
+      return 3;
+    case TSR_PNG_GREY_ALPHA:
+      return 2;
+    case TSR_PNG_RGBA:
+      return 4;
+    default:
+      return 1;
   }
 }
 
 static int pass_width(const tsr_image_info *info, png_pass p) { return (info->width - p.x0 + p.step_x - 1) / p.step_x; }
-static int pass_height(const tsr_image_info *info, png_pass p) { return (info->height - p.y0 + p.step_y - 1) / p.step_y; }
+static int pass_height(const tsr_image_info *info, png_pass p) {
+  return (info->height - p.y0 + p.step_y - 1) / p.step_y;
+}
 
 static size_t row_bytes(const tsr_image_info *info, int width) {
   return ((size_t)width * (size_t)(png_samples(info) * info->depth) + 7) / 8;
@@ -76,8 +83,8 @@ static int unfilter(int filter, uint8_t *row, const uint8_t *up, size_t n, size_
 
 /* Grey or palette row of 1, 2, 4 or 8 bits (16 for grey: the high byte): colours[] has the RGB of each of the
  * `known` values. Returns the first value without a colour, or -1. */
-static int spread_indexed(const uint8_t *row, int depth, int width, const uint8_t (*colours)[3], int known, uint8_t *out,
-                          size_t step) {
+static int spread_indexed(const uint8_t *row, int depth, int width, const uint8_t (*colours)[3], int known,
+                          uint8_t *out, size_t step) {
   for (int x = 0; x < width; x++, out += step) {
     int value = 0;
     if (depth >= 8) {
@@ -109,7 +116,9 @@ static int fill_colours(const uint8_t *bytes, const tsr_image_info *info, uint8_
   return known;
 }
 
-static tsr_status png_rows(tsr_error *err, const uint8_t *bytes, const tsr_image_info *info, uint8_t *raw, tsr_image *out) {
+/* raw: the inflated data. zeros: what lies above the first row, as many bytes as the longest row. */
+static tsr_status png_rows(tsr_error *err, const uint8_t *bytes, const tsr_image_info *info, uint8_t *raw,
+                           const uint8_t *zeros, tsr_image *out) {
   uint8_t colours[256][3];
   int known = fill_colours(bytes, info, colours), samples = png_samples(info);
   size_t back = (size_t)(samples * info->depth + 7) / 8;
@@ -120,25 +129,21 @@ static tsr_status png_rows(tsr_error *err, const uint8_t *bytes, const tsr_image
     if (w <= 0 || h <= 0) continue;
     size_t n = row_bytes(info, w), step = (size_t)p.step_x * 3;
     for (int y = 0; y < h; y++, raw += n + 1) {
-      int filter = raw[0];
-      if (y == 0 && (filter == 2 || filter == 4)) filter = filter == 4; /* above the first row is 0: up does nothing, Paeth is left */
-      else if (y == 0 && filter == 3) filter = -1;                       /* half of the left alone */
       uint8_t *row = raw + 1;
-      if (filter == -1) {
-        for (size_t x = back; x < n; x++) row[x] = (uint8_t)(row[x] + row[x - back] / 2);
-      } else if (!unfilter(filter, row, raw - n, n, back)) {
-        return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT, "PNG: row %d of pass %d has filter %d, expected 0 to 4; fetch the file anew", y, i,
-                             filter);
-      }
+      if (!unfilter(raw[0], row, y ? raw - n : zeros, n, back))
+        return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
+                             "PNG: row %d of pass %d has filter %d, expected 0 to 4; fetch the file anew", y, i,
+                             raw[0]);
       int out_y = y * p.step_y + p.y0;
       uint8_t *to = out->pixels + ((size_t)out_y * (size_t)out->width + p.x0) * 3;
       int missing = -1;
-      if (samples == 1) missing = spread_indexed(row, info->depth, w, (const uint8_t (*)[3])colours, known, to, step);
+      if (samples == 1) missing = spread_indexed(row, info->depth, w, (const uint8_t(*)[3])colours, known, to, step);
       else spread_samples(row, samples, info->depth / 8, w, to, step);
       if (missing >= 0)
-        return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
-                             "PNG: a pixel in row %d names palette entry %d, but the palette has %d; save the file again",
-                             out_y, missing, known);
+        return tsr_error_set(
+            err, TSR_ERR_IMAGE_CORRUPT,
+            "PNG: a pixel in row %d names palette entry %d, but the palette has %d; save the file again", out_y,
+            missing, known);
     }
   }
   return TSR_OK;
@@ -159,27 +164,32 @@ static const uint8_t *join_idat(tsr_heap *heap, const uint8_t *bytes, const tsr_
   return *owned = joined;
 }
 
-tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, const tsr_image_info *info, tsr_image *out) {
+tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, const tsr_image_info *info,
+                          tsr_image *out) {
   size_t needed = png_raw_bytes(info), capacity = needed + TSR_INFLATE_SLACK;
   /* Deflate packs at most 1032:1; a size that the data cannot fill is refused before memory is asked for. */
   if (needed / 1032 > info->idat_bytes)
-    return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT, "PNG: %zu bytes of IDAT cannot hold %d x %d pixels; fetch the file anew",
-                         info->idat_bytes, info->width, info->height);
+    return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
+                         "PNG: %zu bytes of IDAT cannot hold %d x %d pixels; fetch the file anew", info->idat_bytes,
+                         info->width, info->height);
   tsr_image image = {NULL, info->width, info->height, 3};
   tsr_status status = TSR_OK;
   uint8_t *joined = NULL, *raw = NULL;
   const uint8_t *packed = join_idat(heap, bytes, info, &joined);
-  if (packed) raw = tsr_heap_alloc(heap, capacity);
+  size_t longest = row_bytes(info, info->width);
+  if (packed) raw = tsr_heap_alloc(heap, capacity + longest);
   if (raw) image.pixels = tsr_heap_alloc(heap, (size_t)image.width * (size_t)image.height * 3);
   if (!image.pixels) {
-    status = tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory to decode a %d x %d PNG (%zu bytes in use); give a smaller picture",
-                           info->width, info->height, heap->in_use);
+    status = tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
+                           "no memory to decode a %d x %d PNG (%zu bytes in use); give a smaller picture", info->width,
+                           info->height, heap->in_use);
   } else {
     const char *reason = tsr_stb_inflate(packed, info->idat_bytes, raw, capacity, needed);
+    memset(raw + capacity, 0, longest);
     if (reason)
-      status = tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT, "PNG: the compressed pixels are broken (%s); fetch the file anew", reason);
-    else
-      status = png_rows(err, bytes, info, raw, &image);
+      status = tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
+                             "PNG: the compressed pixels are broken (%s); fetch the file anew", reason);
+    else status = png_rows(err, bytes, info, raw, raw + capacity, &image);
   }
   tsr_heap_free(heap, joined);
   tsr_heap_free(heap, raw);

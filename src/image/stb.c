@@ -54,8 +54,9 @@ static void stb_hook_free(void *block) { tsr_heap_free(stb_current->heap, block)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 
-#pragma GCC diagnostic push
+/* Not popped after the include: gcc reports unused functions at the end of the file. */
 #pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wsign-compare"
@@ -89,8 +90,9 @@ tsr_status tsr_stb_jpeg(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, si
                          "no memory to decode a %d x %d JPEG (%zu bytes in use); give a smaller picture", info->width,
                          info->height, heap->in_use);
   const char *reason = call.over_budget ? "it needs more memory than its size allows" : stbi_failure_reason();
-  return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT, "the %d x %d JPEG cannot be decoded: %s; save it again or fetch it anew",
-                       info->width, info->height, reason ? reason : "unknown reason");
+  return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
+                       "the %d x %d JPEG cannot be decoded: %s; save it again or fetch it anew", info->width,
+                       info->height, reason ? reason : "unknown reason");
 }
 
 /* Files with more pixel data than their size needs exist and are read by everybody. stb stops with "output buffer

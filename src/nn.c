@@ -1,0 +1,196 @@
+/* Shared layers; see nn.h. */
+#include "nn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static tsr_value unary(tsr_builder *b, tsr_op op, tsr_value x, tsr_attrs attrs) {
+  return x == TSR_NO_VALUE ? x : tsr_node_add(b, op, &x, 1, &attrs);
+}
+
+static tsr_value binary(tsr_builder *b, tsr_op op, tsr_value x, tsr_value y) {
+  if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
+  return tsr_node_add(b, op, (tsr_value[]){x, y}, 2, &(tsr_attrs){0});
+}
+
+/* x w^T with optional bias and residual; `w` as declared. */
+static tsr_value linear(tsr_builder *b, tsr_value x, tsr_value w, tsr_value bias, tsr_value residual, int activation) {
+  tsr_value in[4] = {x, w};
+  int n = 2;
+  tsr_attrs attrs = {.linear = {.activation = activation}};
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
+  if (residual != TSR_NO_VALUE) in[n++] = residual, attrs.linear.has_residual = 1;
+  return tsr_node_add(b, TSR_OP_linear, in, n, &attrs);
+}
+
+/* torch's matrix [out,in]. */
+static tsr_value named_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual, int activation) {
+  int in = tsr_dim(b, x, -1);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(2, out, in), (tsr_matrix_layout){1, out, in, 1});
+  tsr_value offset = bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, out)) : TSR_NO_VALUE;
+  x = linear(b, x, w, offset, residual, activation);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias) {
+  return named_linear(b, name, x, out, bias, TSR_NO_VALUE, TSR_ACT_NONE);
+}
+
+tsr_value tsr_nn_linear_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation) {
+  return named_linear(b, name, x, out, bias, TSR_NO_VALUE, activation);
+}
+
+tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual) {
+  return named_linear(b, name, x, out, bias, residual, TSR_ACT_NONE);
+}
+
+tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, int groups, int out, int activation) {
+  int in = tsr_dim(b, x, -1) / groups;
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(3, groups * out, in, 1), (tsr_matrix_layout){groups, out, in, 1});
+  tsr_value bias = tsr_weight_vector(b, "bias", tsr_shape_of(1, groups * out));
+  x = linear(b, x, w, bias, TSR_NO_VALUE, activation);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x) {
+  int c = tsr_dim(b, x, -1);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value gamma = tsr_weight_vector(b, "weight", tsr_shape_of(1, c));
+  tsr_value beta = tsr_weight_vector(b, "bias", tsr_shape_of(1, c));
+  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1, .has_beta = 1}};
+  if (!tsr_failed(b)) x = tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma, beta}, 3, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
+  int in = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, conv.out, in, conv.kernel_h, conv.kernel_w),
+                                  (tsr_matrix_layout){1, conv.out, in, taps});
+  tsr_value inputs[3] = {x, w, conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, conv.out)) : TSR_NO_VALUE};
+  tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h, .kernel_w = conv.kernel_w, .stride_h = conv.stride_h,
+                                .stride_w = conv.stride_w, .pad_h = conv.pad_h, .pad_w = conv.pad_w,
+                                .activation = conv.activation, .has_bias = conv.bias}};
+  x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
+static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, const int offsets[3], tsr_attention a) {
+  if (q == TSR_NO_VALUE || k == TSR_NO_VALUE || v == TSR_NO_VALUE) return TSR_NO_VALUE;
+  a.meaning.kind = "attention";
+  tsr_shape stored = tsr_shape_of(4, tsr_dim(b, q, 0), a.heads, tsr_dim(b, q, 1), tsr_dim(b, k, 1));
+  char name[TSR_PATH_BYTES];
+  const char *at = strstr(a.tap, "%d");
+  if (at) snprintf(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
+  else snprintf(name, sizeof name, "%s", a.tap);
+  int wanted = tsr_tap_offer(b, stored, a.meaning, "%s", name);
+  tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
+                                   .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
+                                   .self_value = a.self_value, .store = wanted}};
+  tsr_value in[4] = {q, k, v, a.bias};
+  tsr_value y = tsr_node_add(b, TSR_OP_attention, in, a.bias == TSR_NO_VALUE ? 3 : 4, &attrs);
+  if (wanted) tsr_tap_give(b, tsr_node_output(b, y, 1));
+  return y;
+}
+
+tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) {
+  int width = a.heads * a.head_dim;
+  return attend(b, qkv, qkv, qkv, (int[]){0, width, 2 * width}, a);
+}
+
+tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention a) {
+  return attend(b, q, k, v, (int[]){0, 0, 0}, a);
+}
+
+tsr_value tsr_nn_feed_forward_add(tsr_builder *b, tsr_value x, int hidden, const char *last) {
+  int dim = tsr_dim(b, x, -1);
+  tsr_enter(b, "net");
+  tsr_value y = tsr_nn_layer_norm(b, "0", x);
+  y = tsr_nn_linear_act(b, "1", y, hidden, TSR_BIAS, TSR_ACT_GELU);
+  y = tsr_nn_linear_add(b, last, y, dim, TSR_BIAS, x);
+  tsr_leave(b);
+  return y;
+}
+
+tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim) {
+  tsr_enter(b, "to_patch_embedding");
+  tsr_value x = tsr_nn_patchify(b, image, patch_h, patch_w);
+  x = tsr_nn_layer_norm(b, "1", x);
+  x = tsr_nn_linear(b, "2", x, dim, TSR_BIAS);
+  x = tsr_nn_layer_norm(b, "3", x);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
+tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
+
+tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x) {
+  return unary(b, TSR_OP_softmax, x, (tsr_attrs){.softmax = {.scale = 1}});
+}
+
+tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps) {
+  return unary(b, TSR_OP_l2_normalize, x, (tsr_attrs){.l2_normalize = {.eps = eps}});
+}
+
+tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
+  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad}});
+}
+
+tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values) {
+  for (int i = 0; i < count; i++)
+    if (values[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
+  return tsr_node_add(b, TSR_OP_concat, values, count, &(tsr_attrs){.concat = {.axis = axis}});
+}
+
+tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end) {
+  if (begin == 0 && end == tsr_dim(b, x, axis)) return x;
+  return unary(b, TSR_OP_slice, x, (tsr_attrs){.slice = {.axis = axis, .begin = begin, .end = end}});
+}
+
+tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after) {
+  return unary(b, TSR_OP_pad, x, (tsr_attrs){.pad = {.axis = axis, .before = before, .after = after}});
+}
+
+tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape) {
+  return unary(b, TSR_OP_reshape, x, (tsr_attrs){.reshape = {.shape = shape}});
+}
+
+tsr_value tsr_nn_permute(tsr_builder *b, tsr_value x, const int *order) {
+  tsr_attrs attrs = {0};
+  memcpy(attrs.permute.order, order, (size_t)tsr_shape_at(b, x).ndim * sizeof *order);
+  return unary(b, TSR_OP_permute, x, attrs);
+}
+
+tsr_value tsr_nn_expand(tsr_builder *b, tsr_value x, tsr_shape shape) {
+  return unary(b, TSR_OP_expand, x, (tsr_attrs){.expand = {.shape = shape}});
+}
+
+tsr_value tsr_nn_mean(tsr_builder *b, tsr_value x, int axis) {
+  return unary(b, TSR_OP_mean, x, (tsr_attrs){.mean = {.axis = axis}});
+}
+
+tsr_value tsr_nn_weighted_sum(tsr_builder *b, tsr_value weights, tsr_value x) {
+  return binary(b, TSR_OP_weighted_sum, weights, x);
+}
+
+tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patch_w) {
+  return unary(b, TSR_OP_patchify, image, (tsr_attrs){.patchify = {.patch_h = patch_h, .patch_w = patch_w}});
+}
+
+tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image) { return tsr_nn_permute(b, image, (int[]){0, 2, 3, 1}); }
+
+tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w) {
+  return unary(b, TSR_OP_neighbour_similarity, x, (tsr_attrs){.neighbour_similarity = {.grid_w = grid_w}});
+}
