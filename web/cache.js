@@ -1,0 +1,31 @@
+// @ts-check
+/**
+ * Models kept in the browser's Cache API under the name below; Node has none. Only whole files that loaded are stored, and a copy that
+ * fails to load is dropped. No failure of the cache (quota, private mode) ever fails a load.
+ */
+const NAME = 'tesserae-models';
+
+/**
+ * @template T @param {(cache: Cache) => Promise<T>} use @returns {Promise<T | undefined>}
+ */
+async function withCache(use) {
+  try {
+    return await use(await caches.open(NAME));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether this place has a cache, and the model an address to keep it under. @param {URL | null} url */
+export const cacheable = (url) => typeof caches === 'object' && /^https?:$/.test(url?.protocol ?? '');
+
+/** The stored file, if any. @param {URL} url @returns {Promise<Response | undefined>} */
+export const cacheMatch = (url) => withCache((cache) => cache.match(url.href));
+
+/** @param {URL} url */
+export const cacheDrop = (url) => withCache((cache) => cache.delete(url.href));
+
+/** @param {URL} url @param {Blob} file */
+export const cachePut = (url, file) => withCache((cache) => cache.put(url.href, new Response(file, {
+  headers: { 'content-type': 'application/octet-stream', 'content-length': String(file.size) },
+})));

@@ -1,0 +1,139 @@
+// @ts-check
+/**
+ * Where an engine lives: in a worker (the default: the page stays responsive, and ending the worker gives all its memory back), or on
+ * the calling thread. Both answer `call(op, ...args)` and `close()`, and keep the last known `memory`.
+ */
+import { Engine } from './engine.js';
+import { fromWire, TesseraeError } from './errors.js';
+import { builtin, isNode } from './platform.js';
+
+/** How long a worker's script may take to load before the calling thread takes over. */
+const START_MS = 3000;
+const NOTHING = { bytes: 0, peak: 0, wasm: 0 };
+
+/** @param {unknown} reason why it closed */
+const disposed = (reason) => reason ?? new TesseraeError('ERR_DISPOSED', 'this model has been disposed; load it again');
+
+/** An engine on the calling thread. */
+export class LocalHost {
+  /** @param {string | null} reason why there is no worker */
+  constructor(reason) {
+    this.worker = false;
+    this.reason = reason;
+    this.memory = NOTHING;
+    /** @type {Engine | null} */
+    this.engine = new Engine();
+    /** @type {unknown} */
+    this.closed = null;
+  }
+
+  /** @param {import('./rpc.js').Op} op @param {any[]} args @returns {Promise<any>} */
+  async call(op, ...args) {
+    if (!this.engine) throw this.closed;
+    try {
+      return this.engine.call(op, args);
+    } finally {
+      this.memory = this.engine.memory();
+    }
+  }
+
+  /** @param {unknown} [reason] what later calls reject with */
+  close(reason) {
+    this.closed ??= disposed(reason);
+    this.engine = null; // the instance is garbage now, its memory with it
+    this.memory = NOTHING;
+  }
+}
+
+/** An engine in a worker of the browser's or of Node's. */
+export class WorkerHost {
+  /** @param {any} worker */
+  constructor(worker) {
+    this.worker = true;
+    this.reason = null;
+    this.memory = NOTHING;
+    this.port = worker;
+    /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void }>} */
+    this.waiting = new Map();
+    this.lastId = 0;
+    /** @type {unknown} */
+    this.closed = null;
+  }
+
+  /** @param {import('./rpc.js').Reply} reply */
+  receive({ id, result, error, memory }) {
+    const call = this.waiting.get(id);
+    this.waiting.delete(id);
+    // an idle model must not keep a Node process alive
+    if (!this.waiting.size) this.port.unref?.();
+    this.memory = memory;
+    if (error) call?.reject(fromWire(error));
+    else call?.resolve(result);
+  }
+
+  /** @param {import('./rpc.js').Op} op @param {any[]} args @returns {Promise<any>} */
+  call(op, ...args) {
+    return new Promise((resolve, reject) => {
+      if (this.closed) throw this.closed;
+      const id = ++this.lastId;
+      // a chunk of the file is ours to give away if it is a whole buffer
+      const chunk = op === 'feed' ? args[0] : null;
+      this.port.postMessage({ id, op, args }, chunk && chunk.byteLength === chunk.buffer.byteLength ? [chunk.buffer] : []);
+      this.port.ref?.();
+      this.waiting.set(id, { resolve, reject });
+    });
+  }
+
+  /** @param {unknown} [reason] what the calls under way and later ones reject with */
+  close(reason) {
+    this.closed ??= disposed(reason);
+    this.memory = NOTHING;
+    for (const { reject } of this.waiting.values()) reject(this.closed);
+    this.waiting.clear();
+    return this.port.terminate(); // Node's gives a promise
+  }
+}
+
+/** @returns {any} */
+function spawn() {
+  // the literal form is what bundlers look for
+  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./worker.js', import.meta.url));
+  return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'tesserae' });
+}
+
+/**
+ * A host. A worker that fails to start is not an error: the calling thread takes over, and `reason` says so.
+ * @param {boolean} wanted @returns {Promise<LocalHost | WorkerHost>}
+ */
+export async function openHost(wanted) {
+  if (!wanted) return new LocalHost('requested');
+  /** @type {any} */
+  let worker;
+  try {
+    worker = spawn();
+    const host = new WorkerHost(worker);
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`it did not start within ${START_MS} ms`)), START_MS);
+      /** @param {string} name @param {(event: any) => void} listener */
+      const on = (name, listener) => (isNode ? worker.on(name, listener) : worker.addEventListener(name, listener));
+      on('message', (event) => {
+        const message = isNode ? event : event.data;
+        if (!message.ready) return host.receive(message);
+        clearTimeout(timer);
+        resolve(undefined);
+      });
+      /** @param {any} event */
+      const broken = (event) => {
+        const text = event?.message ?? (typeof event === 'number' ? `it ended with code ${event}` : 'its script did not load');
+        clearTimeout(timer);
+        reject(new Error(text));
+        if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${text}; load the model again, or with worker: false`));
+      };
+      for (const name of ['error', 'messageerror', 'exit']) on(name, broken);
+    });
+    return host;
+  } catch (error) {
+    worker?.terminate();
+    return new LocalHost(`failed: ${/** @type {Error} */ (error).message}`);
+  }
+}

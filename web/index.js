@@ -1,0 +1,43 @@
+// @ts-check
+/**
+ * Tesserae: vision transformers on the user's own device.
+ *
+ *   import { loadModel } from 'tesserae';
+ *   const model = await loadModel('/models/cct.safetensors');
+ *   const [{ label, score }] = await model.classify(document.querySelector('img'));
+ *
+ * Importing this has no side effects: nothing is fetched, compiled or started before loadModel.
+ */
+import { compile } from './wasm.js';
+import { Engine } from './engine.js';
+
+export { TesseraeError } from './errors.js';
+export { loadModel } from './load.js';
+export { Model } from './model.js';
+
+/** @typedef {import('./load.js').LoadOptions} LoadOptions */
+/** @typedef {import('./load.js').Progress} Progress */
+/** @typedef {import('./model.js').Input} Input */
+/** @typedef {import('./model.js').Tensor} Tensor */
+/** @typedef {import('./model.js').Pixels} Pixels */
+/** @typedef {import('./model.js').Classification} Classification */
+/** @typedef {import('./model.js').Attention} Attention */
+/** @typedef {import('./model.js').Capture} Capture */
+/** @typedef {import('./model.js').Info} Info */
+/** @typedef {import('./model.js').Runtime} Runtime */
+/** @typedef {import('./rpc.js').MemoryUse} MemoryUse */
+
+/** This package's version; a test compares it with package.json. */
+export const version = '0.1.0';
+
+/**
+ * Every architecture this version runs.
+ * @param {Pick<LoadOptions, 'wasmUrl' | 'wasmBinary' | 'fetch'>} [options]
+ * @returns {Promise<{ arch: string, title: string, paper: string, reference: string, presets: string[] }[]>}
+ */
+export async function listArchitectures({ wasmUrl, wasmBinary, fetch = globalThis.fetch } = {}) {
+  const { module } = await compile({ deterministic: true, wasmUrl, wasmBinary, fetch, signal: new AbortController().signal });
+  const engine = new Engine();
+  engine.call('open', [module]);
+  return engine.architectures();
+}

@@ -1,0 +1,234 @@
+// @ts-check
+/** loadModel: compiles the wasm beside the download, feeds the engine as chunks arrive, reports progress, keeps the cache. */
+import { cacheable, cacheDrop, cacheMatch, cachePut } from './cache.js';
+import { argumentError, TesseraeError } from './errors.js';
+import { openHost } from './host.js';
+import { Model } from './model.js';
+import { abortable, checkOptions, oneOf } from './options.js';
+import { isNode } from './platform.js';
+import { fromNetwork, openSource, RESTART } from './source.js';
+import { compile } from './wasm.js';
+
+/** Chunks on their way to the worker at a time: enough to keep it busy, few enough not to pile up. */
+const IN_FLIGHT = 3;
+
+/**
+ * @typedef {object} Progress
+ * @property {'wasm' | 'weights' | 'compile' | 'warmup' | 'ready'} phase
+ * @property {number} loaded bytes of the model so far; never goes back
+ * @property {number | null} total bytes of the model, null while unknown
+ * @property {number} ratio 0 to 1 over the whole load; never goes back
+ * @property {boolean} fromCache
+ */
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {'auto' | 'f32' | 'q8'} [dtype] how weights are kept: as the file has them, as f32, or quantized while loading
+ * @property {boolean} [worker] run in a worker (default true)
+ * @property {'auto' | number} [threads] threads at work; this version has one
+ * @property {boolean} [deterministic] the same bits on every machine: the build without relaxed SIMD
+ * @property {AbortSignal} [signal] gives up the load; it rejects with the signal's reason
+ * @property {(progress: Progress) => void} [onProgress] what it throws ends the load
+ * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node has none
+ * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
+ * @property {string} [integrity] 'sha256-' and the base64 digest that the file must have
+ * @property {string | URL} [wasmUrl] where the .wasm lies: the file, or a folder (ending in /) that holds both builds
+ * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself
+ * @property {boolean} [warmup] run once on zeros before the model is handed out
+ * @property {'auto' | 'wasm' | Decoder} [decode] who decodes image files: the browser (auto), the core (wasm; always in Node), or a function
+ * @property {number} [retries] of a broken download (default 3)
+ */
+/** @typedef {(bytes: Uint8Array) => import('./model.js').Pixels | Promise<import('./model.js').Pixels>} Decoder */
+
+const NAMES = ['dtype', 'worker', 'threads', 'deterministic', 'signal', 'onProgress', 'cache', 'fetch', 'integrity', 'wasmUrl', 'wasmBinary',
+  'warmup', 'decode', 'retries'];
+
+/** @param {string} text @returns {Uint8Array} */
+function digestOf(text) {
+  const [, base64] = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(text) ?? [];
+  if (!base64) throw argumentError(`loadModel: integrity "${text}" must be "sha256-" and 44 characters of base64`);
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
+/** @param {any} options */
+function settle(options) {
+  const given = checkOptions(options, NAMES, 'loadModel');
+  const {
+    dtype = 'auto', worker = true, threads = 'auto', deterministic = false, onProgress = () => {}, cache = 'auto',
+    fetch = (/** @type {any} */ url, /** @type {any} */ init) => globalThis.fetch(url, init), integrity, warmup = false, decode = 'auto', retries = 3,
+  } = given;
+  oneOf('loadModel', 'dtype', dtype, ['auto', 'f32', 'q8']);
+  oneOf('loadModel', 'cache', cache, ['auto', 'reload', false]);
+  for (const [name, value] of Object.entries({ worker, deterministic, warmup })) oneOf('loadModel', name, value, [true, false]);
+  if (typeof decode !== 'function') oneOf('loadModel', 'decode', decode, ['auto', 'wasm']);
+  if (threads !== 'auto' && !(Number.isInteger(threads) && threads > 0)) throw argumentError(`loadModel: threads is ${threads}; give "auto" or 1 and more`);
+  if (!(Number.isInteger(retries) && retries >= 0)) throw argumentError(`loadModel: retries is ${retries}; give 0 or more`);
+  for (const [name, value] of Object.entries({ onProgress, fetch })) {
+    if (typeof value !== 'function') throw argumentError(`loadModel: ${name} must be a function`);
+  }
+  const digest = integrity === undefined ? undefined : digestOf(String(integrity));
+  return { ...given, dtype, worker, threads, deterministic, onProgress, cache, fetch, digest, warmup, decode, retries };
+}
+
+/** Why there is one thread. This version has no build with more. @param {'auto' | number} threads */
+function threadsReason(threads) {
+  if (threads === 1) return 'requested';
+  return !isNode && /** @type {any} */ (globalThis).crossOriginIsolated === false ? 'not-cross-origin-isolated' : 'unsupported';
+}
+
+/** Progress that never goes back. @param {(progress: Progress) => void} tell */
+function progressOf(tell) {
+  let last = { loaded: 0, ratio: 0 };
+  return (/** @type {Progress['phase']} */ phase, /** @type {number} */ loaded, /** @type {number | null} */ total, fromCache = false) => {
+    // most of the time goes into the weights; a length that nobody knows leaves the ratio where it is
+    const done = { wasm: 0, weights: total ? Math.min(1, loaded / total) * 0.95 : 0, compile: 0.96, warmup: 0.98, ready: 1 }[phase];
+    last = { loaded: Math.max(last.loaded, loaded), ratio: Math.max(last.ratio, done) };
+    tell({ phase, loaded: last.loaded, total: total && Math.max(total, last.loaded), ratio: last.ratio, fromCache });
+  };
+}
+
+/**
+ * Feeds one reading of the file to the engine.
+ * @param {import('./source.js').Source} source @param {() => Promise<any>} begin starts a loader, or starts it over; gives the host
+ * @param {(loaded: number) => void} report @param {(chunk: Uint8Array | null) => void} keep sees every chunk; null: start over
+ */
+async function feed(source, begin, report, keep) {
+  /** @type {Promise<any>[]} */
+  const sent = [];
+  let loaded = 0;
+  const chunks = source.read();
+  let step = chunks.next(); // the download starts now, beside the compilation that `begin` may wait for
+  step.catch(() => {});
+  try {
+    let host = await begin();
+    for (; ; step = chunks.next()) {
+      const { done, value: chunk } = await step;
+      if (done) break;
+      if (typeof chunk === 'symbol') {
+        await Promise.all(sent.splice(0));
+        loaded = 0;
+        keep(null);
+        host = await begin();
+        continue;
+      }
+      loaded += chunk.length;
+      keep(chunk);
+      const fed = host.call('feed', chunk);
+      fed.catch(() => {}); // told by the await below
+      sent.push(fed);
+      if (sent.length >= IN_FLIGHT) await sent.shift();
+      report(loaded);
+    }
+    await Promise.all(sent);
+    return loaded;
+  } finally {
+    chunks.return(undefined).catch(() => {});
+  }
+}
+
+/**
+ * @param {any} source @param {ReturnType<typeof settle>} options @param {AbortSignal} signal ends everything this load started
+ * @param {(host: any) => void} own hears of the host as soon as there is one
+ */
+async function load(source, options, signal, own) {
+  const { dtype, digest, fetch, retries, cache, warmup, threads, deterministic } = options;
+  const net = { fetch, signal, retries };
+  const report = progressOf((progress) => {
+    if (!signal.aborted) options.onProgress(progress);
+  });
+  const opened = openSource(source, net);
+  report('wasm', 0, null);
+  const compiling = compile({ deterministic, wasmUrl: options.wasmUrl, wasmBinary: options.wasmBinary, fetch, signal });
+  compiling.catch(() => {});
+  const url = cache !== false && cacheable(opened.url) ? opened.url : null;
+  const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
+  const opening = openHost(options.worker).then(async (host) => {
+    own(host);
+    await host.call('open', (await compiling).module);
+    return host;
+  });
+  opening.catch(() => {});
+  const begin = async () => {
+    const host = await opening;
+    await host.call('begin', { dtype, digest });
+    return host;
+  };
+
+  /** @param {import('./source.js').Source} from @param {boolean} fromCache */
+  const attempt = async (from, fromCache) => {
+    /** @type {Blob[] | null} */
+    let parts = url && !fromCache ? [] : null;
+    const loaded = await feed(from, begin, (n) => report('weights', n, from.total(), fromCache), (chunk) => {
+      // a Blob's bytes lie outside the page's heap, on disk if there are many
+      if (parts) parts = chunk ? [...parts, new Blob([/** @type {any} */ (chunk)])] : [];
+    });
+    report('compile', loaded, loaded, fromCache);
+    const info = await (await opening).call('finish');
+    if (parts && url) await cachePut(url, new Blob(parts));
+    return { info, loaded, fromCache };
+  };
+
+  let result;
+  try {
+    result = await attempt(stored && url ? fromNetwork(url, net, stored) : opened, Boolean(stored));
+  } catch (error) {
+    const spoilt = error instanceof TesseraeError && /^(model|fetch)$/.test(error.stage);
+    if (!stored || !url || !spoilt || signal.aborted) throw error;
+    await cacheDrop(url);
+    result = await attempt(opened, false);
+  }
+  const { info, loaded, fromCache } = result;
+  const { relaxedSimd } = await compiling;
+  const host = await opening;
+  if (warmup) {
+    report('warmup', loaded, loaded, fromCache);
+    const { dims } = info.input;
+    const data = new Float32Array(dims.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1));
+    await host.call('run', { type: 'tensor', data, dims }, {});
+  }
+  const runtime = {
+    simd: true, relaxedSimd, threads: 1, threadsReason: threadsReason(threads), worker: host.worker, workerReason: host.reason,
+  };
+  const model = new Model(host, info, runtime, { decode: options.decode, fetch });
+  report('ready', loaded, loaded, fromCache);
+  return model;
+}
+
+/**
+ * Loads a model file.
+ *
+ *   const model = await loadModel('/models/cct.safetensors', { onProgress: ({ ratio }) => { bar.value = ratio; } });
+ *
+ * @param {string | URL | Blob | ArrayBuffer | Uint8Array} source address or contents of a .safetensors file; in Node also a path
+ * @param {LoadOptions} [options]
+ * @returns {Promise<Model>}
+ * @throws {import('./errors.js').TesseraeError} or the signal's reason
+ */
+export async function loadModel(source, options) {
+  const settled = settle(options);
+  const outer = settled.signal;
+  outer?.throwIfAborted();
+  const ours = new AbortController();
+  /** @type {any} */
+  let host;
+  let ended = false;
+  /** @param {unknown} reason */
+  const stop = (reason) => {
+    ended = true;
+    ours.abort(reason);
+    host?.close(reason);
+  };
+  const onAbort = () => stop(outer.reason);
+  outer?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await abortable(load(source, settled, ours.signal, (made) => {
+      host = made;
+      if (ended) made.close(ours.signal.reason);
+    }), outer);
+  } catch (error) {
+    if (!ended) stop(error);
+    throw error;
+  } finally {
+    outer?.removeEventListener('abort', onAbort);
+  }
+}

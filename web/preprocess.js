@@ -1,0 +1,130 @@
+// @ts-check
+/**
+ * Any input a model takes, as plain data for the engine (rpc.js WireInput): a tensor, pixels, or an image file's bytes.
+ * The fitting to the model's size (resize, crop, normalise) is the core's, in src/image.
+ *
+ * In browsers the browser decodes image files, after the core has read their size: a small file can hold a huge picture.
+ * Transparency is the exception: a canvas multiplies colours by alpha, so PNGs that may have some are decoded by the core.
+ */
+import { argumentError, TesseraeError } from './errors.js';
+import { builtin, filePath, isNode } from './platform.js';
+import { bytesOf, request, resolve } from './source.js';
+
+/** The core's limits (src/image/image.h), for what never passes through its decoder. */
+const MAX_SIDE = 8192;
+const MAX_FILE = 32 << 20;
+
+/** @typedef {import('./rpc.js').WireInput} WireInput */
+/** @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal }} Context */
+
+const LIST = 'a URL, Blob, File, img, video, canvas, ImageBitmap, ImageData, VideoFrame, image file bytes, { data, width, height, channels }, '
+  + 'or a tensor { data: Float32Array, dims }';
+
+/** @param {number} width @param {number} height @param {string} what */
+function checkSide(width, height, what) {
+  if (!(width > 0 && height > 0)) throw argumentError(`${what} has no pixels (${width} x ${height}); is it loaded?`);
+  if (Math.max(width, height) > MAX_SIDE) {
+    throw new TesseraeError('ERR_IMAGE_TOO_LARGE', `${what} is ${width} x ${height}; the limit is ${MAX_SIDE} a side`, { detail: { width, height } });
+  }
+}
+
+/** The fields of pixels, checked. @param {any} input @returns {WireInput} */
+function fromPixels({ data, width, height, channels }) {
+  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
+    throw argumentError('pixels: data must be a Uint8Array or Uint8ClampedArray; floats go in as a tensor { data, dims }');
+  }
+  if (!Number.isInteger(width) || !Number.isInteger(height)) throw argumentError(`pixels: width ${width} and height ${height} must be whole numbers`);
+  checkSide(width, height, 'the picture');
+  const count = channels ?? data.length / (width * height);
+  if (![1, 3, 4].includes(count) || data.length !== width * height * count) {
+    throw argumentError(`pixels: ${data.length} bytes are not ${width} x ${height} of ${channels ?? '1, 3 or 4'} channels`);
+  }
+  return { type: 'pixels', data, width, height, channels: count };
+}
+
+/** What a page can draw, drawn. @param {any} source @param {number} width @param {number} height @returns {WireInput} */
+function draw(source, width, height) {
+  checkSide(width, height, 'the picture');
+  const canvas = typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height)
+    : Object.assign(document.createElement('canvas'), { width, height });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
+  context.drawImage(source, 0, 0, width, height);
+  try {
+    return fromPixels(context.getImageData(0, 0, width, height));
+  } catch (cause) {
+    if (/** @type {Error} */ (cause).name !== 'SecurityError') throw cause;
+    throw new TesseraeError('ERR_ARGUMENT', 'the picture is from another origin and must not be read; set crossorigin="anonymous" on it', { cause });
+  }
+}
+
+/** Whether `value` is an instance of a class that this place may not have. @param {any} value @param {string} name */
+const is = (value, name) => {
+  const type = /** @type {any} */ (globalThis)[name];
+  return typeof type === 'function' && value instanceof type;
+};
+
+/** @param {Uint8Array} bytes an image file @param {Context} context @returns {Promise<WireInput>} */
+async function fromFile(bytes, { decode, host }) {
+  if (typeof decode === 'function') return fromPixels(await decode(bytes));
+  // offset 25 of a PNG is its colour type: 2 RGB, 0 grey; 3, 4 and 6 may be transparent
+  const exact = bytes[0] === 0x89 && bytes[25] > 2;
+  if (decode === 'wasm' || isNode || exact || typeof createImageBitmap !== 'function') return { type: 'encoded', bytes };
+  const head = String.fromCharCode(...bytes.subarray(0, 12));
+  // the core cannot read these sizes; the picture is measured when the browser has decoded it
+  if (!/^GIF8|^RIFF....WEBP|^....ftyp(avif|avis|heic|mif1)/s.test(head)) await host.call('size', bytes);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(new Blob([/** @type {any} */ (bytes)]), { imageOrientation: 'from-image', premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
+  } catch (cause) {
+    throw new TesseraeError('ERR_IMAGE_CORRUPT', `the browser cannot decode this image file: ${/** @type {Error} */ (cause).message}`, { cause });
+  }
+  try {
+    return draw(bitmap, bitmap.width, bitmap.height);
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** @param {string | URL} source @param {Context} context @returns {Promise<Uint8Array>} */
+async function download(source, { fetch, signal = new AbortController().signal }) {
+  const path = filePath(source);
+  if (path === undefined) return new Uint8Array(await (await request(resolve(source).href, { fetch, signal, retries: 0 })).arrayBuffer());
+  try {
+    return new Uint8Array(await builtin('fs').promises.readFile(path));
+  } catch (error) {
+    throw argumentError(`cannot read the file ${path}: ${/** @type {Error} */ (error).message}`, { path });
+  }
+}
+
+/** A tensor's fields, checked as far as it is cheap; the engine looks at the values. @param {any} input @returns {import('./rpc.js').TensorInput} */
+export function tensorOf(input) {
+  if (!(input?.data instanceof Float32Array) || !Array.isArray(input.dims)) {
+    throw argumentError('a tensor is { data: Float32Array, dims: [B, C, H, W] }');
+  }
+  return { type: 'tensor', data: input.data, dims: input.dims };
+}
+
+/**
+ * @param {any} input @param {Context} context @returns {Promise<WireInput>}
+ */
+export async function toInput(input, context) {
+  if (typeof input === 'string' || input instanceof URL) return fromFile(await download(input, context), context);
+  if (is(input, 'Blob')) {
+    if (input.size > MAX_FILE) throw new TesseraeError('ERR_IMAGE_TOO_LARGE', `the file has ${input.size} bytes; the limit is ${MAX_FILE}`);
+    return fromFile(new Uint8Array(await input.arrayBuffer()), context);
+  }
+  const bytes = bytesOf(input);
+  if (bytes && (bytes === input || input instanceof ArrayBuffer)) return fromFile(bytes, context);
+  if (is(input, 'HTMLImageElement')) {
+    if (!input.complete) await input.decode();
+    return draw(input, input.naturalWidth, input.naturalHeight);
+  }
+  if (is(input, 'HTMLVideoElement')) return draw(input, input.videoWidth, input.videoHeight);
+  if (is(input, 'VideoFrame')) return draw(input, input.displayWidth, input.displayHeight);
+  for (const name of ['HTMLCanvasElement', 'OffscreenCanvas', 'ImageBitmap']) {
+    if (is(input, name)) return draw(input, input.width, input.height);
+  }
+  if (input?.dims !== undefined) return tensorOf(input);
+  if (input?.data && input.width !== undefined) return fromPixels(input);
+  throw argumentError(`cannot take ${input === null ? 'null' : Object.prototype.toString.call(input).slice(8, -1)} as input; give ${LIST}`);
+}

@@ -1,0 +1,252 @@
+// @ts-check
+/**
+ * Bytes of a model, wherever they lie, as an async sequence of chunks that the reader may keep or give away; RESTART in
+ * between says that what came before does not count.
+ *
+ * Over the network: retries with backoff, and Range requests that go on where the connection broke, if the server names a
+ * version (ETag, Last-Modified) to go on with. Lengths sent by servers are not trusted: fetch accepts a body that is shorter in
+ * silence, and Content-Length counts compressed bytes. A safetensors header knows the exact length of its file.
+ */
+import { argumentError, TesseraeError } from './errors.js';
+import { abortable } from './options.js';
+import { builtin, filePath } from './platform.js';
+
+export const RESTART = Symbol('restart');
+const CHUNK = 1 << 20;
+
+/**
+ * @typedef {object} Source
+ * @property {() => AsyncGenerator<Uint8Array | typeof RESTART>} read
+ * @property {() => number | null} total length of the file as far as it is known now
+ * @property {URL | null} url where it comes from, if that is an address
+ */
+/** @typedef {typeof globalThis.fetch} Fetch */
+/** @typedef {{ fetch: Fetch, signal: AbortSignal, retries: number }} Net */
+
+/** Seen from the first chunks of a safetensors file: how long it is. */
+function lengthFromHeader() {
+  let head = new Uint8Array(0);
+  /** @type {number | null} */
+  let total = null;
+  let need = 8;
+  return (/** @type {Uint8Array} */ chunk) => {
+    if (!need) return total;
+    const joined = new Uint8Array(head.length + chunk.length);
+    joined.set(head);
+    joined.set(chunk, head.length);
+    head = joined;
+    if (head.length < 8) return null;
+    const view = new DataView(head.buffer);
+    need = 8 + view.getUint32(0, true);
+    if (view.getUint32(4, true) || need > 8 + (8 << 20)) need = 0; // no such file: the core will say what is wrong
+    else if (head.length >= need) {
+      const text = new TextDecoder().decode(head.subarray(8, need));
+      let end = 0;
+      for (const [, last] of text.matchAll(/"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)/g)) end = Math.max(end, Number(last));
+      total = need + end;
+      need = 0;
+    }
+    if (!need) head = new Uint8Array(0);
+    return total;
+  };
+}
+
+/**
+ * One request; what is no usable answer becomes an error.
+ * @param {string} url @param {Net} net @param {Record<string, string>} [headers] of a Range request
+ * @returns {Promise<Response>}
+ */
+export async function request(url, { fetch, signal }, headers) {
+  let response;
+  try {
+    response = await fetch(url, { signal, headers });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new TesseraeError('ERR_FETCH_NETWORK', `${url}: ${reasonOf(cause)}`, { retryable: true, detail: { url }, cause });
+  }
+  const { status } = response;
+  /** @param {string} code @param {string} message @param {boolean} [retryable] */
+  const refuse = (code, message, retryable) => {
+    response.body?.cancel().catch(() => {});
+    return new TesseraeError(code, `${url}: ${message}`, { retryable, detail: { url, status } });
+  };
+  if (!response.ok) throw refuse('ERR_FETCH_HTTP', `HTTP ${status} ${response.statusText}`.trim(), [408, 425, 429, 500, 502, 503, 504].includes(status));
+  if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'the server sent a part (206) though the whole file was asked for');
+  const type = response.headers.get('content-type') ?? '';
+  if (/^(text\/html|application\/xhtml)/i.test(type)) throw refuse('ERR_FETCH_CONTENT_TYPE', `the server sent a page (${type}), not the file; is the address right?`);
+  return response;
+}
+
+/** The deepest reason: fetch wraps it as "fetch failed". @param {any} error */
+const reasonOf = (error) => error?.cause?.message || error?.message || String(error);
+
+/** Chunks of a body; the stream is cancelled when the reader stops early. @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>} */
+async function* chunksOf(body) {
+  const stream = body instanceof Blob ? body.stream() : body.body;
+  if (!stream) {
+    yield new Uint8Array(await body.arrayBuffer());
+    return;
+  }
+  const reader = stream.getReader();
+  let done = false;
+  try {
+    for (;;) {
+      const step = await reader.read();
+      done = step.done;
+      if (step.done) return;
+      yield step.value;
+    }
+  } catch (error) {
+    done = true; // an errored stream needs no cancel
+    throw error;
+  } finally {
+    if (!done) reader.cancel().catch(() => {});
+  }
+}
+
+/**
+ * The file at an address.
+ * @param {URL} address @param {Net} net @param {Response} [stored] a cached answer to read instead
+ * @returns {Source}
+ */
+export function fromNetwork(address, net, stored) {
+  const { signal, retries } = net;
+  const url = address.href;
+  /** @type {number | null} */
+  let exact = null;
+  /** @type {number | null} */
+  let announced = null;
+
+  /**
+   * Opens the body at `loaded`. `loaded` comes back as 0 if the server starts over.
+   * @param {number} loaded @param {string | null} version
+   */
+  async function open(loaded, version) {
+    if (stored) return { response: stored, loaded: 0 };
+    if (!loaded || !version) return { response: await request(url, net), loaded: 0 };
+    const response = await request(url, net, { Range: `bytes=${loaded}-`, 'If-Range': version });
+    if (response.status !== 206) return { response, loaded: 0 };
+    const [, first, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+    if (Number(first) === loaded && (exact === null || size === '*' || Number(size) === exact)) return { response, loaded };
+    response.body?.cancel().catch(() => {});
+    throw new TesseraeError('ERR_FETCH_RANGE', `${url}: asked for bytes from ${loaded}, the server sent others (${response.headers.get('content-range')})`,
+      { retryable: true, detail: { url } });
+  }
+
+  async function* read() {
+    let loaded = 0;
+    /** @type {string | null} */
+    let version = null;
+    let measure = lengthFromHeader();
+    for (let attempt = 0; ; attempt++) {
+      let answered = false;
+      try {
+        const opened = await open(loaded, version);
+        const { headers } = opened.response;
+        answered = true;
+        if (loaded && !opened.loaded) {
+          yield RESTART;
+          measure = lengthFromHeader();
+        }
+        loaded = opened.loaded;
+        if (!loaded) {
+          const encoded = headers.has('content-encoding');
+          const etag = headers.get('etag');
+          // weak versions (W/) do not promise the same bytes; with an encoding, ranges would count encoded bytes
+          version = encoded ? null : (etag && !etag.startsWith('W/') ? etag : headers.get('last-modified'));
+          announced = encoded ? null : Number(headers.get('content-length')) || null;
+        }
+        for await (const chunk of chunksOf(opened.response)) {
+          exact = measure(chunk);
+          loaded += chunk.length;
+          yield chunk;
+        }
+        if (exact === null || loaded >= exact) return;
+        throw new TesseraeError('ERR_FETCH_TRUNCATED', `${url}: ${loaded} of ${exact} bytes came`, { retryable: true, detail: { url, loaded, total: exact } });
+      } catch (cause) {
+        signal.throwIfAborted();
+        const error = cause instanceof TesseraeError ? cause
+          : new TesseraeError('ERR_FETCH_NETWORK', `${url}: the connection broke after ${loaded} bytes: ${reasonOf(cause)}`,
+            { retryable: true, detail: { url, loaded }, cause });
+        if (stored || !error.retryable || attempt >= retries) throw error;
+        // a Range request that got no or a wrong answer (an unanswered preflight, for one) is not tried again
+        if (!answered) version = null;
+        await abortable(new Promise((resolve) => { setTimeout(resolve, 250 * 2 ** attempt); }), signal);
+        if (loaded && !version) {
+          yield RESTART;
+          loaded = 0;
+          measure = lengthFromHeader();
+        }
+      }
+    }
+  }
+  return { read, url: address, total: () => exact ?? announced };
+}
+
+/** @param {string} path a file of Node's @returns {Source} */
+function fromFile(path) {
+  const fs = builtin('fs');
+  let total = 0;
+  return {
+    url: null,
+    total: () => total,
+    async* read() {
+      let file;
+      try {
+        file = await fs.promises.open(path);
+      } catch (cause) {
+        throw argumentError(`cannot read the file ${path}: ${/** @type {Error} */ (cause).message}`, { path });
+      }
+      try {
+        total = (await file.stat()).size;
+        for (;;) {
+          const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK), 0, CHUNK, null);
+          if (!bytesRead) return;
+          yield bytesRead < CHUNK ? buffer.slice(0, bytesRead) : buffer;
+        }
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+/** @param {Uint8Array} bytes the caller's own: chunks are copies @returns {Source} */
+const fromBytes = (bytes) => ({
+  url: null,
+  total: () => bytes.length,
+  async* read() {
+    for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.slice(at, at + CHUNK);
+  },
+});
+
+/** @param {Blob} blob @returns {Source} */
+const fromBlob = (blob) => ({ url: null, total: () => blob.size, read: () => chunksOf(blob) });
+
+/** An address, seen from the page where there is one. @param {string | URL} text @returns {URL} */
+export function resolve(text) {
+  try {
+    return new URL(text, /** @type {any} */ (globalThis).document?.baseURI ?? /** @type {any} */ (globalThis).location?.href);
+  } catch {
+    throw argumentError(`"${text}" is no address`);
+  }
+}
+
+/** The bytes of a binary value, or undefined. @param {any} value @returns {Uint8Array | undefined} */
+export function bytesOf(value) {
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  return ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : undefined;
+}
+
+/** @param {any} source what loadModel was given @param {Net} net @returns {Source} */
+export function openSource(source, net) {
+  if (typeof source === 'string' || source instanceof URL) {
+    const path = filePath(source);
+    return path === undefined ? fromNetwork(resolve(source), net) : fromFile(path);
+  }
+  if (source instanceof Blob) return fromBlob(source);
+  const bytes = bytesOf(source);
+  if (!bytes) throw argumentError('loadModel: the model must be a URL, Blob, ArrayBuffer or Uint8Array (in Node also a path)');
+  return fromBytes(bytes);
+}

@@ -1,0 +1,104 @@
+// @ts-check
+/**
+ * Which wasm build this machine can run, how it is fetched and compiled, and the few functions it imports.
+ * The builds are stand-alone: no JavaScript of Emscripten's is involved.
+ */
+import { TesseraeError } from './errors.js';
+import { builtin, filePath } from './platform.js';
+
+/**
+ * Whether the engine accepts a function of these instructions that returns a v128. The module is put together by hand:
+ * @param {number[]} code instructions
+ */
+const accepts = (...code) => WebAssembly.validate(new Uint8Array([
+  0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // "\0asm", version 1
+  1, 5, 1, 0x60, 0, 1, 0x7b, // type section, 5 bytes: one type, a function () -> v128 (0x7b)
+  3, 2, 1, 0, // function section, 2 bytes: one function of type 0
+  10, code.length + 4, 1, code.length + 2, 0, ...code, 0x0b, // code section: one body, no locals, the code, end
+]));
+
+/** What the engine can do. */
+export function detect() {
+  return {
+    // i32.const 0; i8x16.splat; i8x16.popcnt - an instruction that was in the last draft only
+    simd: accepts(0x41, 0, 0xfd, 15, 0xfd, 98),
+    // i32.const 1; i8x16.splat; i32.const 2; i8x16.splat; i8x16.relaxed_swizzle (0xfd 0x100)
+    relaxedSimd: accepts(0x41, 1, 0xfd, 15, 0x41, 2, 0xfd, 15, 0xfd, 0x80, 2),
+  };
+}
+
+/** @typedef {{ module: WebAssembly.Module, relaxedSimd: boolean | null }} Compiled */
+
+/** @param {string} url @param {AbortSignal} signal @param {typeof globalThis.fetch} fetch @returns {Promise<WebAssembly.Module>} */
+async function compileFrom(url, signal, fetch) {
+  const path = filePath(url);
+  if (path) return WebAssembly.compile(await builtin('fs').promises.readFile(path));
+  const response = await fetch(url, { signal, credentials: 'same-origin' });
+  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  // compileStreaming insists on the media type; not every server sends it
+  const typed = response.headers.get('content-type')?.startsWith('application/wasm');
+  return typed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+}
+
+/**
+ * The compiled module.
+ * @param {{ deterministic: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch, signal: AbortSignal }} options
+ * @returns {Promise<Compiled>}
+ */
+export async function compile({ deterministic, wasmUrl, wasmBinary, fetch, signal }) {
+  const can = detect();
+  if (!can.simd) {
+    throw new TesseraeError('ERR_NO_SIMD', 'this engine has no WebAssembly SIMD; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
+  }
+  const relaxed = can.relaxedSimd && !deterministic;
+  /** @type {[string, boolean | null][]} */
+  const choices = [];
+  // both literals stay as they are: bundlers look for this very form
+  if (!wasmUrl) {
+    if (relaxed) choices.push([new URL('../dist/tesserae-relaxed.wasm', import.meta.url).href, true]);
+    choices.push([new URL('../dist/tesserae-simd.wasm', import.meta.url).href, false]);
+  } else if (String(wasmUrl).endsWith('/')) {
+    if (relaxed) choices.push([`${wasmUrl}tesserae-relaxed.wasm`, true]);
+    choices.push([`${wasmUrl}tesserae-simd.wasm`, false]);
+  } else {
+    choices.push([String(wasmUrl), /relaxed/.test(String(wasmUrl))]);
+  }
+  let failure;
+  try {
+    if (wasmBinary) {
+      const module = wasmBinary instanceof WebAssembly.Module ? wasmBinary : await WebAssembly.compile(wasmBinary);
+      return { module, relaxedSimd: null };
+    }
+    for (const [url, relaxedSimd] of choices) {
+      try {
+        return { module: await compileFrom(url, signal, fetch), relaxedSimd };
+      } catch (error) {
+        failure = new Error(`${url}: ${/** @type {Error} */ (error).message}`, { cause: error });
+      }
+    }
+  } catch (error) {
+    failure = error;
+  }
+  signal.throwIfAborted();
+  throw new TesseraeError('ERR_WASM_COMPILE', `${/** @type {Error} */ (failure).message}; `
+    + 'if the .wasm files lie elsewhere, pass wasmUrl; a Content-Security-Policy needs script-src \'wasm-unsafe-eval\'', { cause: failure });
+}
+
+/**
+ * An instance's exports, ready for calls.
+ * @param {WebAssembly.Module} module @returns {any}
+ */
+export function instantiate(module) {
+  /** @type {any} */
+  const imports = {};
+  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
+    if (kind !== 'function') throw new TesseraeError('ERR_WASM_COMPILE', `this .wasm imports the ${kind} ${from}.${name}; it is not one of this version's builds`);
+    // emscripten_notify_memory_growth needs no answer (views are checked on each use); anything else is a way to give up
+    (imports[from] ??= {})[name] = name === 'emscripten_notify_memory_growth' ? () => {} : () => {
+      throw new WebAssembly.RuntimeError(`the core called ${name}`);
+    };
+  }
+  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, imports));
+  exports._initialize?.();
+  return exports;
+}

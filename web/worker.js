@@ -1,0 +1,28 @@
+// @ts-check
+/** The worker's script, for module workers of browsers and for Node's worker_threads: answers requests (rpc.js) with an engine. */
+import { Engine } from './engine.js';
+import { toWire } from './errors.js';
+import { builtin, isNode } from './platform.js';
+import { buffersOf } from './rpc.js';
+
+/** @type {any} */
+const port = isNode ? builtin('worker_threads').parentPort : globalThis;
+const engine = new Engine();
+
+/** @param {import('./rpc.js').Request} request */
+function answer({ id, op, args }) {
+  /** @type {any} */
+  let result;
+  /** @type {any} */
+  let error;
+  try {
+    result = engine.call(op, args);
+  } catch (thrown) {
+    error = toWire(thrown);
+  }
+  port.postMessage({ id, result, error, memory: engine.memory() }, buffersOf(result));
+}
+
+if (isNode) port.on('message', answer);
+else port.onmessage = (/** @type {MessageEvent} */ event) => answer(event.data);
+port.postMessage({ ready: true });
