@@ -86,7 +86,7 @@ static const tsr_input *input_named(tsr_builder *b, const char *name) {
 }
 
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w) {
-  tsr_value_info info = {.shape = tsr_shape_of(4, 1, channels, default_h, default_w), .node = -1, .root = TSR_NO_VALUE};
+  tsr_value_info info = {.shape = tsr_shape_of(4, 1, channels, default_h, default_w), .node = -1, .root = TSR_NO_VALUE, .input = "image"};
   const tsr_input *given = input_named(b, "image");
   char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
   if (!given && !b->declaring)
@@ -111,7 +111,8 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) 
     return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s, expected %s", name, tsr_shape_print(&given->shape, text),
                     tsr_shape_print(&shape, want));
   }
-  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data});
+  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data,
+                                       .input = name});
 }
 
 /* The path and `name` joined, in a buffer of the caller's. */

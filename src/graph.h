@@ -21,6 +21,7 @@ typedef struct tsr_value_info {
   int node;                 /* the node that makes it; -1: an input, weight or constant */
   tsr_value root;           /* the value whose memory it shares (itself, but for views) */
   const float *data;        /* inputs, vectors and constants */
+  const char *input;        /* name of the input it is, or NULL */
   const tsr_weight *weight; /* matrices, and vectors before they are loaded */
 } tsr_value_info;
 

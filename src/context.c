@@ -1,0 +1,71 @@
+/* Contexts, and the public helpers that need no model; see tesserae.h. */
+#include "context.h"
+
+
+#include "registry.h"
+
+tsr_context *tsr_context_create(int threads) {
+  tsr_heap first = {0}; /* the context's own block cannot be counted in a heap that lives inside it */
+  tsr_context *ctx = tsr_heap_calloc(&first, 1, sizeof *ctx);
+  if (!ctx) return NULL;
+  ctx->kernels = tsr_kernels_select(NULL);
+  ctx->architectures.heap = &ctx->heap;
+  ctx->pool = tsr_pool_create(&ctx->heap, threads < 1 ? 1 : threads > TSR_MAX_THREADS ? TSR_MAX_THREADS : threads);
+  if (ctx->pool) return ctx;
+  tsr_heap_free(&first, ctx);
+  return NULL;
+}
+
+void tsr_context_destroy(tsr_context *ctx) {
+  if (!ctx) return;
+  tsr_heap last = {.in_use = sizeof *ctx};
+  tsr_text_free(&ctx->architectures);
+  tsr_pool_destroy(ctx->pool);
+  tsr_heap_free(&last, ctx);
+}
+
+tsr_status tsr_context_status(const tsr_context *ctx) { return ctx->err.code; }
+const char *tsr_context_message(const tsr_context *ctx) { return ctx->err.message; }
+void tsr_context_clear(tsr_context *ctx) { tsr_error_clear(&ctx->err); }
+int tsr_context_threads(const tsr_context *ctx) { return tsr_pool_threads(ctx->pool); }
+size_t tsr_context_bytes(const tsr_context *ctx) { return ctx->heap.in_use; }
+size_t tsr_context_peak_bytes(const tsr_context *ctx) { return ctx->heap.peak; }
+tsr_heap *tsr_context_heap(tsr_context *ctx) { return &ctx->heap; }
+tsr_error *tsr_context_error(tsr_context *ctx) { return &ctx->err; }
+
+void *tsr_context_alloc(tsr_context *ctx, size_t bytes) {
+  void *block = tsr_heap_alloc(&ctx->heap, bytes);
+  if (!block) tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for a buffer of %.1f MB", (double)bytes / 1e6);
+  return block;
+}
+
+void tsr_context_free(tsr_context *ctx, void *block) { tsr_heap_free(&ctx->heap, block); }
+
+const char *tsr_list_architectures(tsr_context *ctx) {
+  tsr_text *t = &ctx->architectures;
+  tsr_text_clear(t);
+  tsr_text_add(t, "[");
+  for (int i = 0; i < tsr_arch_count; i++) {
+    const tsr_arch *arch = tsr_archs[i];
+    tsr_text_add(t, i ? ",{\"arch\":" : "{\"arch\":");
+    tsr_text_quote(t, arch->name);
+    tsr_text_add(t, ",\"title\":");
+    tsr_text_quote(t, arch->title);
+    tsr_text_add(t, ",\"paper\":");
+    tsr_text_quote(t, arch->paper);
+    tsr_text_add(t, ",\"reference\":");
+    tsr_text_quote(t, arch->reference);
+    tsr_text_add(t, ",\"presets\":[");
+    for (const tsr_preset *p = arch->presets; p->name; p++) {
+      if (p != arch->presets) tsr_text_add(t, ",");
+      tsr_text_quote(t, p->name);
+    }
+    tsr_text_add(t, "]}");
+  }
+  tsr_text_add(t, "]");
+  return tsr_text_get(t);
+}
+
+void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k) {
+  tsr_kernels_select(NULL)->quantize_weight_q8(q, scale, w, n, k);
+}

@@ -1,0 +1,18 @@
+/* The context behind tesserae.h: memory, threads, kernels and the error that its models share. */
+#ifndef TSR_CONTEXT_H
+#define TSR_CONTEXT_H
+
+#include "kernels/kernels.h"
+#include "tesserae.h"
+#include "text.h"
+#include "threads.h"
+
+struct tsr_context {
+  tsr_heap heap;
+  tsr_error err;
+  tsr_pool *pool;
+  const tsr_kernels *kernels;
+  tsr_text architectures; /* what tsr_list_architectures hands out */
+};
+
+#endif

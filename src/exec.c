@@ -1,0 +1,132 @@
+/* The executor; see exec.h. */
+#include "exec.h"
+
+#include <string.h>
+
+#include "plan.h"
+
+struct tsr_exec {
+  tsr_heap *heap;
+  const tsr_graph *graph;
+  const tsr_kernels *kernels;
+  size_t *offset;   /* of each value's root; SIZE_MAX: not in the arena */
+  char *memory;     /* activations, then each thread's scratch */
+  size_t activations, scratch, bytes;
+};
+
+/* A node's arguments; with `exec` NULL only shapes and weights, which is all that a statement of work needs. */
+static tsr_op_args args_of(const tsr_graph *g, const tsr_exec *exec, const tsr_kernels *kernels, const tsr_node *node) {
+  tsr_op_args args = {.attrs = &node->attrs, .kernels = kernels, .n_in = node->n_in, .n_out = node->n_out};
+  for (int i = 0; i < node->n_in + node->n_out; i++) {
+    int is_in = i < node->n_in;
+    tsr_value value = is_in ? node->in[i] : node->out[i - node->n_in];
+    tsr_arg *arg = is_in ? &args.in[i] : &args.out[i - node->n_in];
+    *arg = (tsr_arg){.shape = g->values[value].shape, .weight = g->values[value].weight};
+    if (exec) arg->data = (float *)tsr_exec_data(exec, value);
+  }
+  return args;
+}
+
+const float *tsr_exec_data(const tsr_exec *exec, tsr_value value) {
+  const tsr_value_info *info = &exec->graph->values[value], *root = &exec->graph->values[info->root];
+  if (root->data) return root->data;
+  if (exec->offset[info->root] == SIZE_MAX) return NULL;
+  return (const float *)(exec->memory + exec->offset[info->root]);
+}
+
+/* Lifetimes of the roots that nodes make: from their node to their last reader; outputs live to the end. */
+static void lifetimes(const tsr_graph *g, tsr_plan_item *items) {
+  for (int v = 0; v < g->value_count; v++) {
+    const tsr_value_info *info = &g->values[v];
+    if (info->node < 0 || info->root != v) continue;
+    items[v] = (tsr_plan_item){.bytes = tsr_shape_count(&info->shape, NULL) * sizeof(float), .first = info->node, .last = info->node};
+  }
+  for (int n = 0; n < g->node_count; n++)
+    for (int i = 0; i < g->nodes[n].n_in; i++) items[g->values[g->nodes[n].in[i]].root].last = n;
+  for (int t = 0; t < g->tap_count; t++)
+    if (g->taps[t].value != TSR_NO_VALUE) items[g->values[g->taps[t].value].root].last = g->node_count;
+  items[g->values[g->output].root].last = g->node_count;
+}
+
+static size_t plan(tsr_exec *exec) {
+  const tsr_graph *g = exec->graph;
+  tsr_plan_item *items = tsr_heap_calloc(exec->heap, (size_t)g->value_count, sizeof *items);
+  if (!items) return SIZE_MAX;
+  lifetimes(g, items);
+  size_t total = tsr_plan_memory(items, g->value_count);
+  for (int v = 0; v < g->value_count; v++) {
+    int planned = g->values[v].node >= 0 && g->values[v].root == v;
+    exec->offset[v] = planned ? items[v].offset : SIZE_MAX;
+  }
+  tsr_heap_free(exec->heap, items);
+  return total;
+}
+
+tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels, int threads) {
+  tsr_exec *exec = tsr_heap_calloc(heap, 1, sizeof *exec);
+  int overflow = 0;
+  if (exec) {
+    *exec = (tsr_exec){.heap = heap, .graph = graph, .kernels = kernels};
+    exec->offset = tsr_heap_alloc(heap, (size_t)graph->value_count * sizeof *exec->offset);
+  }
+  if (!exec || !exec->offset) {
+    tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the executor");
+    tsr_exec_destroy(exec);
+    return NULL;
+  }
+  exec->activations = plan(exec);
+  for (int n = 0; n < graph->node_count; n++) {
+    tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
+    size_t scratch = tsr_ops[graph->nodes[n].op].work(&args).scratch;
+    if (scratch > exec->scratch) exec->scratch = scratch;
+  }
+  exec->scratch = tsr_size_add(exec->scratch, TSR_PLAN_ALIGN - 1, &overflow) & ~(size_t)(TSR_PLAN_ALIGN - 1);
+  if (exec->activations == SIZE_MAX) overflow = 1;
+  exec->activations = (tsr_size_add(exec->activations, TSR_PLAN_ALIGN - 1, &overflow)) & ~(size_t)(TSR_PLAN_ALIGN - 1);
+  exec->bytes = tsr_size_add(exec->activations, tsr_size_mul(exec->scratch, (size_t)threads, &overflow), &overflow);
+  if (!overflow) exec->memory = tsr_heap_alloc(heap, exec->bytes);
+  if (!exec->memory) {
+    tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for activations (%.1f MB); a smaller batch, picture or capture needs less",
+                  overflow ? 4096.0 : (double)exec->bytes / 1e6);
+    tsr_exec_destroy(exec);
+    return NULL;
+  }
+  return exec;
+}
+
+typedef struct step {
+  const tsr_exec *exec;
+  const tsr_op_row *op;
+  tsr_op_args args;
+} step;
+
+static void run_task(void *user, int task, int thread) {
+  const step *s = user;
+  s->op->run(&s->args, task, s->exec->memory + s->exec->activations + (size_t)thread * s->exec->scratch);
+}
+
+void tsr_exec_run(tsr_exec *exec, tsr_pool *pool) {
+  const tsr_graph *g = exec->graph;
+  for (int n = 0; n < g->node_count; n++) {
+    step s = {exec, &tsr_ops[g->nodes[n].op], args_of(g, exec, exec->kernels, &g->nodes[n])};
+    tsr_pool_run(pool, s.op->work(&s.args).tasks, run_task, &s);
+  }
+}
+
+size_t tsr_exec_bytes(const tsr_exec *exec) { return exec->bytes; }
+
+void tsr_exec_destroy(tsr_exec *exec) {
+  if (!exec) return;
+  tsr_heap_free(exec->heap, exec->offset);
+  tsr_heap_free(exec->heap, exec->memory);
+  tsr_heap_free(exec->heap, exec);
+}
+
+double tsr_graph_operations(const tsr_graph *graph, const tsr_kernels *kernels) {
+  double operations = 0;
+  for (int n = 0; n < graph->node_count; n++) {
+    tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
+    operations += tsr_ops[graph->nodes[n].op].work(&args).operations;
+  }
+  return operations;
+}

@@ -1,0 +1,49 @@
+/* Chooses the kernels: one constant table per isa, made from kernels.inc. */
+#include "kernels.h"
+
+#include <string.h>
+
+/* A table lists every row up to its isa; a later row for the same op replaces the earlier one, which is the fallback
+ * that kernels.h promises. Compilers take a replaced initializer for a slip, so that warning is off here. */
+#pragma GCC diagnostic push
+#if defined(__clang__)
+#pragma GCC diagnostic ignored "-Winitializer-overrides"
+#else
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
+
+#define ROW(op, isa) .op = tsr_k_##op##_##isa,
+#define TSR_KERNEL(op, isa) TAKE_##isa(op, isa)
+
+/* Every op needs a ref: one without fails to compile here. */
+static const tsr_kernels table_ref = {
+#define X(op) ROW(op, ref)
+  TSR_KERNEL_OPS(X)
+#undef X
+};
+
+#define TAKE_ref ROW
+#define TAKE_simd ROW
+#define TAKE_relaxed(op, isa)
+static const tsr_kernels table_simd = {
+#include "kernels.inc"
+};
+
+#ifdef __wasm_relaxed_simd__
+#undef TAKE_relaxed
+#define TAKE_relaxed ROW
+static const tsr_kernels table_relaxed = {
+#include "kernels.inc"
+};
+#define TABLE_BEST table_relaxed
+#else
+#define TABLE_BEST table_simd
+#endif
+
+#pragma GCC diagnostic pop
+
+const tsr_kernels *tsr_kernels_select(const char *isa) {
+  if (isa && !strcmp(isa, "ref")) return &table_ref;
+  if (isa && !strcmp(isa, "simd")) return &table_simd;
+  return &TABLE_BEST; /* NULL, "relaxed", and names from a newer caller */
+}
