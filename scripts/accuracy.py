@@ -87,6 +87,9 @@ def main():
     parser.add_argument("--f32", type=Path, default=F32)
     parser.add_argument("--q8", type=Path, default=Q8)
     args = parser.parse_args()
+    for path in (args.f32, args.q8):
+        if not path.exists():
+            sys.exit(f"{path} is not there; scripts/export_checkpoint.py makes it from a training run")
     r = measure(args.f32, args.q8, args.images)
     good = True
     for name in ("f32", "q8"):

@@ -64,6 +64,7 @@ def run(model, inputs, options):
         handle.remove()
     columns = round((image.shape[-1] * taps["patch_embed"].shape[1] / image.shape[-2]) ** 0.5)
     grid = (taps["patch_embed"].shape[1] // columns, columns)
+    taps["pos_embedding"] = model.pos_emb.weight
     for t, state in enumerate(states):
         taps[f"state.{t}"] = state
         taps[f"islands.{t}"] = islands(state, grid)
