@@ -140,7 +140,9 @@ def main():
     start = 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
-        if saved["args"] != vars(args):
+        # How long a run is may change while it stands still: the schedule is a function of the share that is done.
+        free = ("epochs", "threads")
+        if any(saved["args"][k] != v for k, v in vars(args).items() if k not in free):
             sys.exit(f"{checkpoint} is of another run {saved['args']}; choose another --run")
         model.load_state_dict(saved["model"])
         for opt, state in zip(opts, saved["opts"]):
