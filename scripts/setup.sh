@@ -163,11 +163,11 @@ if [ -z "$san_cc" ] || ! have "$san_cc"; then
 fi
 if [ -z "$fuzz_cc" ] || ! have "$fuzz_cc"; then
   if ! find_fuzz_cc && have_apt; then
-    # The runtime must be of the very version of the clang that came with Emscripten.
-    version=$(dpkg-query -W -f '${Version}' clang-19 2>/dev/null || true)
+    # The runtime must be of the same release as the clang that came with Emscripten, and so must its own dependencies.
     apt_update
-    apt_get install --no-install-recommends clang-19 "libclang-rt-19-dev${version:+=$version}" libstdc++-12-dev ||
-      apt_get install --no-install-recommends clang-19 "libclang-rt-19-dev${version:+=$version}" g++ || true
+    suite=()
+    if known_suite trixie; then suite=(-t trixie); fi
+    apt_get install --no-install-recommends "${suite[@]}" clang-19 libclang-rt-19-dev || true
     find_fuzz_cc || true
   fi
   if [ -n "$fuzz_cc" ]; then say "fuzzers are compiled by $fuzz_cc"; else say "no clang with libFuzzer: make fuzz will fail"; fi
