@@ -163,6 +163,18 @@ TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
 }
 #endif
 
+/* The last `count` (0 to 4) elements of a row; nothing beyond them is touched. */
+TSR_INLINE tsr_f32x4 tsr_f32x4_load_part(const float *p, int count, float fill) {
+  float x[4] = {fill, fill, fill, fill};
+  for (int i = 0; i < count && i < 4; i++) x[i] = p[i];
+  return tsr_f32x4_load(x);
+}
+TSR_INLINE void tsr_f32x4_store_part(float *p, tsr_f32x4 a, int count) {
+  float x[4];
+  tsr_f32x4_store(x, a);
+  for (int i = 0; i < count && i < 4; i++) p[i] = x[i];
+}
+
 /* Lanes combined in a fixed order, so that a row gives the same bits wherever it is computed. */
 TSR_INLINE float tsr_f32x4_sum(tsr_f32x4 a) {
   float x[4];

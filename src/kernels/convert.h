@@ -1,0 +1,21 @@
+/* What the reference and the SIMD conversions share: one weight's quantization. */
+#ifndef TSR_CONVERT_H
+#define TSR_CONVERT_H
+
+#include "gemm_q8.h"
+
+/* max|w| / 127; 1 where that is 0. Infinities count as FLT_MAX; NaN is left out by the caller's maximum. */
+static inline float tsr_weight_scale(float most) {
+  float scale = (most > FLT_MAX ? FLT_MAX : most) / TSR_Q8_MAX;
+  return scale == 0 ? 1 : scale;
+}
+
+static inline int8_t tsr_weight_value(float w, float scale) {
+  float ratio = w / scale; /* a division, as in the exporters: times the inverse would round some halves differently */
+  if (ratio != ratio) return 0;
+  if (ratio > TSR_Q8_MAX) ratio = TSR_Q8_MAX; /* infinities, and scales below the normal floats */
+  if (ratio < -TSR_Q8_MAX) ratio = -TSR_Q8_MAX;
+  return (int8_t)tsr_round_even(ratio);
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* Widening of half floats and quantization of weights in portable C. */
+#include "convert.h"
+
+#include <math.h>
+
+static float from_bits(uint32_t bits) {
+  float y;
+  memcpy(&y, &bits, sizeof y);
+  return y;
+}
+
+/* 1 sign, 5 exponent (bias 15), 10 mantissa bits. */
+static float from_f16(uint32_t h) {
+  uint32_t sign = (h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
+  if (exponent == 31) return from_bits(sign | 0x7f800000 | mantissa << 13); /* infinity, NaN with its payload */
+  if (exponent) return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
+  float small = (float)mantissa * 0x1p-24f; /* zero and subnormal, exact */
+  return sign ? -small : small;
+}
+
+void tsr_k_f16_to_f32_ref(float *y, const void *x, int n) {
+  for (int i = 0; i < n; i++) {
+    uint16_t h;
+    memcpy(&h, (const char *)x + 2 * (size_t)i, sizeof h);
+    y[i] = from_f16(h);
+  }
+}
+
+void tsr_k_bf16_to_f32_ref(float *y, const void *x, int n) {
+  for (int i = 0; i < n; i++) {
+    uint16_t h;
+    memcpy(&h, (const char *)x + 2 * (size_t)i, sizeof h);
+    y[i] = from_bits((uint32_t)h << 16); /* the upper half of an f32 */
+  }
+}
+
+void tsr_k_quantize_weight_q8_ref(int8_t *q, float *scale, const float *w, int n, int k) {
+  for (int i = 0; i < n; i++, w += k, q += k) {
+    float most = 0;
+    for (int p = 0; p < k; p++)
+      if (fabsf(w[p]) > most) most = fabsf(w[p]);
+    scale[i] = tsr_weight_scale(most);
+    for (int p = 0; p < k; p++) q[p] = tsr_weight_value(w[p], scale[i]);
+  }
+}

@@ -1,0 +1,71 @@
+/* What every int8 product shares: the packing, and the arithmetic of quantizing a row of activations.
+ *
+ * A row's range [low, high] always contains 0 and is mapped to 0..127: 7 bits, because wasm's relaxed dot product is
+ * defined only while its second operand is 0..127. Weights are -128..127 (files hold -127..127), so a pair of products
+ * is at most 2 * 127 * 128 = 32512 and fits i16, and a sum of 65536 products fits i32.
+ * Every isa runs these very expressions, in this order, so that q, scale and zero are the same numbers everywhere. */
+#ifndef TSR_GEMM_Q8_H
+#define TSR_GEMM_Q8_H
+
+#include "kernels.h"
+
+#include <float.h>
+#include <string.h>
+
+enum { TSR_Q8_MAX = 127 };
+
+/* K is padded to a multiple of 4 in weights and activations. */
+static inline int tsr_q8_padded(int k) { return k > INT32_MAX - 3 ? INT32_MAX - 3 : (k + 3) & ~3; }
+
+/* 1.5 * 2^23: adding it to |x| < 2^22 leaves x, rounded half to even, in the low bits. One addition, where a rounding
+ * conversion takes many instructions in wasm. */
+#define TSR_ROUND_MAGIC 12582912.0f
+enum { TSR_ROUND_BITS = 0x4b400000 };
+
+static inline int32_t tsr_round_even(float x) {
+  float shifted = x + TSR_ROUND_MAGIC;
+  int32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  return bits - TSR_ROUND_BITS;
+}
+
+typedef struct tsr_q8_range {
+  float low, high, scale, inverse;
+  int32_t zero;
+} tsr_q8_range;
+
+/* From the least and greatest of a row and 0 (NaN left out). A row whose scale would be below the normal floats is
+ * taken as zero: its inverse would not be finite. */
+static inline tsr_q8_range tsr_q8_range_of(float low, float high) {
+  tsr_q8_range range = {low < -FLT_MAX ? -FLT_MAX : low, high > FLT_MAX ? FLT_MAX : high, 1, 0, 0};
+  float scale = range.high / TSR_Q8_MAX - range.low / TSR_Q8_MAX; /* high - low might overflow */
+  if (scale < FLT_MIN) return range;
+  range.scale = scale;
+  range.inverse = 1 / scale;
+  range.zero = tsr_round_even(-range.low * range.inverse);
+  if (range.zero > TSR_Q8_MAX) range.zero = TSR_Q8_MAX;
+  return range;
+}
+
+static inline int32_t tsr_q8_value(const tsr_q8_range *range, float x) {
+  if (x != x) x = 0;
+  if (x < range->low) x = range->low;
+  if (x > range->high) x = range->high;
+  int32_t q = tsr_round_even(x * range->inverse) + range->zero;
+  return q < 0 ? 0 : q > TSR_Q8_MAX ? TSR_Q8_MAX : q;
+}
+
+/* Panels of ceil(K / group) blocks, each 8 columns of `group` neighbours in k. */
+static inline void tsr_q8_pack(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k, int group) {
+  int padded = tsr_q8_padded(k);
+  for (int n = n0; n < n1; n += TSR_PANEL) {
+    int8_t *panel = panels + (size_t)n * (size_t)padded;
+    for (int p = 0; p < padded; p++) {
+      int8_t *block = panel + (size_t)(p / group) * TSR_PANEL * group + p % group;
+      for (int j = 0; j < TSR_PANEL; j++)
+        block[j * group] = n + j < n1 && p < k ? w[(size_t)(n - n0 + j) * ldw + p] : 0;
+    }
+  }
+}
+
+#endif

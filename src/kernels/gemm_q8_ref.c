@@ -1,0 +1,46 @@
+/* The int8 product in portable C. Rows of activations are u8, panels are K rows of 8 columns. */
+#include "gemm_q8.h"
+
+size_t tsr_k_gemm_q8_packed_bytes_ref(int n, int k) {
+  if (n <= 0 || k <= 0 || k > INT32_MAX - 3) return 0;
+  uint64_t columns = ((uint64_t)n + TSR_PANEL - 1) / TSR_PANEL * TSR_PANEL;
+  uint64_t bytes = columns * (uint64_t)tsr_q8_padded(k); /* < 2^63 */
+  return bytes > SIZE_MAX ? 0 : (size_t)bytes;
+}
+
+void tsr_k_gemm_q8_pack_ref(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k) {
+  tsr_q8_pack(panels, w, ldw, n0, n1, k, 1);
+}
+
+int tsr_k_gemm_q8_row_bytes_ref(int k) { return tsr_q8_padded(k); }
+
+void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k) {
+  int padded = tsr_q8_padded(k);
+  for (int i = 0; i < m; i++) {
+    const float *row = x + (size_t)i * ldx;
+    uint8_t *y = (uint8_t *)q + (size_t)i * padded;
+    float low = 0, high = 0;
+    for (int p = 0; p < k; p++) {
+      if (row[p] < low) low = row[p];
+      if (row[p] > high) high = row[p];
+    }
+    tsr_q8_range range = tsr_q8_range_of(low, high);
+    for (int p = 0; p < padded; p++) y[p] = p < k ? (uint8_t)tsr_q8_value(&range, row[p]) : 0;
+    scale[i] = range.scale;
+    zero[i] = range.zero;
+  }
+}
+
+void tsr_k_gemm_q8_ref(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero, const int8_t *panels,
+                       const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0, int n1, int k) {
+  int padded = tsr_q8_padded(k);
+  for (int i = 0; i < m; i++)
+    for (int n = n0; n < n1; n++) {
+      const uint8_t *row = (const uint8_t *)q + (size_t)i * padded;
+      const int8_t *column = panels + (size_t)(n / TSR_PANEL * TSR_PANEL) * (size_t)padded + n % TSR_PANEL;
+      int32_t sum = 0;
+      for (int p = 0; p < k; p++) sum += row[p] * column[(size_t)p * TSR_PANEL];
+      float scale = a_scale[i] * w_scale[n];
+      c[(size_t)i * ldc + n] = scale * (float)(sum - a_zero[i] * w_sum[n]) + (bias ? bias[n] : 0);
+    }
+}

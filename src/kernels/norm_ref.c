@@ -1,0 +1,39 @@
+/* Layer norm, softmax and L2 normalization in portable C. Sums are in double, so that these are the yardstick. */
+#include "kernels.h"
+
+#include <math.h>
+
+void tsr_k_layer_norm_ref(float *y, const float *x, const float *gamma, const float *beta, float eps, int m, int c) {
+  for (int i = 0; i < m; i++, x += c, y += c) {
+    double sum = 0, squares = 0;
+    for (int j = 0; j < c; j++) sum += x[j];
+    double mean = sum / c;
+    for (int j = 0; j < c; j++) squares += (x[j] - mean) * (x[j] - mean);
+    double rate = 1 / sqrt(squares / c + eps);
+    for (int j = 0; j < c; j++)
+      y[j] = (float)((x[j] - mean) * rate * (gamma ? gamma[j] : 1) + (beta ? beta[j] : 0));
+  }
+}
+
+void tsr_k_softmax_ref(float *y, int ldy, const float *x, int ldx, float scale, int m, int n) {
+  for (int i = 0; i < m; i++) {
+    const float *row = x + (size_t)i * ldx;
+    float *out = y + (size_t)i * ldy, max = -INFINITY;
+    double sum = 0;
+    for (int j = 0; j < n; j++)
+      if (scale * row[j] > max) max = scale * row[j];
+    if (max == -INFINITY) max = 0; /* -inf - -inf would be NaN; so exp is 0 and the row's NaNs, if any, stay */
+    for (int j = 0; j < n; j++) sum += out[j] = (float)exp((double)(scale * row[j]) - max);
+    for (int j = 0; j < n; j++) out[j] = sum == 0 ? 0 : (float)(out[j] / sum);
+  }
+}
+
+void tsr_k_l2_normalize_ref(float *y, const float *x, float eps, int m, int c) {
+  for (int i = 0; i < m; i++, x += c, y += c) {
+    double squares = 0;
+    for (int j = 0; j < c; j++) squares += (double)x[j] * x[j];
+    double norm = sqrt(squares);
+    if (norm < eps) norm = eps;
+    for (int j = 0; j < c; j++) y[j] = (float)(x[j] / norm);
+  }
+}

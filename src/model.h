@@ -1,0 +1,53 @@
+/* A loaded model, from the inside: what model.c (life and runs), loader.c (from a file) and info.c (JSON) share. */
+#ifndef TSR_MODEL_H
+#define TSR_MODEL_H
+
+#include "build.h"
+#include "context.h"
+#include "exec.h"
+
+/* The graph of one input shape, one set of captures and options, with its memory. Kept until another is asked for. */
+typedef struct tsr_session {
+  tsr_arena arena;
+  tsr_graph graph;
+  tsr_exec *exec;
+  tsr_text key; /* what it was built for */
+} tsr_session;
+
+struct tsr_model {
+  tsr_context *ctx;
+  tsr_arena arena;          /* names, config, everything that lives as long as the model */
+  const tsr_arch *arch;
+  tsr_weights weights;
+  const tsr_json *config;   /* the config object of the file */
+  const tsr_json *preset;   /* the preset it names, or NULL */
+  const tsr_json *root;     /* the whole of __metadata__.tesserae */
+  const char *root_text;    /* ... as text, for what is passed on unread */
+  tsr_graph declared;       /* the graph of the default input, in `arena`: shapes and taps */
+  const char **input_names;
+  int input_count_known;
+  int has_image_spec;
+  tsr_image_spec image_spec;
+  tsr_input inputs[TSR_MAX_INPUTS];
+  int input_count;
+  tsr_session session;
+  tsr_text info, result, unused;
+};
+
+/* A builder for this model; graph memory comes from `arena`. */
+tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena);
+
+/* An empty model of this context. NULL: out of memory. */
+tsr_model *tsr_model_create(tsr_context *ctx);
+
+/* Reads __metadata__.tesserae: arch, config, preprocess; builds the declared graph, which fills the list of weights.
+ * Errors: TSR_ERR_MODEL_HEADER, TSR_ERR_CONFIG, TSR_ERR_OUT_OF_MEMORY. */
+tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata);
+
+/* Writes model->info. */
+tsr_status tsr_model_write_info(tsr_model *model);
+
+/* {"name","kind","dims","grid","prefix_tokens"} */
+void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape);
+
+#endif
