@@ -65,9 +65,9 @@ objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 
 $(eval $(call flavour,simd,$(EMCC),-O3 -DNDEBUG -msimd128))
 $(eval $(call flavour,relaxed,$(EMCC),-O3 -DNDEBUG -msimd128 -mrelaxed-simd))
-$(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread))
-$(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -fsanitize=$(SANITIZE)))
-$(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
+$(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread -DTSR_THREADS))
+$(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=$(SANITIZE)))
+$(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
