@@ -130,14 +130,13 @@ chromium_ok() {
 have node && at_least "$(node -p process.versions.node)" "$node_min" || fail "install Node.js $node_min or newer"
 have npm || fail "install npm (it comes with Node.js)"
 
+packages=() # those still missing
 if ! emcc_ok || ! stb_ok; then
   have_apt || fail "install Emscripten >= $emcc_min (emcc on the PATH) and stb_image.h 2.30 (STB_DIR=its folder)"
-  # Packages still missing, and the suite to take them from ('' where the system's own releases are new enough).
-  packages=()
   emcc_ok || packages+=(emscripten)
   stb_ok || packages+=(libstb-dev)
   [ -n "$(candidate libstb-dev)" ] || apt_update
-  suite=()
+  suite=() # none where the system's own releases are new enough
   if ! at_least "$(candidate emscripten | sed 's/[~+-].*//')" "$emcc_min"; then
     add_trixie || fail "these package sources have no Emscripten >= $emcc_min: install it yourself (emcc on the PATH), and libstb-dev"
     suite=(-t trixie)
@@ -146,10 +145,10 @@ if ! emcc_ok || ! stb_ok; then
   apt_get install --no-install-recommends "${suite[@]}" "${packages[@]}" || fail "apt-get could not install ${packages[*]}"
   hash -r
   emcc_ok || fail "emcc is $(emcc_version "${EMCC:-emcc}" || echo missing), but $emcc_min or newer is needed"
-  say "installed ${packages[*]}"
 fi
 find_stb || fail "stb_image.h was not found: set STB_DIR to its folder"
 stb_ok || fail "$stb_dir/stb_image.h has sha256 $(sha256sum < "$stb_dir/stb_image.h" | cut -d' ' -f1), but 2.30 of Debian 13 has $stb_sha256"
+[ ${#packages[@]} = 0 ] || say "installed ${packages[*]}"
 
 # The compilers found last time are trusted while they are there: probing takes a second.
 if [ build/setup.mk -nt scripts/setup.sh ]; then
