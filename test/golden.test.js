@@ -13,12 +13,13 @@ import { Heap } from '../web/heap.js';
 import { compile, instantiate } from '../web/wasm.js';
 import { draw, drawInput, drawTensors, safetensors } from './parity/weights.js';
 
-// f32 against a reference in double precision. Each value is a sum of at most a few hundred products, so rounding alone
-// costs some 1e-6 of the largest value, and two blocks multiply that by less than 10. 1e-4 is the project's promise
-// for models of any size; a wrong epsilon, scale or order of operations is off by 1e-3 and more at these widths.
-const F32_TOLERANCE = 1e-4;
-// 8-bit weights per row and activations of 7 bits per token: either is off by up to 1/250 of its largest value, in
-// each of the ten products that follow each other here; the errors are independent and largely average out.
+// f32 against a reference in double precision. Seen: at most 1.2e-6 of the largest value, in any case and tap; the sums here
+// are short. The project promises 1e-4 for models of any size; ten times what rounding costs also catches a wrong
+// epsilon of a norm or the tanh form of GELU, which 1e-4 would let pass at these sizes.
+const F32_TOLERANCE = 1e-5;
+// 8-bit weights per row and activations of 7 bits per token: either is off by up to 1/250 of its largest value, in each of
+// the ten or so products that follow each other here. Seen: at most 4.5e-2. So a class that wins in q8 trails the
+// reference's winner by at most twice this.
 const Q8_TOLERANCE = 0.1;
 
 const root = new URL('..', import.meta.url);
@@ -92,17 +93,9 @@ for (const golden of cases) {
   });
 
   test(`${golden.name}: 8 bits`, async () => {
-    const { output } = await run(golden, 'q8', []);
+    const { output, info } = await run(golden, 'q8', []);
+    assert.equal(info.dtype, 'q8');
     check('output', output, golden.output, Q8_TOLERANCE);
-    // the winner is the same, or it was closer to the second than the tolerance can tell apart
-    const want = floats(golden.output);
-    const width = golden.output.dims.at(-1);
-    const margin = 2 * Q8_TOLERANCE * Math.max(...want.map(Math.abs));
-    for (let row = 0; row < want.length; row += width) {
-      const got = output.data.subarray(row, row + width);
-      const winner = got.indexOf(Math.max(...got));
-      assert.ok(Math.max(...want.subarray(row, row + width)) - want[row + winner] <= margin, `row ${row / width}: winner ${winner}`);
-    }
   });
 }
 
