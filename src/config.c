@@ -105,6 +105,12 @@ int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, cons
   return fallback;
 }
 
+void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]) {
+  if (image[0] % patch[0] || image[1] % patch[1] || image[0] < patch[0] || image[1] < patch[1])
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is %d x %d; \"image_size\" %d x %d must be a whole number of patches",
+             patch[0], patch[1], image[0], image[1]);
+}
+
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys) {
   for (; *keys; keys++) note(b, from, *keys);
 }

@@ -37,8 +37,8 @@ static tsr_status find_preset(tsr_model *model) {
     return err->code;
   }
   const char *nearest = name->kind == TSR_JSON_STRING ? tsr_nearest(name->string, names, count) : NULL;
-  return tsr_error_set(err, TSR_ERR_CONFIG, "config key \"preset\" is no preset of %s; did you mean \"%s\"?", model->arch->name,
-                       nearest ? nearest : names[0]);
+  return tsr_error_set(err, TSR_ERR_CONFIG, "config key \"preset\" is \"%.40s\", no preset of %s; did you mean \"%s\"?",
+                       name->kind == TSR_JSON_STRING ? name->string : "?", model->arch->name, nearest ? nearest : names[0]);
 }
 
 tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena) {

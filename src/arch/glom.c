@@ -31,6 +31,7 @@ static glom_config read_config(tsr_builder *b) {
   c.patch = tsr_config_int(b, "patch_size", 14, 1, TSR_MAX_SIDE);
   c.consensus_self = tsr_config_bool(b, "consensus_self", 0);
   c.radius = tsr_config_int(b, "local_consensus_radius", 0, 0, TSR_MAX_SIDE);
+  tsr_config_check_patches(b, (int[]){c.image, c.image}, (int[]){c.patch, c.patch});
   return c;
 }
 

@@ -22,6 +22,7 @@ static vit_config read_config(tsr_builder *b) {
   vit_config c;
   tsr_config_pair(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.image);
   tsr_config_pair(b, "patch_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.patch);
+  tsr_config_check_patches(b, c.image, c.patch);
   c.num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 0, TSR_MAX_CLASSES);
   c.dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
   c.depth = tsr_config_int(b, "depth", TSR_REQUIRED, 0, TSR_MAX_DEPTH);

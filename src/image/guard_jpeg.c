@@ -208,9 +208,9 @@ static tsr_status skip_entropy(jpeg_walk *w, uint32_t mcus, uint64_t bits) {
       break;
     }
   }
-  /* One restart marker too many, after the last MCU, is written by some encoders and harmless. */
-  if (restarts != expected && !(w->restart && restarts == expected + 1))
-    return corrupt(w, "restart markers are missing or too many");
+  /* A restart marker behind the last MCU, where one would stand if there were more, is written by some encoders. */
+  if (w->restart && mcus % (uint32_t)w->restart == 0 && restarts == expected + 1) expected++;
+  if (restarts != expected) return corrupt(w, "restart markers are missing or too many");
   if ((uint64_t)(w->at - begin) * 8 < bits) return corrupt(w, "a scan with too little data for the size of the image");
   return TSR_OK;
 }
@@ -242,7 +242,7 @@ static tsr_status read_end(jpeg_walk *w) {
     if (!w->component[i].seen) return corrupt(w, "a component without a scan");
     if (!(w->quantizers >> w->component[i].table & 1)) return corrupt(w, "a component without a quantization table");
   }
-  /* With four components Pillow takes the Adobe convention (inverted inks) for granted; stb needs the marker to know. */
+  /* With four components Pillow takes Adobe's inverted inks for granted; stb needs the marker to know. */
   if (w->components == 4 && w->adobe != 0 && w->adobe != 2)
     return unsupported(w, "with four components and no Adobe marker");
   return TSR_OK;

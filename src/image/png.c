@@ -19,14 +19,10 @@ static const png_pass whole[1] = {{0, 0, 1, 1}};
 
 static int png_samples(const tsr_image_info *info) {
   switch (info->color) {
-    case TSR_PNG_RGB:
-      return 3;
-    case TSR_PNG_GREY_ALPHA:
-      return 2;
-    case TSR_PNG_RGBA:
-      return 4;
-    default:
-      return 1;
+    case TSR_PNG_RGB: return 3;
+    case TSR_PNG_GREY_ALPHA: return 2;
+    case TSR_PNG_RGBA: return 4;
+    default: return 1;
   }
 }
 
@@ -60,8 +56,7 @@ static uint8_t paeth(int a, int b, int c) {
 static int unfilter(int filter, uint8_t *row, const uint8_t *up, size_t n, size_t back) {
   size_t first = back < n ? back : n;
   switch (filter) {
-    case 0:
-      return 1;
+    case 0: return 1;
     case 1:
       for (size_t i = back; i < n; i++) row[i] = (uint8_t)(row[i] + row[i - back]);
       return 1;
@@ -76,8 +71,7 @@ static int unfilter(int filter, uint8_t *row, const uint8_t *up, size_t n, size_
       for (size_t i = 0; i < first; i++) row[i] = (uint8_t)(row[i] + up[i]);
       for (size_t i = back; i < n; i++) row[i] = (uint8_t)(row[i] + paeth(row[i - back], up[i], up[i - back]));
       return 1;
-    default:
-      return 0;
+    default: return 0;
   }
 }
 
