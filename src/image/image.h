@@ -6,7 +6,7 @@
  *   tsr_image_free(&heap, &photo);
  *
  * Pixels equal those of Pillow 13 for resizing, fitting and every PNG but 16-bit grey (Pillow's convert('RGB') clips
- * that to white, here the high byte is kept). A JPEG differs a little from libjpeg-turbo's, as between any two decoders:
+ * that to white, here the high byte is kept). A JPEG differs a little from libjpeg-turbo, as any two decoders do:
  * at most 3 of 255 on the golden files, 0.2 on average with 4:2:2 and below 0.1 otherwise. */
 #ifndef TSR_IMAGE_H
 #define TSR_IMAGE_H
