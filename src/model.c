@@ -182,7 +182,7 @@ static void write_result(tsr_model *model) {
 tsr_status tsr_model_run(tsr_model *model, const char *request) {
   tsr_error *err = &model->ctx->err;
   if (err->code) return err->code;
-  if (check_numbers(model) || find_session(model, request)) return err->code;
+  if (find_session(model, request) || check_numbers(model)) return err->code;
   bind_inputs(model);
   write_result(model);
   if (!tsr_text_get(&model->result)) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the result");

@@ -1,0 +1,172 @@
+/* Every architecture's tiny preset, natively: threads and batches change no bit, captures change no output, running out of
+ * memory at any allocation is an error and no leak, and bad requests leave the model usable.
+ * Whether the numbers are right is checked against the references in test/golden.test.js and make parity.
+ * Alone: make native-tests && build/native/test_model */
+#include "model_file.h"
+
+enum { MOST_OUTPUT = 1 << 16 };
+
+/* The model's default input with batch `batch`; picture i of any batch is the same. */
+static float *pictures(const tsr_model *model, int batch, int dims[4]) {
+  const tsr_shape *shape = &model->declared.values[0].shape;
+  for (int i = 0; i < 4; i++) dims[i] = shape->dims[i];
+  dims[0] = batch;
+  size_t n = tsr_shape_count(shape, NULL) * (size_t)batch;
+  float *x = malloc(n * sizeof *x);
+  uint64_t seed = 3;
+  for (size_t i = 0; i < n; i++) x[i] = check_uniform(&seed);
+  return x;
+}
+
+static size_t output_count(const tsr_model *model) {
+  const tsr_graph *g = &model->session.graph;
+  return tsr_shape_count(&g->values[g->output].shape, NULL);
+}
+
+/* Runs on a fresh context with `threads`; copies the output into y and returns its length, 0 on failure. */
+static size_t run(const model_file *file, tsr_load_dtype dtype, int threads, int batch, const char *request, float *y) {
+  tsr_context *ctx = tsr_context_create(threads);
+  tsr_model *model = model_file_load(ctx, file, dtype);
+  size_t n = 0;
+  if (CHECK(model != NULL)) {
+    int dims[4];
+    float *x = pictures(model, batch, dims);
+    CHECK_INT(tsr_model_set_input(model, "image", x, 4, dims), TSR_OK);
+    CHECK_INT(tsr_model_run(model, request), TSR_OK);
+    if (ctx->err.code) printf("%s\n", ctx->err.message);
+    else {
+      n = output_count(model);
+      CHECK(n <= MOST_OUTPUT);
+      memcpy(y, tsr_model_output(model, 0), n * sizeof *y);
+    }
+    free(x);
+  } else {
+    printf("%s\n", ctx->err.message);
+  }
+  tsr_model_destroy(model);
+  size_t left = tsr_context_bytes(ctx);
+  tsr_context *empty = tsr_context_create(threads);
+  CHECK_INT(left, tsr_context_bytes(empty));
+  tsr_context_destroy(empty);
+  tsr_context_destroy(ctx);
+  return n;
+}
+
+static int finite(const float *y, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!(y[i] - y[i] == 0)) return 0;
+  return 1;
+}
+
+/* Same bits for 1 to 4 threads, with and without captures; a batch of three is three single pictures. */
+static void same_bits(const model_file *file, tsr_load_dtype dtype) {
+  static float one[MOST_OUTPUT], other[MOST_OUTPUT], batch[MOST_OUTPUT];
+  size_t n = run(file, dtype, 1, 1, NULL, one);
+  CHECK(n > 0 && finite(one, n));
+  for (int threads = 2; threads <= 4; threads++) {
+    CHECK_INT(run(file, dtype, threads, 1, NULL, other), n);
+    CHECK(!memcmp(one, other, n * sizeof *one));
+  }
+  CHECK_INT(run(file, dtype, 2, 1, "{\"capture\":[\"*\"]}", other), n);
+  CHECK(!memcmp(one, other, n * sizeof *one));
+  CHECK_INT(run(file, dtype, 1, 3, NULL, batch), 3 * n);
+  CHECK(!memcmp(one, batch, n * sizeof *one)); /* picture 0 of a batch is the single picture */
+}
+
+/* Every allocation fails once, in loading and in running. */
+static void out_of_memory(const model_file *file) {
+  int dims[4], ended = 0;
+  for (long fail = 1; !ended && fail < 5000; fail += 1 + fail / 40) {
+    tsr_context *ctx = tsr_context_create(1);
+    size_t baseline = tsr_context_bytes(ctx);
+    ctx->heap.fail_after = fail;
+    tsr_model *model = model_file_load(ctx, file, TSR_LOAD_Q8);
+    tsr_status status = ctx->err.code;
+    if (model) {
+      float *x = pictures(model, 1, dims);
+      tsr_model_set_input(model, "image", x, 4, dims);
+      status = tsr_model_run(model, "{\"capture\":[\"*\"]}");
+      ended = !status;
+      if (status) { /* the model works again once there is memory */
+        ctx->heap.fail_after = 0;
+        tsr_context_clear(ctx);
+        CHECK_INT(tsr_model_run(model, NULL), TSR_OK);
+      }
+      free(x);
+    }
+    if (!ended) CHECK_INT(status, TSR_ERR_OUT_OF_MEMORY);
+    tsr_model_destroy(model);
+    CHECK_INT(tsr_context_bytes(ctx), baseline);
+    tsr_context_destroy(ctx);
+  }
+  CHECK(ended);
+}
+
+/* The request fails with `code` and `part` in its message; afterwards the model gives what it gave before. */
+static void refuse(tsr_model *model, const char *request, tsr_status code, const char *part) {
+  size_t n = output_count(model);
+  float *before = malloc(n * sizeof *before);
+  tsr_model_run(model, NULL);
+  memcpy(before, tsr_model_output(model, 0), n * sizeof *before);
+  CHECK_INT(tsr_model_run(model, request), code);
+  CHECK_HAS(tsr_context_message(model->ctx), part);
+  tsr_context_clear(model->ctx);
+  CHECK_INT(tsr_model_run(model, NULL), TSR_OK);
+  CHECK(!memcmp(before, tsr_model_output(model, 0), n * sizeof *before));
+  free(before);
+}
+
+static void bad_requests(const model_file *file) {
+  int dims[4];
+  tsr_context *ctx = tsr_context_create(1);
+  tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
+  float *x = pictures(model, 1, dims);
+  CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT); /* no input yet */
+  CHECK_HAS(tsr_context_message(ctx), "no input \"image\"");
+  tsr_context_clear(ctx);
+  tsr_model_set_input(model, "image", x, 4, dims);
+  CHECK_INT(tsr_model_run(model, NULL), TSR_OK);
+  refuse(model, "{\"capture\":[\"blocks.*.attention\"]}", TSR_ERR_ARGUMENT, "blocks.*.attention");
+  refuse(model, "{\"options\":{\"iterz\":3}}", TSR_ERR_ARGUMENT, "iterz");
+  refuse(model, "{\"capture\":[7]}", TSR_ERR_ARGUMENT, "capture");
+  x[5] = (float)NAN;
+  CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT);
+  CHECK_HAS(tsr_context_message(ctx), "index 5");
+  tsr_context_clear(ctx);
+  x[5] = 0;
+  CHECK_INT(tsr_model_set_input(model, "pixels", x, 4, dims), TSR_ERR_ARGUMENT);
+  CHECK_HAS(tsr_context_message(ctx), "\"image\"");
+  tsr_context_clear(ctx);
+  dims[1]++;
+  tsr_model_set_input(model, "image", x, 4, dims);
+  CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_SHAPE);
+  tsr_context_clear(ctx);
+  dims[1]--;
+  CHECK_INT(tsr_model_set_input(model, "image", x, 4, (int[]){1, 3, 1 << 20, 1 << 20}), TSR_ERR_SHAPE);
+  tsr_context_clear(ctx);
+  tsr_model_set_input(model, "image", x, 4, dims);
+  CHECK_INT(tsr_model_run(model, NULL), TSR_OK);
+  free(x);
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+}
+
+static void patterns(void) {
+  CHECK(tsr_pattern_matches("blocks.*.attn", "blocks.12.attn"));
+  CHECK(!tsr_pattern_matches("blocks.*.attn", "blocks.12.attn2"));
+  CHECK(tsr_pattern_matches("*", "") && tsr_pattern_matches("a*b*c", "aXbYbZc") && !tsr_pattern_matches("a*b", "ac"));
+  CHECK(tsr_pattern_matches("blocks.?", "blocks.?") && !tsr_pattern_matches("", "x") && tsr_pattern_matches("", ""));
+}
+
+int main(void) {
+  patterns();
+  for (int a = 0; a < tsr_arch_count; a++) {
+    model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
+    same_bits(&file, TSR_LOAD_F32);
+    same_bits(&file, TSR_LOAD_Q8);
+    out_of_memory(&file);
+    bad_requests(&file);
+    free(file.bytes);
+  }
+  return check_done("model");
+}
