@@ -21,13 +21,13 @@ const DTYPES = ['auto', 'f32', 'q8'];
 /** @param {number[]} dims */
 const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
-/** A tensor's data must fill its dims and hold numbers only. @param {TensorInput} input @param {string} name */
+/**
+ * The core sees a pointer and dims only: that they fit the data is checked here. It looks for NaN and infinities itself.
+ * @param {TensorInput} input @param {string} name
+ */
 function checkTensor({ data, dims }, name) {
   if (!dims.length || !dims.every((d) => Number.isInteger(d) && d > 0) || product(dims) !== data.length) {
     throw new TesseraeError('ERR_SHAPE', `${name}: dims [${dims}] do not describe ${data.length} values`);
-  }
-  for (let i = 0; i < data.length; i++) {
-    if (data[i] - data[i] !== 0) throw argumentError(`${name}: data[${i}] is ${data[i]}; every value must be finite`, { index: i });
   }
 }
 
@@ -194,7 +194,9 @@ export class Engine {
    * @returns {{ pointer: number, fitted: number, dims: number[] }}
    */
   image(frame, input, keepFitted) {
-    const { size: [height, width], channels } = this.info.preprocess;
+    const { preprocess, title } = this.info;
+    if (!preprocess) throw argumentError(`${title} takes no pictures; give a tensor { data, dims }`);
+    const { size: [height, width], channels } = preprocess;
     const pointer = frame.alloc(4 * channels * height * width);
     const fitted = keepFitted ? frame.alloc(channels * height * width) : 0;
     this.heap.frame((/** @type {Frame} */ inner) => {
@@ -282,7 +284,8 @@ export class Engine {
       const shape = full.slice(-3);
       for (const { name, dims, count } of layers) {
         if (count !== product(shape)) {
-          throw argumentError(`attention: layer ${name} is [${dims}], ${taps[0]} is [${full}]; ask for layers of one shape at a time, and for one image`);
+          throw argumentError(`attention: ${name} is [${dims}]; give one image at a time`
+            + `${name === taps[0] ? '' : `, and ask for layers of one shape (${taps[0]} is [${full}])`}`);
         }
       }
       const [headCount, rows, columns] = shape;

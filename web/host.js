@@ -45,6 +45,19 @@ export class LocalHost {
   }
 }
 
+/**
+ * A picture or tensor to be cloned to the worker: a view takes its whole buffer along, so that a part of one is copied out first.
+ * @param {any} input
+ */
+function alone(input) {
+  const copy = { ...input };
+  for (const [name, value] of Object.entries(copy)) {
+    if (!ArrayBuffer.isView(value) || value.byteLength === value.buffer.byteLength) continue;
+    copy[name] = value instanceof Float32Array ? value.slice() : new Uint8Array(/** @type {any} */ (value));
+  }
+  return copy;
+}
+
 /** An engine in a worker of the browser's or of Node's. */
 export class WorkerHost {
   /** @param {any} worker */
@@ -78,6 +91,7 @@ export class WorkerHost {
       const id = ++this.lastId;
       // a chunk of the file is ours to give away if it is a whole buffer
       const chunk = op === 'feed' ? args[0] : null;
+      if (args[0]?.type) args[0] = alone(args[0]);
       this.port.postMessage({ id, op, args }, chunk && chunk.byteLength === chunk.buffer.byteLength ? [chunk.buffer] : []);
       this.port.ref?.();
       this.waiting.set(id, { resolve, reject });

@@ -113,8 +113,7 @@ export async function toInput(input, context) {
     if (input.size > MAX_FILE) throw new TesseraeError('ERR_IMAGE_TOO_LARGE', `the file has ${input.size} bytes; the limit is ${MAX_FILE}`);
     return fromFile(new Uint8Array(await input.arrayBuffer()), context);
   }
-  const bytes = bytesOf(input);
-  if (bytes && (bytes === input || input instanceof ArrayBuffer)) return fromFile(bytes, context);
+  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return fromFile(/** @type {Uint8Array} */ (bytesOf(input)), context);
   if (is(input, 'HTMLImageElement')) {
     if (!input.complete) await input.decode();
     return draw(input, input.naturalWidth, input.naturalHeight);

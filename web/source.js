@@ -232,9 +232,11 @@ export function resolve(text) {
   }
 }
 
-/** The bytes of a binary value, or undefined. @param {any} value @returns {Uint8Array | undefined} */
+/**
+ * The bytes of a binary value, or undefined. Never a Buffer of Node's: its slice() does not copy.
+ * @param {any} value @returns {Uint8Array | undefined}
+ */
 export function bytesOf(value) {
-  if (value instanceof Uint8Array) return value;
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
   return ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : undefined;
 }
