@@ -341,9 +341,11 @@ static void test_staging(void) {
     tsr_safetensors_feed(r, bytes, start);
     size_t parsed = heap.in_use;
     heap.peak = parsed;
+    heap.fail_after = 3; /* two allocations at most: the third tensor fits where the second was */
     if (way == 0) tsr_safetensors_feed(r, data, 12352);
     else if (way == 1) tsr_safetensors_feed(r, (uintptr_t)(bytes + start) % 64 ? bytes + start : NULL, 12352);
     else for (size_t i = 0; i < 12352; i += 32) tsr_safetensors_feed(r, data + i, 32);
+    heap.fail_after = 0;
     CHECK_INT(tsr_safetensors_finish(r), TSR_OK);
     CHECK_INT(s.tensors, way == 3 ? 0 : 3);
     CHECK_INT(heap.peak - parsed, way == 0 || way == 3 ? 0 : 8192); /* the largest tensor, not the sum */
@@ -372,6 +374,11 @@ static void test_sink_failures(void) {
   CHECK_INT(tsr_safetensors_finish(r), TSR_OK);
   tsr_safetensors_destroy(r);
   tsr_safetensors_destroy(NULL);
+  r = tsr_safetensors_create(&heap, NULL, (tsr_safetensors_sink){0}, n + 1); /* no place for messages: the code alone */
+  CHECK_INT(tsr_safetensors_feed(r, bytes, n - 1), TSR_ERR_MODEL_OFFSETS);
+  CHECK_INT(tsr_safetensors_feed(r, bytes, 1), TSR_ERR_MODEL_OFFSETS);
+  CHECK_INT(tsr_safetensors_finish(r), TSR_ERR_MODEL_OFFSETS);
+  tsr_safetensors_destroy(r);
   free(bytes);
   CHECK_INT(heap.in_use, 0);
 }
