@@ -111,7 +111,8 @@ export class WorkerHost {
 /** @returns {any} */
 function spawn() {
   // the literal form is what bundlers look for
-  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./worker.js', import.meta.url));
+  // no execArgv: flags such as --input-type are for the program, and stop a worker
+  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./worker.js', import.meta.url), { execArgv: [] });
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'tesserae' });
 }
 

@@ -4,7 +4,8 @@
  * The fitting to the model's size (resize, crop, normalise) is the core's, in src/image.
  *
  * In browsers the browser decodes image files, after the core has read their size: a small file can hold a huge picture.
- * Transparency is the exception: a canvas multiplies colours by alpha, so PNGs that may have some are decoded by the core.
+ * PNGs are the exception: a canvas multiplies colours by alpha and has 8 bits, and a lossless file should give the pixels that
+ * Python sees, so the core decodes them everywhere.
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { builtin, filePath, isNode } from './platform.js';
@@ -66,9 +67,7 @@ const is = (value, name) => {
 /** @param {Uint8Array} bytes an image file @param {Context} context @returns {Promise<WireInput>} */
 async function fromFile(bytes, { decode, host }) {
   if (typeof decode === 'function') return fromPixels(await decode(bytes));
-  // offset 25 of a PNG is its colour type: 2 RGB, 0 grey; 3, 4 and 6 may be transparent
-  const exact = bytes[0] === 0x89 && bytes[25] > 2;
-  if (decode === 'wasm' || isNode || exact || typeof createImageBitmap !== 'function') return { type: 'encoded', bytes };
+  if (decode === 'wasm' || isNode || bytes[0] === 0x89 || typeof createImageBitmap !== 'function') return { type: 'encoded', bytes };
   const head = String.fromCharCode(...bytes.subarray(0, 12));
   // the core cannot read these sizes; the picture is measured when the browser has decoded it
   if (!/^GIF8|^RIFF....WEBP|^....ftyp(avif|avis|heic|mif1)/s.test(head)) await host.call('size', bytes);
