@@ -1,0 +1,137 @@
+// The command line program, as a user runs it. Alone: node --test test/web/cli.test.js (after `make wasm`)
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { run } from '../helpers/make.js';
+import { loadModel, version } from '../../web/index.js';
+import { drawInput, drawTensors, safetensors } from '../parity/weights.js';
+
+const root = new URL('../../', import.meta.url);
+const golden = JSON.parse(readFileSync(new URL('test/golden/models/vit_tiny.json', root), 'utf8'));
+const labels = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
+const FILE = safetensors(drawTensors(golden), { ...golden, labels });
+let folder = '';
+let model = '';
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tesserae-cli-'));
+  model = join(folder, 'm.safetensors');
+  writeFileSync(model, FILE);
+});
+after(() => rmSync(folder, { recursive: true }));
+
+/** @param {...string} args */
+const cli = (...args) => run(process.execPath, [join(root.pathname, 'web/cli.js'), ...args]);
+const sample = (/** @type {string} */ name) => join(root.pathname, 'demos/samples', name);
+
+test('help, version and what is not understood', async () => {
+  const help = await cli('--help');
+  assert.equal(help.code, 0);
+  for (const word of ['classify', 'inspect', 'quantize', 'list', '--model', '--top', '--dtype', '--json', '--threads']) assert.ok(help.output.includes(word), word);
+  assert.deepEqual(await cli('--version'), { code: 0, signal: null, output: `${version}\n` });
+  assert.equal((await cli()).code, 2);
+  for (const [args, message] of /** @type {[string[], RegExp][]} */ ([
+    [['clasify', 'x'], /unknown command "clasify"; did you mean "classify"\?/],
+    [['classify', 'x', '--modle', 'y'], /unknown flag "--modle"; did you mean "--model"\?/],
+    [['classify'], /classify takes 1 name or more, got 0/],
+    [['classify', 'x', '--top', 'many'], /--top is "many"/],
+    [['classify', 'x', '--model'], /--model takes a value/],
+    [['classify', 'x', '--json=yes'], /--json takes no value/],
+    [['list', '--top', '3'], /list takes no --top/],
+    [['quantize', 'a', 'b', '--dtype', 'f32'], /--dtype is "f32"/],
+  ])) {
+    const { code, output } = await cli(...args);
+    assert.equal(code, 2, args.join(' '));
+    assert.match(output, message);
+  }
+});
+
+test('classify prints file, label, score and time; --json one object a picture', async () => {
+  const { code, output } = await cli('classify', sample('cat_1.png'), '--model', model, '--top', '2');
+  assert.equal(code, 0, output);
+  const lines = output.trimEnd().split('\n');
+  assert.equal(lines.length, 2);
+  assert.match(lines[0], /^cat_1\.png +[a-z]+ +\d+\.\d % +\d+\.\d ms$/);
+  const json = await cli('classify', sample('cat_1.png'), sample('photo_cat.jpg'), '--model', model, '--json', '--dtype', 'q8', '--threads', '1');
+  const answers = json.output.trim().split('\n').map((line) => JSON.parse(line));
+  assert.equal(answers.length, 2);
+  assert.equal(answers[0].classes.length, 5);
+  assert.ok(answers[0].ms > 0);
+});
+
+test('--expect-from-name counts what has a class in its name', async () => {
+  // the library's own answer names one file rightly, another wrongly
+  const loaded = await loadModel(model, { worker: false });
+  const [[{ label }]] = await loaded.classify([sample('cat_1.png')]);
+  await loaded.dispose();
+  const right = join(folder, `${label}_1.png`);
+  const wrong = join(folder, `${labels.find((name) => name !== label)}_2.png`);
+  const none = join(folder, 'photo_of_it.png');
+  for (const path of [right, wrong, none]) copyFileSync(sample('cat_1.png'), path);
+  const { code, output } = await cli('classify', right, wrong, none, '--model', model, '--top', '1', '--expect-from-name');
+  assert.equal(code, 0, output);
+  const lines = output.trimEnd().split('\n');
+  assert.match(lines.at(-1) ?? '', /^classified 3 photos, 1 correct, median \d+\.\d ms$/);
+  assert.ok(!lines[0].includes('expected'));
+  assert.match(lines[1], /expected [a-z]+$/);
+  assert.ok(!lines[2].includes('expected'));
+  assert.match(lines[3], /^1 of them has no class/);
+});
+
+test('errors are words and exit code 1', async () => {
+  for (const [args, message] of /** @type {[string[], RegExp][]} */ ([
+    [['classify', 'none.png', '--model', model], /^tesserae: none\.png: ERR_ARGUMENT: cannot read the file/],
+    [['classify', model, '--model', model], /ERR_IMAGE_FORMAT/],
+    [['classify', sample('cat_1.png'), '--model', sample('cat_1.png')], /ERR_/],
+    [['inspect', sample('README.md')], /^tesserae: ERR_FETCH_CONTENT_TYPE/],
+    [['inspect', 'none'], /^tesserae: ERR_ARGUMENT: cannot open none/],
+    [['quantize', 'none', join(folder, 'out')], /cannot open none/],
+  ])) {
+    const { code, output } = await cli(...args);
+    assert.equal(code, 1, `${args.join(' ')}: ${output}`);
+    assert.match(output, message);
+    assert.equal(output.trimEnd().split('\n').length, 1, 'one line, no stack');
+  }
+});
+
+test('inspect works from the header alone', async () => {
+  const short = join(folder, 'short.safetensors');
+  const end = 8 + Number(new DataView(FILE.buffer).getBigUint64(0, true));
+  writeFileSync(short, FILE.subarray(0, end));
+  const { code, output } = await cli('inspect', short);
+  assert.equal(code, 0, output);
+  for (const word of ['Vision Transformer (vit)', 'blocks.0.attn', 'pos_embedding', '"patch_size"', 'airplane', 'bytes are missing']) assert.ok(output.includes(word), `${word} in\n${output}`);
+  assert.ok(!(await cli('inspect', model)).output.includes('missing'));
+  const json = JSON.parse((await cli('inspect', model, '--json')).output);
+  assert.equal(json.parameters, golden.parameters);
+  assert.equal(json.tensors.length, golden.tensors.length);
+});
+
+test('list', async () => {
+  assert.match((await cli('list')).output, /^vit +Vision Transformer/m);
+  assert.ok(JSON.parse((await cli('list', '--json')).output).length >= 4);
+});
+
+test('quantize writes what dtype q8 makes in memory, and leaves nothing behind', async () => {
+  const out = join(folder, 'q8.safetensors');
+  const { code, output } = await cli('quantize', model, out);
+  assert.equal(code, 0, output);
+  assert.match(output, /tensors in 8 bits/);
+  const image = { data: drawInput('vit_tiny', 'image', golden.inputs.image), dims: golden.inputs.image };
+  const [made, live] = [await loadModel(out, { worker: false }), await loadModel(model, { worker: false, dtype: 'q8' })];
+  assert.equal(made.info.dtype, 'q8');
+  assert.deepEqual(made.info.labels, labels);
+  assert.deepEqual(made.info.unused, []);
+  assert.deepEqual((await made.forward(image)).output.data, (await live.forward(image)).output.data);
+  await made.dispose();
+  await live.dispose();
+  const again = await cli('quantize', out, join(folder, 'twice.safetensors'));
+  assert.equal(again.code, 1);
+  assert.match(again.output, /no matrix to quantize/);
+  const cut = join(folder, 'cut.safetensors');
+  writeFileSync(cut, FILE.subarray(0, FILE.length - 1));
+  assert.match((await cli('quantize', cut, join(folder, 'never.safetensors'))).output, /ERR_FETCH_TRUNCATED/);
+  const left = readdirSync(folder).filter((name) => /part|twice|never/.test(name));
+  assert.deepEqual(left, []);
+});
