@@ -53,18 +53,22 @@ INCLUDES := -Isrc -I$(B)/gen -isystem $(STB_DIR)
 CFLAGS_ALL := -std=c11 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno $(INCLUDES)
 SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
+# WebAssembly is downloaded: only what runs long is compiled for speed, the rest for size (a tenth of the whole file).
+HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
+WASM_OPT = $(if $(filter $(HOT),$<),-O3,-Os)
+
 # $(1) name, $(2) compiler, $(3) its flags. Objects mirror src/ (and test/c/) under build/obj/<name>/; changed flags rebuild them.
 define flavour
 $(B)/obj/$(1)/flags: FORCE
-	$$(call keep,$(2) $(CFLAGS_ALL) $(3))
+	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT))
 $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 	@mkdir -p $$(@D); echo "  $(1)	$$<"
 	$(Q)$(2) $(CFLAGS_ALL) $(3) -MMD -MP -c $$< -o $$@
 endef
 objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 
-$(eval $(call flavour,simd,$(EMCC),-O3 -DNDEBUG -msimd128))
-$(eval $(call flavour,relaxed,$(EMCC),-O3 -DNDEBUG -msimd128 -mrelaxed-simd))
+$(eval $(call flavour,simd,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128))
+$(eval $(call flavour,relaxed,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd))
 $(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread -DTSR_THREADS))
 $(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=$(SANITIZE)))
 $(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
