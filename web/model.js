@@ -241,7 +241,9 @@ export class Model {
    */
   async patches(input, options) {
     const { signal } = checkOptions(options, ['signal'], 'patches');
-    const grid = this.info.taps.find((tap) => tap.grid)?.grid;
+    // the grid that attention speaks of; feature maps in front of it may be finer
+    const { taps } = this.info;
+    const grid = (taps.find(({ kind, grid }) => grid && ['attention', 'tokens'].includes(kind)) ?? taps.find((tap) => tap.grid))?.grid;
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
     return this.#each(input, signal, async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));
   }
