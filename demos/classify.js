@@ -1,0 +1,494 @@
+// The page that classifies a picture and shows where the model looked. Everything about the model comes through the public API.
+//   classify.html?model=../models/other.safetensors&dtype=q8    another model of this origin
+import { loadModel } from '../web/index.js';
+import { colourOf } from './colour.js';
+import { band } from './mosaic.js';
+import { CLASSES, groups, photos } from './samples.js';
+import { meanColours, Stage } from './stage.js';
+import { factsOf, score, share, size } from './words.js';
+
+const DEFAULT_MODEL = '../models/cct_4_cifar10.safetensors';
+const query = new URLSearchParams(location.search);
+
+/** @template {HTMLElement} [T=HTMLElement] @param {string} id @returns {T} */
+const $ = (id) => /** @type {T} */ (document.getElementById(id));
+const main = $('main');
+const frame = $('frame');
+const stage = new Stage({ frame, picture: $('picture'), overlay: $('overlay'), mark: $('mark') });
+const layBand = band($('band'));
+
+/** @type {import('../web/index.js').Model | null} */
+let model = null;
+/** @type {AbortController | null} */
+let loading = null;
+/** @type {any} what loading took, for the facts */
+let loaded = null;
+/** @typedef {{ name: string, truth?: string | null, photo?: boolean, sample?: HTMLElement }} About */
+/** @type {{ blob: Blob, about: About } | null} the last picture that was chosen */
+let chosen = null;
+/** @type {any} the picture on the stage */
+let shown = null;
+/** @type {number | null} the patch whose attention is shown */
+let cell = null;
+let turn = 0; // counts choices and drawings: an answer that comes late belongs to none of them
+let drawing = 0;
+
+/** @param {string} tag @param {Record<string, any>} [fields] @param {...(Node | string)} children */
+function element(tag, fields = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), fields);
+  made.append(...children);
+  return made;
+}
+
+// ---- messages ----
+
+/** What to tell people, beside the library's own words. @type {[RegExp, string][]} */
+const TITLES = [
+  [/^ERR_IMAGE_FORMAT/, 'This is not a picture the page can read.'],
+  [/^ERR_IMAGE_TOO_LARGE/, 'This picture is too large.'],
+  [/^ERR_IMAGE/, 'This picture is damaged.'],
+  [/^ERR_FETCH_NETWORK/, 'The model could not be reached.'],
+  [/^ERR_FETCH|^ERR_INTEGRITY/, 'The model could not be downloaded.'],
+  [/^ERR_MODEL|^ERR_CONFIG/, 'This is not a model the page can run.'],
+  [/^ERR_OUT_OF_MEMORY/, 'There is not enough memory.'],
+  [/^ERR_(NO_SIMD|WASM)/, 'This browser cannot run the model.'],
+  [/^ERR_(WORKER|INTERNAL)/, 'The model has stopped. Load it again.'],
+];
+
+/** @param {any} error */
+function complain(error) {
+  const code = typeof error?.code === 'string' ? error.code : '';
+  const message = String(error?.message ?? error);
+  $('alert-title').textContent = TITLES.find(([pattern]) => pattern.test(code))?.[1] ?? 'Something went wrong.';
+  $('alert-text').textContent = code && message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
+  $('alert-code').textContent = code;
+  $('alert').hidden = false;
+}
+
+/** @param {string} code @param {string} message */
+const refusal = (code, message) => Object.assign(new Error(`${code}: ${message}`), { code });
+
+/** @param {string} text @param {boolean} [waiting] a state, no answer */
+function answer(text, waiting = false) {
+  $('answer').textContent = text;
+  $('answer').classList.toggle('waiting', waiting);
+}
+
+/** @param {'loading' | 'ready' | 'busy' | 'failed'} state */
+function enter(state) {
+  main.dataset.state = state;
+  frame.setAttribute('aria-busy', String(state === 'busy'));
+}
+
+// ---- the model ----
+
+/** @param {import('../web/index.js').Progress} progress */
+function onProgress({ phase, loaded: bytes, total, ratio, fromCache }) {
+  $('progress').setAttribute('value', String(ratio));
+  const where = fromCache ? ' from the cache' : '';
+  const words = {
+    wasm: 'Fetching the runtime', weights: `Loading the model${where}: ${size(bytes)}${total ? ` of ${size(total)}` : ''}`,
+    compile: 'Preparing the model', warmup: 'Warming up', ready: 'Ready',
+  }[phase];
+  if ($('load-text').textContent !== words) $('load-text').textContent = words;
+  loaded = { ...loaded, loaded: bytes, fromCache };
+}
+
+/** The address that the page was asked for. Other origins are refused here, where it can be said in words. */
+function modelAddress() {
+  const url = new URL(query.get('model') ?? DEFAULT_MODEL, location.href);
+  if (url.origin !== location.origin) throw refusal('ERR_ARGUMENT', `the model must come from this site (${location.origin}), not from ${url.origin}`);
+  return url;
+}
+
+/** Loads a model in place of the one there is. @param {Blob} [file] instead of the address */
+async function load(file) {
+  loading?.abort();
+  const mine = new AbortController();
+  loading = mine;
+  loaded = {};
+  const began = performance.now();
+  enter('loading');
+  $('load').hidden = false;
+  $('cancel').hidden = false;
+  $('retry').hidden = true;
+  $('progress').setAttribute('value', '0');
+  try {
+    const next = await loadModel(file ?? modelAddress(), {
+      dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'), signal: mine.signal, onProgress,
+    });
+    model?.dispose();
+    model = next;
+    loaded.ms = performance.now() - began;
+    $('load').hidden = true;
+    meet();
+    enter('ready');
+    const { blob, about } = chosen ?? await sampleOf(/** @type {HTMLElement} */ (document.querySelector('[data-file="cat_1.png"]')));
+    await show(blob, about);
+  } catch (error) {
+    if (loading !== mine) return;
+    $('cancel').hidden = true;
+    $('load').hidden = Boolean(model);
+    $('retry').hidden = false;
+    $('load-text').textContent = mine.signal.aborted ? 'Loading was cancelled' : 'The model was not loaded';
+    enter(model ? 'ready' : 'failed');
+    if (!mine.signal.aborted) complain(error);
+  } finally {
+    if (loading === mine) loading = null;
+  }
+}
+
+/** Layers with attention. */
+const attentionTaps = () => model?.info.taps.filter(({ kind }) => kind === 'attention') ?? [];
+
+/** The controls that fit the model. */
+function meet() {
+  const { info } = /** @type {import('../web/index.js').Model} */ (model);
+  const taps = attentionTaps();
+  const rectangular = taps.some(({ dims }) => dims[dims.length - 1] !== dims[dims.length - 2] || String(dims) !== String(taps[0].dims));
+  const has = (/** @type {string} */ name) => info.taps.some((tap) => tap.name === name);
+  /** @type {[string, string][]} */
+  const views = [];
+  if (taps.length) views.push(['attention', 'Attention']);
+  if (taps.length && !rectangular) views.push(['rollout', 'Rollout']);
+  if (has('pool.weights')) views.push(['pooling', 'Pooling']);
+  if (info.taps.some(({ grid }) => grid)) views.push(['patches', 'Patches']);
+  views.push(['none', 'Picture']);
+  choices('views', 'view', views, views[0][0]);
+  choices('layers', 'layer', taps.map((_, i) => [String(i), String(i + 1)]), String(taps.length - 1));
+  const heads = taps.length ? taps[taps.length - 1].dims[taps[0].dims.length - 3] : 0;
+  choices('heads', 'head', [['mean', 'Mean'], ...Array.from({ length: heads }, (_, i) => /** @type {[string, string]} */ ([String(i), String(i + 1)]))], 'mean');
+  const [rows, columns] = info.preprocess.size;
+  $('as-model-text').textContent = `As the model sees it: ${columns} × ${rows}`;
+  stage.shape(columns, rows);
+  shown?.bitmap?.close();
+  shown = null;
+  $('looking').hidden = false;
+  showFacts(null);
+}
+
+/** Radio buttons. @param {string} id of the fieldset @param {string} name @param {[string, string][]} list value and label @param {string} checked */
+function choices(id, name, list, checked) {
+  $(id).hidden = list.length < (name === 'head' ? 3 : 2);
+  /** @type {HTMLElement} */ ($(id).querySelector('.tiles')).replaceChildren(...list.map(([value, label]) => element(
+    'label', {}, element('input', { type: 'radio', name, value, checked: value === checked }), element('span', { textContent: label }))));
+}
+
+/** @param {string} name */
+const choice = (name) => /** @type {HTMLInputElement | null} */ (document.querySelector(`input[name="${name}"]:checked`))?.value;
+
+/** @param {{ prepare: number, run: number } | null} last */
+function showFacts(last) {
+  $('facts').replaceChildren(...factsOf(model, loaded, last).map(([name, value, more]) => element('div', {},
+    element('dt', { textContent: name }),
+    element('dd', {}, value, ...(more ? [element('small', { textContent: more })] : [])))));
+}
+
+// ---- a picture ----
+
+/** @param {Blob} blob @returns {Promise<ImageBitmap | null>} */
+const bitmapOf = (blob) => createImageBitmap(blob, { imageOrientation: 'from-image' }).catch(() => null);
+
+/** @param {Blob} blob @param {About} about */
+async function show(blob, about) {
+  const mine = ++turn;
+  chosen = { blob, about };
+  if (!model) {
+    answer(loading ? 'Waiting for the model' : 'There is no model yet', true);
+    return;
+  }
+  enter('busy');
+  try {
+    const began = performance.now();
+    // resized once; the tensor then goes in again for every layer and head that is looked at
+    const { data, dims, fitted } = await model.preprocess(blob);
+    const tensor = { data, dims };
+    const prepared = performance.now();
+    const scores = model.info.output.kind === 'logits' ? await model.classify(tensor) : null;
+    const last = { prepare: prepared - began, run: performance.now() - prepared };
+    const bitmap = await bitmapOf(blob);
+    if (mine !== turn) return bitmap?.close();
+    shown?.bitmap?.close();
+    shown = { about, tensor, fitted, bitmap, scores, memo: new Map() };
+    cell = null;
+    $('alert').hidden = true;
+    $('empty').hidden = true;
+    layBand(meanColours(fitted, 8));
+    for (const button of document.querySelectorAll('.sample')) button.setAttribute('aria-pressed', String(button === about.sample));
+    showAnswer();
+    showPicture();
+    await draw();
+    showFacts(last);
+  } catch (error) {
+    if (mine !== turn) return;
+    if (!shown) answer('Waiting for a picture', true);
+    complain(error);
+  } finally {
+    if (mine === turn) enter('ready');
+  }
+}
+
+function showPicture() {
+  if (shown) stage.show(shown.bitmap, shown.fitted, model?.info.preprocess, /** @type {HTMLInputElement} */ ($('as-model')).checked);
+}
+
+function showAnswer() {
+  const { about, scores } = shown;
+  const list = scores ?? [];
+  const bars = $('bars');
+  while (bars.children.length > list.length) bars.lastElementChild?.remove();
+  while (bars.children.length < list.length) {
+    bars.append(element('li', {}, element('span', { className: 'name' }),
+      element('span', { className: 'bar' }, element('span', { className: 'fill' })), element('span', { className: 'score' })));
+  }
+  const labels = model?.info.labels ?? [];
+  const known = about.truth && labels.includes(about.truth);
+  list.forEach((/** @type {any} */ { label, score: value }, /** @type {number} */ i) => {
+    const [name, bar, number] = bars.children[i].children;
+    name.replaceChildren(label, ...(known && label === about.truth ? [element('span', { className: 'truth', textContent: '✓ its label' })] : []));
+    bar.setAttribute('aria-hidden', 'true');
+    /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('--score', String(value));
+    number.textContent = score(value);
+  });
+  answer(list.length ? `${list[0].label}, ${score(list[0].score)}` : `This model gives ${model?.info.output.kind}, no classes`, !list.length);
+  let note = '';
+  if (String(labels) === String(CLASSES)) {
+    if (about.photo && !about.truth) note = `Out of domain: the model knows ten classes, and ${about.name} is none of them. Whatever it answers is wrong.`;
+    else if (about.photo) note = 'Out of domain: a photograph, cropped and shrunk to 32 × 32; the model was trained on small pictures only.';
+    else if (known && list[0].label !== about.truth) note = `The data set's label is ${about.truth}: the model is wrong here.`;
+    else if (!about.sample) note = 'The model knows ten classes and gives one of them to every picture.';
+  }
+  $('note').textContent = note;
+  $('note').hidden = !note;
+}
+
+// ---- what is drawn over it ----
+
+/** The answer to a question about the picture on the stage, asked once. @param {string} key @param {() => Promise<any>} ask */
+function once(key, ask) {
+  const { memo } = shown;
+  if (!memo.has(key)) {
+    const asked = ask();
+    asked.catch(() => memo.delete(key));
+    memo.set(key, asked);
+  }
+  return memo.get(key);
+}
+
+/** Attention of the chosen layer and head, or the rollout. @param {string} view @param {string} layer @param {string} head */
+function attentionOf(view, layer, head) {
+  const { tensor } = shown;
+  const asked = /** @type {import('../web/index.js').Model} */ (model);
+  if (view === 'rollout') return once('rollout', () => asked.attention(tensor, { rollout: true }));
+  return once(`${layer} ${head}`, () => asked.attention(tensor, { layers: [Number(layer)], heads: head === 'mean' ? 'mean' : Number(head) }));
+}
+
+/** What one patch attends to: its row. @param {any} attention @param {number} from */
+function rowOf({ data, dims, prefixTokens }, from) {
+  const n = dims[dims.length - 1];
+  const start = (prefixTokens + from) * n;
+  return data.subarray(start + prefixTokens, start + n);
+}
+
+/** @param {number} at @param {[number, number]} grid */
+const place = (at, [, columns]) => `row ${Math.floor(at / columns) + 1}, column ${(at % columns) + 1}`;
+
+/** @param {string} view @returns {Promise<{ values?: ArrayLike<number>, grid?: [number, number], patches?: any, words: (Node | string)[] }>} */
+async function viewOf(view) {
+  const asked = /** @type {import('../web/index.js').Model} */ (model);
+  const { tensor, fitted } = shown;
+  const strong = (/** @type {string} */ text) => element('strong', { textContent: text });
+  if (view === 'pooling') {
+    const { captures } = await once('pooling', () => asked.forward(tensor, { capture: 'pool.weights' }));
+    const { data, grid } = captures['pool.weights'];
+    return { values: data, grid, words: [strong('Pooling: '), 'how much each patch counts in the answer, after the last layer.'] };
+  }
+  if (view === 'patches') {
+    const patches = await once('patches', () => asked.patches(fitted));
+    const [rows, columns] = patches.grid;
+    return { patches, grid: patches.grid, words: [strong(`${rows} × ${columns} patches: `), 'the tiles that look at each other. Each becomes a token, a vector of numbers.'] };
+  }
+  if (view === 'none') return { words: ['The picture alone, as far as the model sees it.'] };
+  const layer = choice('layer') ?? '0';
+  const head = choice('head') ?? 'mean';
+  const attention = await attentionOf(view, layer, head);
+  const { grid, map } = attention;
+  const where = view === 'rollout' ? 'Rollout of all layers: '
+    : `Layer ${Number(layer) + 1} of ${attentionTaps().length}, ${head === 'mean' ? 'mean of the heads' : `head ${Number(head) + 1}`}: `;
+  if (!grid || !map) return { words: [strong(where), 'this attention cannot be laid over the picture.'] };
+  if (cell !== null) {
+    const values = rowOf(attention, cell);
+    const best = values.reduce((/** @type {number} */ at, /** @type {number} */ value, /** @type {number} */ i) => (value > values[at] ? i : at), 0);
+    return { values, grid, words: [strong(where), `the patch at ${place(cell, grid)} attends most to ${place(best, grid)}, ${share(values[best])}. Escape shows the whole.`] };
+  }
+  const more = view === 'rollout' ? 'how much of each patch reaches the answer.' : 'what the answer draws on.';
+  return { values: map, grid, words: [strong(where), `${more} Click a patch to see what it attends to.`] };
+}
+
+async function draw() {
+  if (!shown || !model) return;
+  const mine = ++drawing;
+  const on = turn;
+  const view = choice('view') ?? 'none';
+  /** @type {HTMLFieldSetElement} */ ($('layers')).disabled = view !== 'attention';
+  /** @type {HTMLFieldSetElement} */ ($('heads')).disabled = view !== 'attention';
+  try {
+    const { values, grid, patches, words } = await viewOf(view);
+    if (mine !== drawing || on !== turn) return;
+    frame.classList.toggle('cut', Boolean(patches));
+    shown.grid = values ? grid : null;
+    shown.pickable = values && view !== 'pooling';
+    if (values && grid) {
+      const { min, max } = stage.heat(values, grid);
+      $('legend-min').textContent = share(min);
+      $('legend-max').textContent = share(max);
+    } else if (patches) stage.patches(patches);
+    else stage.bare();
+    stage.mark(shown.pickable ? cell : null, grid ?? [1, 1]);
+    $('legend').classList.toggle('idle', !values);
+    $('overlay').style.opacity = patches ? '1' : String(Number(/** @type {HTMLInputElement} */ ($('opacity')).value) / 100);
+    $('explain').replaceChildren(...words);
+    frame.setAttribute('aria-label', `Picture: ${shown.about.name}. ${$('explain').textContent}`);
+    main.dataset.drawn = [view, choice('layer'), choice('head'), cell].join(' ');
+  } catch (error) {
+    if (mine === drawing && on === turn) complain(error);
+  }
+}
+
+/** @param {number | null} next */
+function pick(next) {
+  if (!shown?.pickable) return;
+  cell = next;
+  draw();
+}
+
+// ---- where pictures come from ----
+
+/** A file that was chosen, dropped or pasted. @param {File | Blob | null | undefined} file @param {string} from in words, if there is none */
+function take(file, from) {
+  if (!file) return complain(refusal('ERR_ARGUMENT', `${from} holds no picture file.`));
+  const name = /** @type {File} */ (file).name || 'pasted picture';
+  if (name.endsWith('.safetensors')) return void load(file);
+  show(file, { name });
+}
+
+/** @param {HTMLElement} button */
+async function sampleOf(button) {
+  const item = [...groups.flatMap(({ items }) => items), ...photos].find(({ file }) => file === button.dataset.file);
+  if (!item) throw new Error(`no sample ${button.dataset.file}`);
+  const response = await fetch(`samples/${item.file}`);
+  if (!response.ok) throw refusal('ERR_FETCH_HTTP', `samples/${item.file}: HTTP ${response.status}`);
+  return { blob: await response.blob(), about: { ...item, sample: button } };
+}
+
+/** @param {import('./samples.js').Sample} item */
+function sampleButton({ file, name }) {
+  const button = element('button', { type: 'button', className: 'sample', title: name }, element('img', { src: `samples/${file}`, alt: name, loading: 'lazy' }));
+  button.dataset.file = file;
+  button.setAttribute('aria-pressed', 'false');
+  button.addEventListener('click', async () => {
+    const mine = ++turn;
+    try {
+      const { blob, about } = await sampleOf(button);
+      if (mine === turn) await show(blob, about);
+    } catch (error) {
+      complain(error);
+    }
+  });
+  return button;
+}
+
+function listSamples() {
+  $('samples').replaceChildren(...groups.map(({ title, items }) => {
+    const group = element('div', {}, element('h3', { textContent: title, id: `class-${title}` }), element('div', { className: 'trio' }, ...items.map(sampleButton)));
+    group.setAttribute('role', 'group');
+    group.setAttribute('aria-labelledby', `class-${title}`);
+    return group;
+  }));
+  $('photos').replaceChildren(...photos.map(sampleButton));
+}
+
+async function pasteFromClipboard() {
+  try {
+    for (const item of await navigator.clipboard.read()) {
+      const type = item.types.find((name) => name.startsWith('image/'));
+      if (type) return take(await item.getType(type), 'the clipboard');
+    }
+    take(null, 'The clipboard');
+  } catch {
+    complain(refusal('ERR_ARGUMENT', 'The browser does not let the page read the clipboard by this button. Press Ctrl+V (on a Mac ⌘V) instead.'));
+  }
+}
+
+function listen() {
+  const file = /** @type {HTMLInputElement} */ ($('file'));
+  file.addEventListener('change', () => {
+    if (file.files?.length) take(file.files[0], '');
+    file.value = ''; // the same file again is a change too
+  });
+  $('paste').addEventListener('click', pasteFromClipboard);
+  document.addEventListener('paste', (event) => {
+    event.preventDefault();
+    take([...event.clipboardData?.files ?? []][0], 'The clipboard');
+  });
+  document.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    document.body.classList.add('dropping');
+  });
+  for (const name of ['dragleave', 'drop', 'dragend']) document.addEventListener(name, () => document.body.classList.remove('dropping'));
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    take(event.dataTransfer?.files[0], 'What was dropped');
+  });
+  $('cancel').addEventListener('click', () => loading?.abort());
+  $('retry').addEventListener('click', () => {
+    $('alert').hidden = true;
+    load();
+  });
+  $('dismiss').addEventListener('click', () => {
+    $('alert').hidden = true;
+    frame.focus();
+  });
+  $('looking').addEventListener('change', ({ target }) => {
+    if (/** @type {HTMLInputElement} */ (target).type === 'radio') draw();
+  });
+  $('opacity').addEventListener('input', () => {
+    if (choice('view') !== 'patches') $('overlay').style.opacity = String(Number(/** @type {HTMLInputElement} */ ($('opacity')).value) / 100);
+  });
+  $('as-model').addEventListener('change', showPicture);
+  frame.addEventListener('click', (event) => {
+    if (!shown?.grid) return;
+    const at = stage.cellAt(event, shown.grid);
+    pick(at === cell ? null : at);
+  });
+  frame.addEventListener('keydown', (event) => {
+    if (!shown?.grid) return;
+    const [rows, columns] = shown.grid;
+    if (event.key === 'Escape') return pick(null);
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    if (cell === null) return pick(Math.floor(rows / 2) * columns + Math.floor(columns / 2));
+    const row = Math.min(rows - 1, Math.max(0, Math.floor(cell / columns) + step[0]));
+    const column = Math.min(columns - 1, Math.max(0, (cell % columns) + step[1]));
+    pick(row * columns + column);
+  });
+  addEventListener('pagehide', (event) => {
+    if (!event.persisted) model?.dispose();
+  });
+}
+
+/** The legend's colours. */
+function paintScale() {
+  const context = /** @type {CanvasRenderingContext2D} */ (/** @type {HTMLCanvasElement} */ ($('scale')).getContext('2d'));
+  for (let i = 0; i < 256; i++) {
+    context.fillStyle = `rgb(${colourOf(i / 255)})`;
+    context.fillRect(i, 0, 1, 1);
+  }
+}
+
+layBand();
+paintScale();
+listSamples();
+listen();
+load();

@@ -1,0 +1,3 @@
+import { band } from './mosaic.js';
+
+band(/** @type {HTMLCanvasElement} */ (document.getElementById('band')))();
