@@ -61,7 +61,7 @@ export class Engine {
       // a stack that ran over is a RangeError or InternalError, and interrupts the core as a trap does
       if (error instanceof WebAssembly.RuntimeError || /call stack|recursion/.test(message)) {
         this.trap = error;
-        throw new TesseraeError('ERR_INTERNAL_TRAP', `the core stopped in ${op}: ${message}; this model cannot be used any more, load it again`, { cause: error });
+        throw new TesseraeError('ERR_INTERNAL_TRAP', `the core stopped in ${op}: ${message}; load it again`, { cause: error });
       }
       if (name === 'RangeError') throw new TesseraeError('ERR_OUT_OF_MEMORY', `${op}: ${message}`, { cause: error });
       throw error;
@@ -105,7 +105,7 @@ export class Engine {
       if (error instanceof RangeError) throw error;
       throw new TesseraeError('ERR_WASM_COMPILE', /** @type {Error} */ (error).message, { cause: error });
     }
-    if (!this.context) throw new TesseraeError('ERR_OUT_OF_MEMORY', 'no room for a context in WebAssembly memory');
+    if (!this.context) throw new RangeError('no room for a context');
     this.heap = new Heap(this.wasm, this.context);
   }
 
@@ -250,16 +250,15 @@ export class Engine {
           }
         }
         this.check(wasm.tsr_wasm_model_run(model, frame.string(JSON.stringify(request))));
-        const outputs = JSON.parse(heap.string(wasm.tsr_wasm_model_result(model))).map((/** @type {any} */ entry, /** @type {number} */ i) => ({
-          name: entry.name,
-          kind: entry.kind,
-          dims: entry.dims,
-          grid: entry.grid ?? null,
-          prefixTokens: entry.prefix_tokens ?? 0,
+        /** @type {any[]} */
+        const entries = JSON.parse(heap.string(wasm.tsr_wasm_model_result(model)));
+        const outputs = entries.map(({ prefix_tokens: prefixTokens, ...meaning }, i) => ({
+          ...meaning,
+          prefixTokens,
           pointer: wasm.tsr_wasm_model_output(model, i) >>> 0,
-          count: product(entry.dims),
+          count: product(meaning.dims),
         }));
-        return read(outputs, frame);
+        return read(/** @type {Output[]} */ (outputs), frame);
       } finally {
         // the core does not copy inputs: it must forget them before their blocks are freed
         for (const name of names) wasm.tsr_wasm_model_set_input(model, name, 0, 0, 0);
@@ -269,8 +268,8 @@ export class Engine {
 
   /** @param {WireInput} input @param {{ capture?: string[], options?: any }} request @param {Record<string, TensorInput>} [inputs] */
   run(input, request, inputs = {}) {
-    return this.pass(input, request, inputs, (outputs) => outputs.map(({ name, kind, dims, grid, prefixTokens, pointer, count }) => (
-      { name, kind, dims, grid, prefixTokens, data: this.heap.floats(pointer, count).slice() })));
+    return this.pass(input, request, inputs, (outputs) => outputs.map(({ pointer, count, ...meaning }) => (
+      { ...meaning, data: this.heap.floats(pointer, count).slice() })));
   }
 
   /**
@@ -291,7 +290,7 @@ export class Engine {
       const [headCount, rows, columns] = shape;
       const kept = Array.isArray(heads) ? heads : Array.from({ length: headCount }, (_, i) => i);
       const wrong = kept.find((head) => !(head < headCount));
-      if (wrong !== undefined) throw argumentError(`attention: head ${wrong} asked for, this layer has ${headCount} (0 to ${headCount - 1})`);
+      if (wrong !== undefined) throw argumentError(`attention: head ${wrong} asked for; the layer has 0 to ${headCount - 1}`);
       const area = rows * columns;
       /** Mean over the kept heads of one layer. @param {Output} layer */
       const mean = ({ pointer, count }) => {

@@ -61,5 +61,5 @@ export function fromWire(wire) {
   return Object.assign(new Error(wire.message), { name: wire.name });
 }
 
-/** @param {string} message @param {any} [detail] */
-export const argumentError = (message, detail) => new TesseraeError('ERR_ARGUMENT', message, { detail });
+/** @param {string} message */
+export const argumentError = (message) => new TesseraeError('ERR_ARGUMENT', message);

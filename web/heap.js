@@ -70,7 +70,7 @@ export class Frame {
     const block = bytes > 0xffffffff ? 0 : exports.tsr_wasm_context_alloc(context, Math.max(bytes, 1)) >>> 0;
     if (!block) {
       exports.tsr_wasm_context_clear(context);
-      throw new TesseraeError('ERR_OUT_OF_MEMORY', `no room for ${bytes} more bytes in WebAssembly memory`);
+      throw new TesseraeError('ERR_OUT_OF_MEMORY', `no room for ${bytes} more bytes`);
     }
     this.blocks.push(block);
     return block;

@@ -142,7 +142,7 @@ export async function openHost(wanted) {
         const text = event?.message ?? (typeof event === 'number' ? `it ended with code ${event}` : 'its script did not load');
         clearTimeout(timer);
         reject(new Error(text));
-        if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${text}; load the model again, or with worker: false`));
+        if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${text}; load the model again`));
       };
       for (const name of ['error', 'messageerror', 'exit']) on(name, broken);
     });

@@ -40,34 +40,48 @@ const IN_FLIGHT = 3;
  */
 /** @typedef {(bytes: Uint8Array) => import('./model.js').Pixels | Promise<import('./model.js').Pixels>} Decoder */
 
-const NAMES = ['dtype', 'worker', 'threads', 'deterministic', 'signal', 'onProgress', 'cache', 'fetch', 'integrity', 'wasmUrl', 'wasmBinary',
-  'warmup', 'decode', 'retries'];
+const NAMES = [
+  'dtype', 'worker', 'threads', 'deterministic', 'signal', 'onProgress', 'cache', 'fetch', 'integrity', 'wasmUrl', 'wasmBinary',
+  'warmup', 'decode', 'retries',
+];
 
-/** @param {string} text @returns {Uint8Array} */
-function digestOf(text) {
-  const [, base64] = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(text) ?? [];
-  if (!base64) throw argumentError(`loadModel: integrity "${text}" must be "sha256-" and 44 characters of base64`);
-  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-}
+/** What the options may be; others are checked where they are used. @type {Record<string, any[]>} */
+const VALUES = {
+  dtype: ['auto', 'f32', 'q8'],
+  cache: ['auto', 'reload', false],
+  worker: [true, false],
+  deterministic: [false, true],
+  warmup: [false, true],
+};
 
-/** @param {any} options */
-function settle(options) {
-  const given = checkOptions(options, NAMES, 'loadModel');
-  const {
-    dtype = 'auto', worker = true, threads = 'auto', deterministic = false, onProgress = () => {}, cache = 'auto',
-    fetch = (/** @type {any} */ url, /** @type {any} */ init) => globalThis.fetch(url, init), integrity, warmup = false, decode = 'auto', retries = 3,
-  } = given;
-  oneOf('loadModel', 'dtype', dtype, ['auto', 'f32', 'q8']);
-  oneOf('loadModel', 'cache', cache, ['auto', 'reload', false]);
-  for (const [name, value] of Object.entries({ worker, deterministic, warmup })) oneOf('loadModel', name, value, [true, false]);
-  if (typeof decode !== 'function') oneOf('loadModel', 'decode', decode, ['auto', 'wasm']);
-  if (threads !== 'auto' && !(Number.isInteger(threads) && threads > 0)) throw argumentError(`loadModel: threads is ${threads}; give "auto" or 1 and more`);
-  if (!(Number.isInteger(retries) && retries >= 0)) throw argumentError(`loadModel: retries is ${retries}; give 0 or more`);
-  for (const [name, value] of Object.entries({ onProgress, fetch })) {
-    if (typeof value !== 'function') throw argumentError(`loadModel: ${name} must be a function`);
+/** The options, checked and complete. @param {any} given @returns {any} */
+function settle(given) {
+  /** @type {Record<string, any>} */
+  const all = {
+    threads: 'auto',
+    decode: 'auto',
+    retries: 3,
+    onProgress() {},
+    // not the function itself: it must be called as the global object's
+    fetch: (/** @type {[any]} */ ...args) => globalThis.fetch(...args),
+    ...checkOptions(given, NAMES, 'loadModel'),
+  };
+  /** @param {string} name @param {boolean} fine @param {string} expected */
+  const expect = (name, fine, expected) => {
+    if (!fine) throw argumentError(`loadModel: ${name} is ${all[name]}; give ${expected}`);
+  };
+  for (const [name, allowed] of Object.entries(VALUES)) oneOf('loadModel', name, (all[name] ??= allowed[0]), allowed);
+  const { threads, retries, decode, integrity } = all;
+  expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads > 0), '"auto" or 1 and more');
+  expect('retries', Number.isInteger(retries) && retries >= 0, '0 or more');
+  expect('decode', ['auto', 'wasm'].includes(decode) || typeof decode === 'function', '"auto", "wasm" or a function');
+  for (const name of ['onProgress', 'fetch']) expect(name, typeof all[name] === 'function', 'a function');
+  if (integrity !== undefined) {
+    const [, base64] = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(integrity) ?? [];
+    expect('integrity', Boolean(base64), '"sha256-" and 44 characters of base64');
+    all.digest = Uint8Array.from(atob(String(base64)), (c) => c.charCodeAt(0));
   }
-  const digest = integrity === undefined ? undefined : digestOf(String(integrity));
-  return { ...given, dtype, worker, threads, deterministic, onProgress, cache, fetch, digest, warmup, decode, retries };
+  return all;
 }
 
 /** Why there is one thread. This version has no build with more. @param {'auto' | number} threads */
@@ -127,13 +141,13 @@ async function feed(source, begin, report, keep) {
 }
 
 /**
- * @param {any} source @param {ReturnType<typeof settle>} options @param {AbortSignal} signal ends everything this load started
+ * @param {any} source @param {any} options settled @param {AbortSignal} signal ends everything this load started
  * @param {(host: any) => void} own hears of the host as soon as there is one
  */
 async function load(source, options, signal, own) {
   const { dtype, digest, fetch, retries, cache, warmup, threads, deterministic } = options;
   const net = { fetch, signal, retries };
-  const report = progressOf((progress) => {
+  const report = progressOf((/** @type {Progress} */ progress) => {
     if (!signal.aborted) options.onProgress(progress);
   });
   const opened = openSource(source, net);

@@ -52,9 +52,6 @@ import { tensorOf, toInput } from './preprocess.js';
  * @property {Float32Array | null} map one value a cell: what the classification looks at, in the last of these layers (or the rollout)
  */
 
-/** @param {any} entry of Engine.run @returns {Capture} */
-const captureOf = ({ data, dims, kind, grid, prefixTokens }) => ({ data, dims, kind, grid, prefixTokens });
-
 /**
  * The classes of one image, best first.
  * @param {Float32Array} logits @param {string[] | null} labels @param {number} topK @param {number} threshold
@@ -117,6 +114,12 @@ export class Model {
     return this.info.taps.find((tap) => tap.name === name);
   }
 
+  /** A refusal that says what the model has instead. @param {string} where @param {string} what */
+  #lacks(where, what) {
+    const { title, taps } = this.info;
+    return argumentError(`${where}: ${title} has no ${what}; forward() can capture ${taps.map(({ name }) => name).join(', ') || 'nothing'}`);
+  }
+
   /**
    * The likeliest classes, best first.
    * @template {Input | Input[]} I @param {I} input
@@ -129,7 +132,7 @@ export class Model {
     if (!(threshold >= 0 && threshold <= 1)) throw argumentError(`classify: threshold is ${threshold}; give 0 to 1`);
     const { output, labels, title } = this.info;
     if (output.kind !== 'logits') {
-      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward()${this.#tap('tokens') ? ' or embed()' : ''} instead`);
+      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward() or embed() instead`);
     }
     return this.#each(input, signal, async (wire) => {
       const [{ data, dims }] = await this.#host.call('run', wire, {});
@@ -153,10 +156,8 @@ export class Model {
     const tokens = this.#tap('tokens');
     const tap = pooling === 'auto' && this.#tap('embedding') ? 'embedding' : 'tokens';
     const kind = pooling === 'auto' && tokens ? (tokens.prefix_tokens ? 'cls' : 'mean') : pooling;
-    if (!this.#tap(tap)) {
-      throw argumentError(`embed: ${this.info.title} has no "${tap}" to take it from; it has ${this.info.taps.map(({ name }) => name).join(', ')}`);
-    }
-    if (tap === 'tokens' && kind === 'cls' && !tokens?.prefix_tokens) throw argumentError(`embed: ${this.info.title} has no class token; use pooling "mean" or "auto"`);
+    if (!this.#tap(tap)) throw this.#lacks('embed', tap);
+    if (tap === 'tokens' && kind === 'cls' && !tokens?.prefix_tokens) throw this.#lacks('embed', 'class token (pooling "mean" needs none)');
     return this.#each(input, signal, async (wire) => {
       const outputs = await this.#host.call('run', wire, { capture: [tap] });
       const found = outputs.find((/** @type {any} */ output) => output.name === tap);
@@ -178,17 +179,18 @@ export class Model {
     const { rollout = false, layers = rollout ? 'all' : [-1], heads = 'mean', signal } = checkOptions(options, ['layers', 'heads', 'rollout', 'signal'], 'attention');
     oneOf('attention', 'rollout', rollout, [true, false]);
     const taps = this.info.taps.filter(({ kind }) => kind === 'attention');
-    if (!taps.length) throw argumentError(`attention: ${this.info.title} has no attention; forward() can capture ${this.info.taps.map(({ name }) => name).join(', ')}`);
-    if (layers !== 'all' && !(Array.isArray(layers) && layers.length)) throw argumentError('attention: layers must be "all" or an array of indices such as [-1]');
+    if (!taps.length) throw this.#lacks('attention', 'attention');
+    if (layers !== 'all' && !(Array.isArray(layers) && layers.length)) {
+      throw argumentError('attention: layers must be "all" or an array such as [-1]');
+    }
     const wanted = layers === 'all' ? taps.map((_, i) => i) : layers.map((/** @type {number} */ layer) => {
       const index = layer < 0 ? layer + taps.length : layer;
-      if (!taps[index]) throw argumentError(`attention: layer ${layer} asked for, the model has ${taps.length} (0 to ${taps.length - 1}, or -1 for the last)`);
+      if (!taps[index]) throw argumentError(`attention: layer ${layer} asked for; the model has 0 to ${taps.length - 1}, or -1 for the last`);
       return index;
     });
     const list = typeof heads === 'number' ? [heads] : heads;
-    if (Array.isArray(list) ? !list.length || !list.every((head) => Number.isInteger(head) && head >= 0) : !['mean', 'all'].includes(list)) {
-      throw argumentError('attention: heads must be "mean", "all", an index or an array of indices');
-    }
+    const fine = Array.isArray(list) ? list.length && list.every((head) => Number.isInteger(head) && head >= 0) : /^(mean|all)$/.test(list);
+    if (!fine) throw argumentError('attention: heads must be "mean", "all", an index or an array of indices');
     const pool = this.#tap('pool.weights') ? 'pool.weights' : null;
     return this.#each(input, signal, async (wire) => ({
       ...await this.#host.call('attention', wire, { taps: wanted.map((/** @type {number} */ i) => taps[i].name), pool, heads: list, rollout }),
@@ -212,7 +214,10 @@ export class Model {
     for (const [name, tensor] of Object.entries(inputs)) extra[name] = tensorOf(tensor);
     return this.#each(input, signal, async (wire) => {
       const [output, ...rest] = await this.#host.call('run', wire, { capture: patterns, options: own }, extra);
-      return { output: { data: output.data, dims: output.dims }, captures: Object.fromEntries(rest.map((/** @type {any} */ entry) => [entry.name, captureOf(entry)])) };
+      return {
+        output: { data: output.data, dims: output.dims },
+        captures: Object.fromEntries(rest.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
+      };
     });
   }
 
@@ -242,9 +247,9 @@ export class Model {
   async patches(input, options) {
     const { signal } = checkOptions(options, ['signal'], 'patches');
     // the grid that attention speaks of; feature maps in front of it may be finer
-    const { taps } = this.info;
-    const grid = (taps.find(({ kind, grid }) => grid && ['attention', 'tokens'].includes(kind)) ?? taps.find((tap) => tap.grid))?.grid;
-    if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
+    const withGrid = this.info.taps.filter((tap) => tap.grid);
+    const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid;
+    if (!grid) throw this.#lacks('patches', 'grid of patches');
     return this.#each(input, signal, async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));
   }
 

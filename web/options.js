@@ -28,6 +28,12 @@ export function nearest(word, known) {
   return ranked.length && ranked[0].d <= Math.max(2, word.length / 3) ? ranked[0].name : undefined;
 }
 
+/** The suggestion as part of a sentence, or nothing. @param {string} word @param {readonly string[]} known */
+function meant(word, known) {
+  const guess = nearest(word, known);
+  return guess ? `, did you mean "${guess}"?` : '';
+}
+
 /**
  * Returns `options` if it is an object with known names only.
  * @param {any} options @param {readonly string[]} known @param {string} where the function's name, for the message
@@ -35,13 +41,10 @@ export function nearest(word, known) {
  */
 export function checkOptions(options, known, where) {
   if (options === undefined) return {};
-  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
-    throw argumentError(`${where}: options must be an object, got ${options === null ? 'null' : typeof options}`);
-  }
+  if (Object(options) !== options || Array.isArray(options)) throw argumentError(`${where}: options must be an object`);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    const guess = nearest(name, known);
-    throw argumentError(`${where}: unknown option "${name}"; ${guess ? `did you mean "${guess}"?` : `known: ${known.join(', ')}`}`);
+    throw argumentError(`${where}: unknown option "${name}"${meant(name, known)}; known: ${known.join(', ')}`);
   }
   const { signal } = options;
   if (signal != null && typeof signal.addEventListener !== 'function') {
@@ -56,9 +59,8 @@ export function checkOptions(options, known, where) {
  */
 export function oneOf(where, name, value, allowed) {
   if (allowed.includes(value)) return value;
-  const guess = typeof value === 'string' ? nearest(value, allowed.filter((v) => typeof v === 'string')) : undefined;
-  throw argumentError(`${where}: ${name} is ${JSON.stringify(value)}; give one of ${allowed.map((v) => JSON.stringify(v)).join(', ')}`
-    + (guess ? ` (did you mean "${guess}"?)` : ''));
+  const words = allowed.map((one) => JSON.stringify(one)).join(', ');
+  throw argumentError(`${where}: ${name} is ${JSON.stringify(value)}${meant(String(value), allowed.map(String))}; give one of ${words}`);
 }
 
 /**

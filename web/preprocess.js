@@ -8,8 +8,8 @@
  * Python sees, so the core decodes them everywhere.
  */
 import { argumentError, TesseraeError } from './errors.js';
-import { builtin, filePath, isNode } from './platform.js';
-import { bytesOf, request, resolve } from './source.js';
+import { filePath, isNode } from './platform.js';
+import { bytesOf, request, resolve, withFile } from './source.js';
 
 /** The core's limits (src/image/image.h), for what never passes through its decoder. */
 const MAX_SIDE = 8192;
@@ -18,26 +18,37 @@ const MAX_FILE = 32 << 20;
 /** @typedef {import('./rpc.js').WireInput} WireInput */
 /** @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal }} Context */
 
-const LIST = 'a URL, Blob, File, img, video, canvas, ImageBitmap, ImageData, VideoFrame, image file bytes, { data, width, height, channels }, '
-  + 'or a tensor { data: Float32Array, dims }';
+const LIST = 'a URL, Blob, img, video, canvas, ImageBitmap, ImageData, VideoFrame, the bytes of an image file, '
+  + '{ data, width, height, channels }, or a tensor { data: Float32Array, dims }';
+/** What a page can draw, and where its size stands. */
+const DRAWABLE = [
+  ['HTMLImageElement', 'naturalWidth', 'naturalHeight'],
+  ['HTMLVideoElement', 'videoWidth', 'videoHeight'],
+  ['VideoFrame', 'displayWidth', 'displayHeight'],
+  ['HTMLCanvasElement', 'width', 'height'],
+  ['OffscreenCanvas', 'width', 'height'],
+  ['ImageBitmap', 'width', 'height'],
+];
 
-/** @param {number} width @param {number} height @param {string} what */
-function checkSide(width, height, what) {
-  if (!(width > 0 && height > 0)) throw argumentError(`${what} has no pixels (${width} x ${height}); is it loaded?`);
-  if (Math.max(width, height) > MAX_SIDE) {
-    throw new TesseraeError('ERR_IMAGE_TOO_LARGE', `${what} is ${width} x ${height}; the limit is ${MAX_SIDE} a side`, { detail: { width, height } });
-  }
+/** @param {string} message @returns {never} */
+const tooLarge = (message) => {
+  throw new TesseraeError('ERR_IMAGE_TOO_LARGE', message);
+};
+
+/** @param {number} width @param {number} height */
+function checkSide(width, height) {
+  if (!(width > 0 && height > 0)) throw argumentError(`the picture is ${width} x ${height}; is it loaded?`);
+  if (Math.max(width, height) > MAX_SIDE) tooLarge(`the picture is ${width} x ${height}; the limit is ${MAX_SIDE} a side`);
 }
 
 /** The fields of pixels, checked. @param {any} input @returns {WireInput} */
 function fromPixels({ data, width, height, channels }) {
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
-    throw argumentError('pixels: data must be a Uint8Array or Uint8ClampedArray; floats go in as a tensor { data, dims }');
+    throw argumentError('pixels: data must be a Uint8Array or Uint8ClampedArray; floats make a tensor { data, dims }');
   }
-  if (!Number.isInteger(width) || !Number.isInteger(height)) throw argumentError(`pixels: width ${width} and height ${height} must be whole numbers`);
-  checkSide(width, height, 'the picture');
+  checkSide(width, height);
   const count = channels ?? data.length / (width * height);
-  if (![1, 3, 4].includes(count) || data.length !== width * height * count) {
+  if (![1, 3, 4].includes(count) || !Number.isInteger(width) || data.length !== width * height * count) {
     throw argumentError(`pixels: ${data.length} bytes are not ${width} x ${height} of ${channels ?? '1, 3 or 4'} channels`);
   }
   return { type: 'pixels', data, width, height, channels: count };
@@ -45,7 +56,7 @@ function fromPixels({ data, width, height, channels }) {
 
 /** What a page can draw, drawn. @param {any} source @param {number} width @param {number} height @returns {WireInput} */
 function draw(source, width, height) {
-  checkSide(width, height, 'the picture');
+  checkSide(width, height);
   const canvas = typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height)
     : Object.assign(document.createElement('canvas'), { width, height });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
@@ -54,7 +65,7 @@ function draw(source, width, height) {
     return fromPixels(context.getImageData(0, 0, width, height));
   } catch (cause) {
     if (/** @type {Error} */ (cause).name !== 'SecurityError') throw cause;
-    throw new TesseraeError('ERR_ARGUMENT', 'the picture is from another origin and must not be read; set crossorigin="anonymous" on it', { cause });
+    throw argumentError('the picture is from another origin; it needs crossorigin="anonymous" and that server\'s consent');
   }
 }
 
@@ -73,9 +84,13 @@ async function fromFile(bytes, { decode, host }) {
   if (!/^GIF8|^RIFF....WEBP|^....ftyp(avif|avis|heic|mif1)/s.test(head)) await host.call('size', bytes);
   let bitmap;
   try {
-    bitmap = await createImageBitmap(new Blob([/** @type {any} */ (bytes)]), { imageOrientation: 'from-image', premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
+    bitmap = await createImageBitmap(new Blob([/** @type {any} */ (bytes)]), {
+      imageOrientation: 'from-image',
+      premultiplyAlpha: 'none',
+      colorSpaceConversion: 'none',
+    });
   } catch (cause) {
-    throw new TesseraeError('ERR_IMAGE_CORRUPT', `the browser cannot decode this image file: ${/** @type {Error} */ (cause).message}`, { cause });
+    throw new TesseraeError('ERR_IMAGE_CORRUPT', 'the browser cannot decode this image file', { cause });
   }
   try {
     return draw(bitmap, bitmap.width, bitmap.height);
@@ -84,15 +99,13 @@ async function fromFile(bytes, { decode, host }) {
   }
 }
 
-/** @param {string | URL} source @param {Context} context @returns {Promise<Uint8Array>} */
+/** @param {string | URL} source @param {Context} context @returns {Promise<any>} */
 async function download(source, { fetch, signal = new AbortController().signal }) {
   const path = filePath(source);
-  if (path === undefined) return new Uint8Array(await (await request(resolve(source).href, { fetch, signal, retries: 0 })).arrayBuffer());
-  try {
-    return new Uint8Array(await builtin('fs').promises.readFile(path));
-  } catch (error) {
-    throw argumentError(`cannot read the file ${path}: ${/** @type {Error} */ (error).message}`, { path });
+  if (path === undefined) {
+    return new Uint8Array(await (await request(resolve(source).href, { fetch, signal, retries: 0 })).arrayBuffer());
   }
+  return bytesOf(await withFile(path, 'readFile'));
 }
 
 /** A tensor's fields, checked as far as it is cheap; the engine looks at the values. @param {any} input @returns {import('./rpc.js').TensorInput} */
@@ -109,20 +122,16 @@ export function tensorOf(input) {
 export async function toInput(input, context) {
   if (typeof input === 'string' || input instanceof URL) return fromFile(await download(input, context), context);
   if (is(input, 'Blob')) {
-    if (input.size > MAX_FILE) throw new TesseraeError('ERR_IMAGE_TOO_LARGE', `the file has ${input.size} bytes; the limit is ${MAX_FILE}`);
+    if (input.size > MAX_FILE) tooLarge(`the file has ${input.size} bytes; the limit is ${MAX_FILE}`);
     return fromFile(new Uint8Array(await input.arrayBuffer()), context);
   }
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return fromFile(/** @type {Uint8Array} */ (bytesOf(input)), context);
-  if (is(input, 'HTMLImageElement')) {
-    if (!input.complete) await input.decode();
-    return draw(input, input.naturalWidth, input.naturalHeight);
-  }
-  if (is(input, 'HTMLVideoElement')) return draw(input, input.videoWidth, input.videoHeight);
-  if (is(input, 'VideoFrame')) return draw(input, input.displayWidth, input.displayHeight);
-  for (const name of ['HTMLCanvasElement', 'OffscreenCanvas', 'ImageBitmap']) {
-    if (is(input, name)) return draw(input, input.width, input.height);
+  for (const [name, width, height] of DRAWABLE) {
+    if (!is(input, name)) continue;
+    if (input.complete === false) await input.decode(); // an img that is still loading
+    return draw(input, input[width], input[height]);
   }
   if (input?.dims !== undefined) return tensorOf(input);
   if (input?.data && input.width !== undefined) return fromPixels(input);
-  throw argumentError(`cannot take ${input === null ? 'null' : Object.prototype.toString.call(input).slice(8, -1)} as input; give ${LIST}`);
+  throw argumentError(`cannot take ${Object.prototype.toString.call(input).slice(8, -1)} as input; give ${LIST}`);
 }

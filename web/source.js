@@ -71,9 +71,9 @@ export async function request(url, { fetch, signal }, headers) {
     return new TesseraeError(code, `${url}: ${message}`, { retryable, detail: { url, status } });
   };
   if (!response.ok) throw refuse('ERR_FETCH_HTTP', `HTTP ${status} ${response.statusText}`.trim(), [408, 425, 429, 500, 502, 503, 504].includes(status));
-  if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'the server sent a part (206) though the whole file was asked for');
+  if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'a part (206) came, the whole file was asked for');
   const type = response.headers.get('content-type') ?? '';
-  if (/^(text\/html|application\/xhtml)/i.test(type)) throw refuse('ERR_FETCH_CONTENT_TYPE', `the server sent a page (${type}), not the file; is the address right?`);
+  if (/^(text\/html|application\/xhtml)/i.test(type)) throw refuse('ERR_FETCH_CONTENT_TYPE', `a page (${type}) came, not the file; is the address right?`);
   return response;
 }
 
@@ -129,8 +129,7 @@ export function fromNetwork(address, net, stored) {
     const [, first, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
     if (Number(first) === loaded && (exact === null || size === '*' || Number(size) === exact)) return { response, loaded };
     response.body?.cancel().catch(() => {});
-    throw new TesseraeError('ERR_FETCH_RANGE', `${url}: asked for bytes from ${loaded}, the server sent others (${response.headers.get('content-range')})`,
-      { retryable: true, detail: { url } });
+    throw new TesseraeError('ERR_FETCH_RANGE', `${url}: other bytes came than those from ${loaded}`, { retryable: true, detail: { url } });
   }
 
   async function* read() {
@@ -162,12 +161,18 @@ export function fromNetwork(address, net, stored) {
           yield chunk;
         }
         if (exact === null || loaded >= exact) return;
-        throw new TesseraeError('ERR_FETCH_TRUNCATED', `${url}: ${loaded} of ${exact} bytes came`, { retryable: true, detail: { url, loaded, total: exact } });
+        throw new TesseraeError('ERR_FETCH_TRUNCATED', `${url}: ${loaded} of ${exact} bytes came`, {
+          retryable: true,
+          detail: { url, loaded, total: exact },
+        });
       } catch (cause) {
         signal.throwIfAborted();
         const error = cause instanceof TesseraeError ? cause
-          : new TesseraeError('ERR_FETCH_NETWORK', `${url}: the connection broke after ${loaded} bytes: ${reasonOf(cause)}`,
-            { retryable: true, detail: { url, loaded }, cause });
+          : new TesseraeError('ERR_FETCH_NETWORK', `${url}: broke after ${loaded} bytes: ${reasonOf(cause)}`, {
+            retryable: true,
+            detail: { url, loaded },
+            cause,
+          });
         if (stored || !error.retryable || attempt >= retries) throw error;
         // a Range request that got no or a wrong answer (an unanswered preflight, for one) is not tried again
         if (!answered) version = null;
@@ -183,24 +188,30 @@ export function fromNetwork(address, net, stored) {
   return { read, url: address, total: () => exact ?? announced };
 }
 
+/**
+ * Node's fs.promises.open or readFile.
+ * @param {string} path @param {'open' | 'readFile'} how @returns {Promise<any>}
+ */
+export async function withFile(path, how) {
+  try {
+    return await builtin('fs').promises[how](path);
+  } catch (error) {
+    throw argumentError(`cannot read the file ${path}: ${/** @type {Error} */ (error).message}`);
+  }
+}
+
 /** @param {string} path a file of Node's @returns {Source} */
 function fromFile(path) {
-  const fs = builtin('fs');
   let total = 0;
   return {
     url: null,
     total: () => total,
-    async* read() {
-      let file;
-      try {
-        file = await fs.promises.open(path);
-      } catch (cause) {
-        throw argumentError(`cannot read the file ${path}: ${/** @type {Error} */ (cause).message}`, { path });
-      }
+    async *read() {
+      const file = await withFile(path, 'open');
       try {
         total = (await file.stat()).size;
         for (;;) {
-          const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK), 0, CHUNK, null);
+          const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK));
           if (!bytesRead) return;
           yield bytesRead < CHUNK ? buffer.slice(0, bytesRead) : buffer;
         }
@@ -249,6 +260,6 @@ export function openSource(source, net) {
   }
   if (source instanceof Blob) return fromBlob(source);
   const bytes = bytesOf(source);
-  if (!bytes) throw argumentError('loadModel: the model must be a URL, Blob, ArrayBuffer or Uint8Array (in Node also a path)');
+  if (!bytes) throw argumentError('loadModel: the model must be a URL, Blob, ArrayBuffer or Uint8Array, or in Node a path');
   return fromBytes(bytes);
 }

@@ -48,21 +48,18 @@ async function compileFrom(url, signal, fetch) {
 export async function compile({ deterministic, wasmUrl, wasmBinary, fetch, signal }) {
   const can = detect();
   if (!can.simd) {
-    throw new TesseraeError('ERR_NO_SIMD', 'this engine has no WebAssembly SIMD; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
+    throw new TesseraeError('ERR_NO_SIMD', 'no WebAssembly SIMD here; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
   }
   const relaxed = can.relaxedSimd && !deterministic;
-  /** @type {[string, boolean | null][]} */
-  const choices = [];
-  // both literals stay as they are: bundlers look for this very form
-  if (!wasmUrl) {
-    if (relaxed) choices.push([new URL('../dist/tesserae-relaxed.wasm', import.meta.url).href, true]);
-    choices.push([new URL('../dist/tesserae-simd.wasm', import.meta.url).href, false]);
-  } else if (String(wasmUrl).endsWith('/')) {
-    if (relaxed) choices.push([`${wasmUrl}tesserae-relaxed.wasm`, true]);
-    choices.push([`${wasmUrl}tesserae-simd.wasm`, false]);
-  } else {
-    choices.push([String(wasmUrl), /relaxed/.test(String(wasmUrl))]);
-  }
+  const given = wasmUrl && String(wasmUrl);
+  /** @type {[string, boolean][]} */
+  let choices = [
+    // both literals stay as they are: bundlers look for this very form
+    [given ? `${given}tesserae-relaxed.wasm` : new URL('../dist/tesserae-relaxed.wasm', import.meta.url).href, true],
+    [given ? `${given}tesserae-simd.wasm` : new URL('../dist/tesserae-simd.wasm', import.meta.url).href, false],
+  ];
+  if (given && !given.endsWith('/')) choices = [[given, /relaxed/.test(given)]];
+  else if (!relaxed) choices.shift();
   let failure;
   try {
     if (wasmBinary) {
@@ -80,8 +77,12 @@ export async function compile({ deterministic, wasmUrl, wasmBinary, fetch, signa
     failure = error;
   }
   signal.throwIfAborted();
-  throw new TesseraeError('ERR_WASM_COMPILE', `${/** @type {Error} */ (failure).message}; `
-    + 'if the .wasm files lie elsewhere, pass wasmUrl; a Content-Security-Policy needs script-src \'wasm-unsafe-eval\'', { cause: failure });
+  const { message } = /** @type {Error} */ (failure);
+  throw new TesseraeError(
+    'ERR_WASM_COMPILE',
+    `${message}; if the file lies elsewhere, pass wasmUrl; a Content-Security-Policy needs 'wasm-unsafe-eval'`,
+    { cause: failure },
+  );
 }
 
 /**
@@ -92,11 +93,9 @@ export function instantiate(module) {
   /** @type {any} */
   const imports = {};
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    if (kind !== 'function') throw new TesseraeError('ERR_WASM_COMPILE', `this .wasm imports the ${kind} ${from}.${name}; it is not one of this version's builds`);
-    // emscripten_notify_memory_growth needs no answer (views are checked on each use); anything else is a way to give up
-    (imports[from] ??= {})[name] = name === 'emscripten_notify_memory_growth' ? () => {} : () => {
-      throw new WebAssembly.RuntimeError(`the core called ${name}`);
-    };
+    // the one import of our builds; nothing to do, because views are checked on each use
+    if (name === 'emscripten_notify_memory_growth') imports[from] = { [name]() {} };
+    else throw new Error(`it imports the ${kind} ${name}: not this version's`);
   }
   const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, imports));
   exports._initialize?.();

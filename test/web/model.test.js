@@ -62,7 +62,7 @@ test('wrong options say what is right', async () => {
   await assert.rejects(model.classify(PICTURE, { topK: 0 }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.classify(PICTURE, { threshold: 2 }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.embed(PICTURE, /** @type {any} */ ({ pooling: 'mena' })), /did you mean "mean"/);
-  await assert.rejects(model.attention(PICTURE, { layers: [3] }), /layer 3 asked for, the model has 3/);
+  await assert.rejects(model.attention(PICTURE, { layers: [3] }), /layer 3 asked for; the model has 0 to 2/);
   await assert.rejects(model.attention(PICTURE, { layers: [-4] }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.attention(PICTURE, { layers: [] }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.attention(PICTURE, /** @type {any} */ ({ heads: 'most' })), { code: 'ERR_ARGUMENT' });
@@ -86,7 +86,7 @@ test('inputs that are none are named', async () => {
     { data: new Uint8Array(12), width: 1.5, height: 2 }, new Float32Array(12)]) {
     await assert.rejects(model.classify(/** @type {any} */ (wrong)), { code: 'ERR_ARGUMENT' }, String(wrong));
   }
-  await assert.rejects(model.classify(/** @type {any} */ (null)), /cannot take null as input; give a URL, Blob/);
+  await assert.rejects(model.classify(/** @type {any} */ (null)), /cannot take Null as input; give a URL, Blob/);
   await assert.rejects(model.classify({ data: new Uint8Array(8193 * 3), width: 8193, height: 1 }), { code: 'ERR_IMAGE_TOO_LARGE', stage: 'image' });
   await assert.rejects(model.classify('/no/such/file.png'), /cannot read the file/);
 });
@@ -117,7 +117,9 @@ test('embed: pooling and length', async () => {
 
 test('patches are cut rows first, as RGBA', async () => {
   const data = Uint8Array.from({ length: 4 * 4 * 3 }, (_, i) => i);
-  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }));
+  // convolutions in front of the tokens may have a finer grid of their own
+  const stem = { name: 'conv.0', kind: 'features', dims: [1, 4, 4, 2], grid: [4, 4], prefix_tokens: 0 };
+  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), { ...INFO, taps: [stem, ...INFO.taps] });
   const { data: out, dims, grid, patchSize } = await model.patches(PICTURE);
   assert.deepEqual({ dims, grid, patchSize }, { dims: [4, 2, 2, 4], grid: [2, 2], patchSize: [2, 2] });
   const patch = (n) => [...out.subarray(n * 16, (n + 1) * 16)];
