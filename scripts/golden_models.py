@@ -46,8 +46,8 @@ def golden(module, case) -> dict:
     for tensor in inputs.values():
         digest.update(tensor.numpy().tobytes())
     with torch.no_grad():
-        output, taps = module.run(model.double(), {name: x.double() for name, x in inputs.items()}, case.options)
-    kept = {name: packed(taps[name]) for name in sorted(taps) if case.keeps(name)}
+        output, taps = module.run(model.double(), {name: x.double() for name, x in inputs.items()}, case.options, case.compares)
+    kept = {name: packed(taps[name]) for name in sorted(taps) if case.compares(name)}
     for pattern in case.keep:
         assert any(references.fnmatch.fnmatchcase(name, pattern) for name in taps), f"{case.name}: no tap is {pattern}"
     return dict(name=case.name, arch=module.ARCH, config=case.config, inputs=case.inputs, options=case.options,

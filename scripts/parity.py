@@ -73,9 +73,10 @@ class Bench:
         return {name: pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:])) for name, dims in self.case.inputs.items()}
 
     @torch.no_grad()
-    def reference(self, inputs: dict):
-        output, taps = self.module.run(self.model, {k: torch.from_numpy(v.copy()) for k, v in inputs.items()}, self.case.options)
-        return output.numpy(), {name: tap.detach().numpy() for name, tap in taps.items()}
+    def reference(self, inputs: dict, wants=lambda tap: False):
+        given = {name: torch.from_numpy(x.copy()) for name, x in inputs.items()}
+        output, taps = self.module.run(self.model, given, self.case.options, wants)
+        return output.numpy(), {name: tap.detach().numpy() for name, tap in taps.items() if wants(name)}
 
     def ours(self, dtype: str, runs: list) -> dict:
         """runs: [(inputs, captured taps)]. The runner's report, each result as {name: array}."""
@@ -101,7 +102,7 @@ class Bench:
 
     def f32(self) -> tuple[bool, str]:
         one, two = self.inputs("batch1", 1), self.inputs("batch2", 2)
-        want, taps = self.reference(one)
+        want, taps = self.reference(one, self.case.compares)
         report = self.ours("f32", [(one, sorted(taps)), (two, [])])
         first, second = (run["values"] for run in report["runs"])
         errors = {name: difference(first[name], tap) for name, tap in taps.items()}

@@ -5,7 +5,8 @@ A file here is what a new architecture adds besides its C file and its row in do
     ARCH            the architecture's name, as in a model file's header
     CASES           [Case, ...]: tiny ones (their outputs are kept in test/golden/models) and the source document's own
     build(config)   the reference module for a config as it stands in a model file (pairs are lists)
-    run(module, inputs, options) -> (output, {tap name: tensor})
+    run(module, inputs, options, wants) -> (output, {tap name: tensor}); wants(name) says which taps to keep, and it may
+                    give more: at large sizes attention alone fills the memory
 
 Weights and inputs are drawn from a generator that test/parity/weights.js has too, bit for bit: golden files need not hold
 them. Used by golden_models.py and parity.py.
@@ -29,6 +30,7 @@ class Case:
 
     inputs: name -> dims, batch first; parity.py runs a document's case with batch 1 and 2 whatever stands here.
     keep: patterns of the taps whose values a golden file holds. None: a document's size, run by parity.py alone.
+    taps: patterns of the taps that parity.py compares, for a size where all of them would not fit into 4 GB.
     parameters: of the document's config, counted by whoever wrote the row; checked before anything is run.
     q8: how parity.py judges 8 bits at the document's config: 'top1', 'cosine' (no classes), or '' (not run).
     """
@@ -37,6 +39,7 @@ class Case:
     inputs: dict
     options: dict = field(default_factory=dict)
     keep: tuple | None = None
+    taps: tuple = ("*",)
     parameters: int | None = None
     q8: str = ""
 
@@ -44,8 +47,8 @@ class Case:
     def tiny(self) -> bool:
         return self.keep is not None
 
-    def keeps(self, tap: str) -> bool:
-        return any(fnmatch.fnmatchcase(tap, pattern) for pattern in self.keep)
+    def compares(self, tap: str) -> bool:
+        return any(fnmatch.fnmatchcase(tap, pattern) for pattern in (self.keep if self.tiny else self.taps))
 
 
 def architectures() -> dict:
@@ -116,13 +119,17 @@ def fill(module: torch.nn.Module, case: str) -> dict:
 class Taps(dict):
     """Copies of what passes through a module while it runs, by tap name.
 
-        with Taps() as taps:
+        with Taps(wants) as taps:
             taps.output("tokens", model.norm)                       # what the submodule returns
             taps.output("blocks.0", ff, lambda y, x: x + y)         # or what is made of its output and its first input
             taps.input("embedding", model.head)                     # what it is given
             output = model(image)
     Copies, because some references go on to change a tensor in place.
     """
+
+    def __init__(self, wants):
+        super().__init__()
+        self.wants = wants
 
     def __enter__(self):
         self.handles = []
@@ -135,12 +142,14 @@ class Taps(dict):
     def output(self, name, module, make=lambda y, x: y):
         def hook(_, args, y):
             self[name] = make(y, args[0]).detach().clone()
-        self.handles.append(module.register_forward_hook(hook))
+        if self.wants(name):
+            self.handles.append(module.register_forward_hook(hook))
 
     def input(self, name, module):
         def hook(_, args):
             self[name] = args[0].detach().clone()
-        self.handles.append(module.register_forward_pre_hook(hook))
+        if self.wants(name):
+            self.handles.append(module.register_forward_pre_hook(hook))
 
 
 class Softmaxes(torch.overrides.TorchFunctionMode):

@@ -49,7 +49,7 @@ def islands(state, grid):
     return result.reshape(b, -1, levels, 2)
 
 
-def run(model, inputs, options):
+def run(model, inputs, options, wants):
     options = dict(options)
     return_all = options.pop("return_all", False)
     image = inputs["image"]
@@ -57,13 +57,14 @@ def run(model, inputs, options):
     seen = {name: [] for name in parts}
     handles = [part.register_forward_hook(lambda _, args, y, name=name: seen[name].append(y.detach().clone()))
                for name, part in parts.items()]
-    with Taps() as taps, Softmaxes() as softmaxes:
+    with Taps(wants) as taps, Softmaxes() as softmaxes:
         taps.output("patch_embed", model.image_to_tokens)
         states = model(image, levels=inputs.get("levels"), return_all=True, **options)
     for handle in handles:
         handle.remove()
-    columns = round((image.shape[-1] * taps["patch_embed"].shape[1] / image.shape[-2]) ** 0.5)
-    grid = (taps["patch_embed"].shape[1] // columns, columns)
+    tokens = states.shape[2]
+    columns = round((image.shape[-1] * tokens / image.shape[-2]) ** 0.5)
+    grid = (tokens // columns, columns)
     taps["pos_embedding"] = model.pos_emb.weight
     for t, state in enumerate(states):
         taps[f"state.{t}"] = state

@@ -29,9 +29,9 @@ def build(config):
     return vit_pytorch("simple_vit").SimpleViT(**keywords(config))
 
 
-def run(model, inputs, options):
+def run(model, inputs, options, wants):
     assert not options
-    with Taps() as taps:
+    with Taps(wants) as taps:
         taps.output("patch_embed", model.to_patch_embedding)
         for i, (attention, feed_forward) in enumerate(model.transformer.layers):
             taps.output(f"blocks.{i}.attn", attention.attend)

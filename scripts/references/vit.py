@@ -43,10 +43,10 @@ def build(config):
     return vit_pytorch("vit").ViT(**keywords(config))
 
 
-def run(model, inputs, options):
+def run(model, inputs, options, wants):
     assert not options
     x = inputs["image"]
-    with Taps() as taps:
+    with Taps(wants) as taps:
         taps.output("patch_embed", model.to_patch_embedding)
         for i, (attention, feed_forward) in enumerate(model.transformer.layers):
             taps.output(f"blocks.{i}.attn", attention.attend)
@@ -55,5 +55,7 @@ def run(model, inputs, options):
         if model.mlp_head is not None:
             taps.input("embedding", model.mlp_head)
         output = model(x)
-    taps["pos_embedding"] = model.pos_embedding[:taps["tokens"].shape[1]]
+    patch_height, patch_width = model.patch_size
+    used = x.shape[2] // patch_height * (x.shape[3] // patch_width) + len(model.cls_token)
+    taps["pos_embedding"] = model.pos_embedding[:used]
     return output, taps
