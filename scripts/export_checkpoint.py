@@ -1,6 +1,6 @@
 """A training checkpoint -> the model files that ship, and their card.
 
-    python scripts/export_checkpoint.py [--run cct4] [--out models]
+    python scripts/export_checkpoint.py [--run cct4] [--out models] [--note "..."]
 
 Writes into models/: cct_4_cifar10_f32.safetensors (the weights as trained), cct_4_cifar10.safetensors (q8, made from it by
 `node web/cli.js quantize`; needs `make wasm`) and cct_4_cifar10.md, the model card, with the accuracy that this run
@@ -71,11 +71,11 @@ Top-1 on the {images:,} test images, measured by `make accuracy`:
 Tesserae's f32 names another class than PyTorch on {f32_differs} of them, q8 on {q8_differs}.
 
 ## Training
-`python scripts/train/train_cct.py --model {model} --epochs {total} --run {run}`: from scratch on the 50,000 training images,
-{epochs} of {total} epochs, batches of {batch}, random crop and flip, label smoothing 0.1, no dropout, no pre-training. Matrices and
+`python scripts/train/train_cct.py --model {model} --epochs {total} --lr {lr} --run {run}`: from scratch on the 50,000
+training images, {epochs} of {total} epochs, batches of {batch}, random crop and flip, label smoothing 0.1, no dropout, no pre-training. Matrices and
 filters by Muon, everything else by AdamW; learning rate {lr} warmed up over a tenth of the run, then falling to zero.
 Seed {seed}, {hours:.1f} hours on two CPU cores. The test images were looked at after each epoch to watch the run; the weights are
-those of the last epoch, not of the best one.
+those of the last epoch, not of the best one.{note}
 
 ## Data
 CIFAR-10: Alex Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009; 60,000 pictures of ten classes collected from the
@@ -95,6 +95,7 @@ def main():
     parser.add_argument("--run", default="cct4", help="the run's folder under <cache>/checkpoints")
     parser.add_argument("--out", type=Path, default=ROOT / "models")
     parser.add_argument("--images", type=int, default=10_000, help="test images for the card; fewer for a trial only")
+    parser.add_argument("--note", default="", help="a sentence for the card's section on training, say about an interruption")
     args = parser.parse_args()
     folder = cache_dir() / "checkpoints" / args.run
     checkpoint = torch.load(folder / "last.pt", weights_only=True, map_location="cpu")
@@ -114,6 +115,7 @@ def main():
         name=NAME, labels=", ".join(cifar10.CLASSES), parameters=parameters,
         f32_bytes=f32.stat().st_size, q8_bytes=q8.stat().st_size, mean=cifar10.MEAN, std=cifar10.STD,
         epochs=checkpoint["epoch"], total=trained["epochs"], hours=sum(line["seconds"] for line in log[:checkpoint["epoch"]]) / 3600,
+        note=f" {args.note}" if args.note else "",
         **{key: trained[key] for key in ("model", "run", "batch", "lr", "seed")}, **result | share))
     print(f"top-1: pytorch f32 {share['pytorch']:.4f}, tesserae f32 {share['f32']:.4f}, tesserae q8 {share['q8']:.4f}")
 
