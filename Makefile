@@ -147,20 +147,20 @@ test: ## set up, build everything and run every test
 
 # ---- demos and reference checks ----
 
+MODEL := models/cct_4_cifar10.safetensors
 demo: ## classify the sample images on the command line
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
-	@echo "make demo: the command line program web/cli.js does not exist yet"; exit 1
+	@test -f $(MODEL) || { echo "make demo: $(MODEL) does not exist yet"; exit 1; }
+	$(Q)$(NODE) web/cli.js classify demos/samples/*.png --model $(MODEL) --top 1 --expect-from-name
 
 serve: ## serve the repository at http://localhost:8080 (PORT=...), cross-origin isolated
 	$(Q)$(NODE) scripts/serve.mjs
 
 parity: ## compare with the reference implementations in Python (downloads PyTorch the first time)
-	@test -f scripts/parity.py || { echo "make parity: scripts/parity.py does not exist yet"; exit 1; }
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm native
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/parity.py
 
 accuracy: ## measure the shipped models on their test sets (downloads data the first time)
-	@test -f scripts/accuracy.py || { echo "make accuracy: scripts/accuracy.py does not exist yet"; exit 1; }
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/accuracy.py
 
