@@ -42,8 +42,7 @@ static inline tsr_q8_range tsr_q8_range_of(float low, float high) {
   if (scale < FLT_MIN) return range;
   range.scale = scale;
   range.inverse = 1 / scale;
-  range.zero = tsr_round_even(-range.low * range.inverse);
-  if (range.zero > TSR_Q8_MAX) range.zero = TSR_Q8_MAX;
+  range.zero = tsr_round_even(-range.low * range.inverse); /* at most 127: four roundings away from 127 cannot reach 127.5 */
   return range;
 }
 
@@ -51,7 +50,7 @@ static inline int32_t tsr_q8_value(const tsr_q8_range *range, float x) {
   if (x != x) x = 0;
   if (x < range->low) x = range->low;
   if (x > range->high) x = range->high;
-  int32_t q = tsr_round_even(x * range->inverse) + range->zero;
+  int32_t q = tsr_round_even(x * range->inverse) + range->zero; /* 128 where both ends are ties, as in -63.5..63.5 */
   return q < 0 ? 0 : q > TSR_Q8_MAX ? TSR_Q8_MAX : q;
 }
 

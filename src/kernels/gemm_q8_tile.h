@@ -86,16 +86,6 @@ typedef struct columns {
   int width;
 } columns;
 
-TSR_INLINE void block(tsr_i32x4 *low, tsr_i32x4 *high, const tsr_q8_element *const *q, const int8_t *panel, int p, int rows) {
-  tsr_i16x8 w0 = TSR_Q8_WEIGHTS(panel), w1 = TSR_Q8_WEIGHTS(panel + HALF);
-#pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) {
-    tsr_i16x8 a = TSR_Q8_SPLAT(q[r] + p);
-    low[r] = TSR_Q8_DOT(low[r], a, w0);
-    high[r] = TSR_Q8_DOT(high[r], a, w1);
-  }
-}
-
 /* scale_a * scale_w * (sum - zero * column sum) + bias for four columns. */
 TSR_INLINE tsr_f32x4 finish(tsr_i32x4 sum, float scale, int32_t zero, const columns *column, int j) {
   int32_t shift[4]; /* i32x4.mul is slow in wasm on x64 before AVX-512, and this runs once per tile */
@@ -115,14 +105,18 @@ TSR_INLINE void tile(float *c, int ldc, const tsr_q8_element *q, int padded, con
     row[r] = q + (size_t)r * padded;
     low[r] = high[r] = tsr_i32x4_splat(0);
   }
-  int p = 0;
-  for (; p + 4 * TSR_Q8_GROUP <= padded; p += 4 * TSR_Q8_GROUP, panel += 4 * BLOCK) {
-    block(low, high, row, panel, p, rows);
-    block(low, high, row, panel + BLOCK, p + TSR_Q8_GROUP, rows);
-    block(low, high, row, panel + 2 * BLOCK, p + 2 * TSR_Q8_GROUP, rows);
-    block(low, high, row, panel + 3 * BLOCK, p + 3 * TSR_Q8_GROUP, rows);
+  /* Not unrolled over k: integer sums may be regrouped, so the compiler would take several blocks together, whose
+   * weights then spill (a fifth to half of the speed in V8). */
+#pragma GCC unroll 1
+  for (int p = 0; p < padded; p += TSR_Q8_GROUP, panel += BLOCK) {
+    tsr_i16x8 w0 = TSR_Q8_WEIGHTS(panel), w1 = TSR_Q8_WEIGHTS(panel + HALF);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+      tsr_i16x8 a = TSR_Q8_SPLAT(row[r] + p);
+      low[r] = TSR_Q8_DOT(low[r], a, w0);
+      high[r] = TSR_Q8_DOT(high[r], a, w1);
+    }
   }
-  for (; p < padded; p += TSR_Q8_GROUP, panel += BLOCK) block(low, high, row, panel, p, rows);
 
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {

@@ -1,0 +1,545 @@
+/* Holds every row of kernels.inc against its reference, and the references against formulas in double written here.
+ * Alone: make build/native/test_kernels && build/native/test_kernels
+ * As wasm: emcc -std=c11 -O3 -msimd128 [-mrelaxed-simd] -ffp-contract=off -Isrc test/c/test_kernels.c src/kernels/<all>.c
+ *
+ * Inputs are allocated to the byte, so that the address sanitizer sees reads beyond them; outputs lie between canaries,
+ * and every element that a kernel must not write is checked to be untouched. */
+#include "check.h"
+#include "kernels/kernels.h"
+
+#include <float.h>
+#include <stdlib.h>
+
+enum { CANARY = 0xa5, MARGIN = 64 };
+
+static uint64_t seed = 1;
+
+/* One check with the kernel and the shape it was made for. */
+static void expect(int ok, const char *isa, const char *what, int m, int n, int k) {
+  check_count++;
+  if (ok) return;
+  check_failed++;
+  printf("%s, isa %s, shape %d %d %d\n", what, isa, m, n, k);
+}
+
+static void *exact(size_t bytes) {
+  void *p = malloc(bytes);
+  if (!p && !(p = malloc(1))) exit(1);
+  return p;
+}
+
+static float *floats(size_t n, float range) {
+  float *x = exact(n * sizeof *x);
+  for (size_t i = 0; i < n; i++) x[i] = range * check_uniform(&seed);
+  return x;
+}
+
+static float *copy_of(const float *x, size_t n) {
+  float *y = exact(n * sizeof *y);
+  if (n) memcpy(y, x, n * sizeof *y);
+  return y;
+}
+
+/* An output of `bytes`, all canary, with a margin on both sides. */
+static void *guarded(size_t bytes) {
+  char *p = exact(bytes + 2 * MARGIN);
+  memset(p, CANARY, bytes + 2 * MARGIN);
+  return p + MARGIN;
+}
+static int untouched(const void *p, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++)
+    if (((const unsigned char *)p)[i] != CANARY) return 0;
+  return 1;
+}
+static int margins(const void *p, size_t bytes) {
+  return untouched((const char *)p - MARGIN, MARGIN) && untouched((const char *)p + bytes, MARGIN);
+}
+static void release(void *p) { free((char *)p - MARGIN); }
+
+static int same(const void *a, const void *b, size_t bytes) { return !bytes || !memcmp(a, b, bytes); }
+
+static int is_ref(const char *isa) { return !strcmp(isa, "ref"); }
+
+static const int ROWS[] = {0, 1, 2, 3, 4, 5, 6, 7, 9, 13}, COLUMNS[] = {0, 1, 7, 8, 9, 17, 31, 33},
+                 DEPTHS[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 31, 33, 64};
+/* Lengths of rows and of elementwise work. */
+static const int LENGTHS[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 31, 33, 127};
+#define EACH(i, list) for (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
+
+/* ---- f32 products ---- */
+
+static void check_gemm_f32_packed_bytes(const char *isa, tsr_kf_gemm_f32_packed_bytes *kernel) {
+  (void)isa;
+  CHECK_INT(kernel(0, 5), 0);
+  CHECK_INT(kernel(5, 0), 0);
+  CHECK_INT(kernel(1, 3), 8 * 3 * 4);
+  CHECK_INT(kernel(9, 3), 16 * 3 * 4);
+  if (sizeof(size_t) == 4) CHECK_INT(kernel(1 << 16, 1 << 14), 0);
+  if (sizeof(size_t) == 4) CHECK_INT(kernel(INT32_MAX, INT32_MAX), 0);
+}
+
+static void check_gemm_f32_pack(const char *isa, tsr_kf_gemm_f32_pack *kernel) {
+  EACH(a, COLUMNS) EACH(b, DEPTHS) {
+    int n = COLUMNS[a], k = DEPTHS[b], ldw = k + 2, split = n > 16 ? 16 : n;
+    size_t bytes = tsr_k_gemm_f32_packed_bytes_ref(n, k), padded = k ? bytes / sizeof(float) / (size_t)k : 0;
+    float *w = floats((size_t)n * ldw, 1), *panels = guarded(bytes);
+    kernel(panels, w, ldw, 0, split, k);
+    kernel(panels, w + (size_t)split * ldw, ldw, split, n, k);
+    int ok = margins(panels, bytes);
+    for (size_t j = 0; j < padded; j++)
+      for (int p = 0; p < k; p++)
+        ok &= panels[j / 8 * 8 * k + (size_t)p * 8 + j % 8] == ((int)j < n ? w[j * ldw + p] : 0);
+    expect(ok, isa, "gemm_f32_pack", 0, n, k);
+    free(w), release(panels);
+  }
+}
+
+/* One product over columns [n0, n1). c, where written, is within the rounding of a sum in any order, fused or not:
+ * (k + 2) eps sum |a w|; simd promises the reference's very bits. */
+static void gemm_f32_case(const char *isa, tsr_kf_gemm_f32 *kernel, int m, int n, int k, int n0, int n1, int with_bias) {
+  int lda = k + 3, ldc = n + 5, ok = 1, equal = 1;
+  size_t bytes = (size_t)m * ldc * sizeof(float);
+  float *a = floats((size_t)m * lda, 1), *w = floats((size_t)n * k, 1), *bias = floats(n, 1);
+  float *panels = exact(tsr_k_gemm_f32_packed_bytes_ref(n, k)), *c = guarded(bytes), *ref = guarded(bytes), *split = guarded(bytes);
+  tsr_kernels_select(isa)->gemm_f32_pack(panels, w, k, 0, n, k);
+  kernel(c, ldc, a, lda, panels, with_bias ? bias : NULL, m, n0, n1, k);
+  tsr_k_gemm_f32_ref(ref, ldc, a, lda, panels, with_bias ? bias : NULL, m, n0, n1, k);
+  for (int i = 0; i < m; i++) /* rows one by one, as another thread count would split them */
+    kernel(split + (size_t)i * ldc, ldc, a + (size_t)i * lda, lda, panels, with_bias ? bias : NULL, 1, n0, n1, k);
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < ldc; j++) {
+      float *y = c + (size_t)i * ldc + j;
+      if (j < n0 || j >= n1) {
+        ok &= untouched(y, sizeof *y);
+        continue;
+      }
+      double sum = with_bias ? bias[j] : 0, size = fabs(sum);
+      for (int p = 0; p < k; p++) {
+        double product = (double)a[(size_t)i * lda + p] * w[(size_t)j * k + p];
+        sum += product, size += fabs(product);
+      }
+      ok &= fabs(*y - sum) <= (k + 2) * 6e-8 * size;
+      equal &= *y == ref[(size_t)i * ldc + j];
+    }
+  expect(ok && margins(c, bytes), isa, "gemm_f32 against double", m, n, k);
+  expect(same(c, split, bytes), isa, "gemm_f32 split by rows", m, n, k);
+  if (strcmp(isa, "relaxed")) expect(equal, isa, "gemm_f32 against ref", m, n, k);
+  free(a), free(w), free(bias), free(panels), release(c), release(ref), release(split);
+}
+
+static void check_gemm_f32(const char *isa, tsr_kf_gemm_f32 *kernel) {
+  EACH(a, ROWS) EACH(b, COLUMNS) EACH(c, DEPTHS) {
+    int m = ROWS[a], n = COLUMNS[b], k = DEPTHS[c];
+    gemm_f32_case(isa, kernel, m, n, k, 0, n, (a + b + c) % 2);
+    if (n > 8) gemm_f32_case(isa, kernel, m, n, k, 8, n, 1);
+    if (n > 16) gemm_f32_case(isa, kernel, m, n, k, 8, 16, 0);
+  }
+}
+
+/* ---- int8 products ---- */
+
+static int padded_k(int k) { return (k + 3) / 4 * 4; }
+
+static void check_gemm_q8_packed_bytes(const char *isa, tsr_kf_gemm_q8_packed_bytes *kernel) {
+  (void)isa;
+  CHECK_INT(kernel(0, 5), 0);
+  CHECK_INT(kernel(5, 0), 0);
+  CHECK_INT(kernel(9, 5), 16 * 8);
+  CHECK_INT(kernel(1, INT32_MAX), 0);
+  if (sizeof(size_t) == 4) CHECK_INT(kernel(1 << 16, 1 << 16), 0);
+}
+
+/* The layouts are private: packing must fill all of the packed form and nothing else, keep every weight, and zero the
+ * padding. The products below prove the order. */
+static void check_gemm_q8_pack(const char *isa, tsr_kf_gemm_q8_pack *kernel) {
+  EACH(a, COLUMNS) EACH(b, DEPTHS) {
+    int n = COLUMNS[a], k = DEPTHS[b], ldw = k + 2, split = n > 16 ? 16 : n, want[256] = {0}, have[256] = {0}, ok;
+    size_t bytes = tsr_k_gemm_q8_packed_bytes_ref(n, k);
+    int8_t *w = exact((size_t)n * ldw), *panels = guarded(bytes);
+    for (int i = 0; i < n * ldw; i++) w[i] = (int8_t)(check_random(&seed) % 256 - 128);
+    kernel(panels, w, ldw, 0, split, k);
+    kernel(panels, w + (size_t)split * ldw, ldw, split, n, k);
+    want[0] = (int)bytes - n * k;
+    for (int j = 0; j < n; j++)
+      for (int p = 0; p < k; p++) want[(uint8_t)w[j * ldw + p]]++;
+    for (size_t i = 0; i < bytes; i++) have[(uint8_t)panels[i]]++;
+    ok = margins(panels, bytes) && same(want, have, sizeof want);
+    expect(ok, isa, "gemm_q8_pack", 0, n, k);
+    free(w), release(panels);
+  }
+}
+
+static void check_gemm_q8_row_bytes(const char *isa, tsr_kf_gemm_q8_row_bytes *kernel) {
+  EACH(i, DEPTHS) {
+    int bytes = kernel(DEPTHS[i]), k = padded_k(DEPTHS[i]);
+    expect(bytes == k || bytes == 2 * k, isa, "gemm_q8_row_bytes", bytes, 0, DEPTHS[i]);
+  }
+}
+
+/* Element p of row i, u8 or i16: the row's bytes tell which. */
+static int q_at(const void *q, int row_bytes, int k, int i, int p) {
+  const char *row = (const char *)q + (size_t)i * row_bytes;
+  if (row_bytes == padded_k(k)) return ((const uint8_t *)row)[p];
+  int16_t value;
+  memcpy(&value, row + 2 * (size_t)p, sizeof value);
+  return value;
+}
+
+enum { SPECIAL_ROWS = 11 };
+/* Rows of the kinds that real activations have, and that broken ones have. */
+static void special_row(float *x, int k, int kind) {
+  for (int p = 0; p < k; p++) {
+    float u = check_uniform(&seed);
+    x[p] = kind == 0 ? 0 : kind == 1 ? u : kind == 2 ? u * u + 1 : kind == 3 ? -u * u - 1 : kind == 4 ? u * FLT_MAX
+         : kind == 5 ? u * 1e-39f : kind == 6 ? NAN : kind == 7 ? 100 * u + 3 : u;
+  }
+  if (kind == 10 && k > 1) x[k / 2] = x[k - 1] = 63.5f, x[0] = -63.5f; /* both ends round away from 0: one must be clamped */
+  if ((kind == 8 || kind == 9) && k > 0) x[k / 2] = kind == 8 ? NAN : INFINITY;
+  if (kind == 9 && k > 2) x[k - 1] = -INFINITY, x[0] = NAN;
+}
+
+static double sane(float x) { return isnan(x) ? 0 : x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : x; }
+
+static void check_gemm_q8_quantize(const char *isa, tsr_kf_gemm_q8_quantize *kernel) {
+  EACH(a, LENGTHS) {
+    int k = LENGTHS[a], m = SPECIAL_ROWS, ldx = k + 3, ok = 1, equal = 1;
+    int row_bytes = tsr_kernels_select(isa)->gemm_q8_row_bytes(k), ref_bytes = padded_k(k);
+    size_t bytes = (size_t)m * row_bytes;
+    float *x = floats((size_t)m * ldx, 1), *scale = guarded(m * sizeof *scale), ref_scale[SPECIAL_ROWS];
+    int32_t *zero = guarded(m * sizeof *zero), ref_zero[SPECIAL_ROWS];
+    void *q = guarded(bytes), *ref_q = exact((size_t)m * ref_bytes);
+    for (int i = 0; i < m; i++) special_row(x + (size_t)i * ldx, k, i);
+    kernel(q, scale, zero, x, ldx, m, k);
+    tsr_k_gemm_q8_quantize_ref(ref_q, ref_scale, ref_zero, x, ldx, m, k);
+    for (int i = 0; i < m; i++) {
+      double low = 0, high = 0;
+      for (int p = 0; p < k; p++) low = fmin(low, sane(x[(size_t)i * ldx + p])), high = fmax(high, sane(x[(size_t)i * ldx + p]));
+      /* Half a step, and the rounding of scale and of its inverse. Rows of subnormals count as zero. */
+      int is_zero = (high - low) / 127 < FLT_MIN;
+      double limit = is_zero ? 127 * (double)FLT_MIN : scale[i] * (0.5 + 1e-4);
+      if (is_zero) ok &= scale[i] == 1 && zero[i] == 0;
+      else ok &= fabs(scale[i] / ((high - low) / 127) - 1) < 1e-6;
+      ok &= zero[i] >= 0 && zero[i] <= 127;
+      for (int p = 0; p < padded_k(k); p++) {
+        int value = q_at(q, row_bytes, k, i, p);
+        equal &= value == q_at(ref_q, ref_bytes, k, i, p);
+        if (p >= k) ok &= value == 0;
+        else ok &= value >= 0 && value <= 127 && fabs(sane(x[(size_t)i * ldx + p]) - (double)scale[i] * (value - zero[i])) <= limit;
+      }
+    }
+    expect(ok && margins(q, bytes) && margins(scale, m * sizeof *scale) && margins(zero, m * sizeof *zero), isa,
+           "gemm_q8_quantize against double", m, 0, k);
+    expect(equal && same(scale, ref_scale, m * sizeof *scale) && same(zero, ref_zero, m * sizeof *zero), isa,
+           "gemm_q8_quantize against ref", m, 0, k);
+    free(x), release(scale), release(zero), release(q), free(ref_q);
+  }
+}
+
+/* `extreme`: every weight -128 or 127 by column, rows all of one sign, so that sums are as large as they can be. */
+static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, int k, int n0, int n1, int with_bias,
+                         int extreme) {
+  const tsr_kernels *family = tsr_kernels_select(isa);
+  int ldc = n + 5, row_bytes = family->gemm_q8_row_bytes(k), ok = 1;
+  size_t bytes = (size_t)m * ldc * sizeof(float);
+  float *x = floats((size_t)m * k, 1), *w_scale = floats(n, 0.01f), *bias = floats(n, 1), *scale = exact(m * sizeof *scale);
+  int32_t *zero = exact(m * sizeof *zero), *w_sum = exact(n * sizeof *w_sum);
+  int8_t *w = exact((size_t)n * k), *panels = exact(family->gemm_q8_packed_bytes(n, k));
+  void *q = exact((size_t)m * row_bytes);
+  float *c = guarded(bytes), *split = guarded(bytes);
+  for (int j = 0; j < n; j++) {
+    w_sum[j] = 0;
+    for (int p = 0; p < k; p++) {
+      int8_t value = extreme ? (j % 2 ? 127 : -128) : (int8_t)(check_random(&seed) % 255 - 127);
+      w[(size_t)j * k + p] = value, w_sum[j] += value;
+    }
+  }
+  for (size_t i = 0; extreme && i < (size_t)m * k; i++) x[i] = i / (size_t)k % 2 ? -1 : 1;
+  family->gemm_q8_pack(panels, w, k, 0, n, k);
+  family->gemm_q8_quantize(q, scale, zero, x, k, m, k);
+  kernel(c, ldc, q, scale, zero, panels, w_scale, w_sum, with_bias ? bias : NULL, m, n0, n1, k);
+  for (int i = 0; i < m; i++)
+    kernel(split + (size_t)i * ldc, ldc, (char *)q + (size_t)i * row_bytes, scale + i, zero + i, panels, w_scale, w_sum,
+           with_bias ? bias : NULL, 1, n0, n1, k);
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < ldc; j++) {
+      float *y = c + (size_t)i * ldc + j;
+      if (j < n0 || j >= n1) {
+        ok &= untouched(y, sizeof *y);
+        continue;
+      }
+      int64_t sum = 0;
+      for (int p = 0; p < k; p++) sum += (int64_t)(q_at(q, row_bytes, k, i, p) - zero[i]) * w[(size_t)j * k + p];
+      float both = scale[i] * w_scale[j], value = both * (float)sum;
+      ok &= *y == value + (with_bias ? bias[j] : 0); /* the very bits, in every isa */
+    }
+  expect(ok && margins(c, bytes), isa, "gemm_q8 against int64", m, n, k);
+  expect(same(c, split, bytes), isa, "gemm_q8 split by rows", m, n, k);
+  free(x), free(w_scale), free(bias), free(scale), free(zero), free(w_sum), free(w), free(panels), free(q);
+  release(c), release(split);
+}
+
+static void check_gemm_q8(const char *isa, tsr_kf_gemm_q8 *kernel) {
+  EACH(a, ROWS) EACH(b, COLUMNS) EACH(c, DEPTHS) {
+    int m = ROWS[a], n = COLUMNS[b], k = DEPTHS[c];
+    gemm_q8_case(isa, kernel, m, n, k, 0, n, (a + b + c) % 2, 0);
+    if (n > 8) gemm_q8_case(isa, kernel, m, n, k, 8, n, 1, 0);
+    if (n > 16) gemm_q8_case(isa, kernel, m, n, k, 8, 16, 0, 0);
+  }
+  gemm_q8_case(isa, kernel, 5, 9, 33, 0, 9, 1, 1);
+  gemm_q8_case(isa, kernel, 5, 9, 65536, 0, 9, 0, 1); /* the longest sum that is promised */
+}
+
+/* ---- rows ---- */
+
+/* y of rows [m, n] is within rel * |want| + abs of `want`, and nothing around it changed. */
+static int near_all(const float *y, const double *want, size_t n, double relative, double absolute) {
+  for (size_t i = 0; i < n; i++)
+    if (isnan(want[i]) ? !isnan(y[i]) : !(fabs(y[i] - want[i]) <= relative * fabs(want[i]) + absolute)) return 0;
+  return 1;
+}
+
+static void check_layer_norm(const char *isa, tsr_kf_layer_norm *kernel) {
+  EACH(a, LENGTHS) for (int variant = 0; variant < 4; variant++) {
+    int m = 5, c = LENGTHS[a];
+    size_t count = (size_t)m * c, bytes = count * sizeof(float);
+    float eps = 1e-5f, *x = floats(count, 3), *gamma = floats(c, 2), *beta = floats(c, 2), *y = guarded(bytes);
+    const float *g = variant & 1 ? gamma : NULL, *b = variant & 2 ? beta : NULL;
+    double *want = exact(count * sizeof *want);
+    for (int j = 0; j < c; j++) x[j] = 2; /* a constant row: 0 / sqrt(eps) */
+    for (int i = 0; i < m; i++) {
+      double mean = 0, var = 0;
+      for (int j = 0; j < c; j++) mean += x[i * c + j] / (double)c;
+      for (int j = 0; j < c; j++) var += (x[i * c + j] - mean) * (x[i * c + j] - mean) / c;
+      for (int j = 0; j < c; j++)
+        want[i * c + j] = (x[i * c + j] - mean) / sqrt(var + eps) * (g ? g[j] : 1) + (b ? b[j] : 0);
+    }
+    kernel(y, x, g, b, eps, m, c);
+    /* Normalized values are below sqrt(c) < 12; f32 sums of 127 lose at most a few eps of the row's size 3, and rows
+     * of one or two close elements divide by a small deviation. */
+    expect(near_all(y, want, count, 2e-6, is_ref(isa) ? 2e-7 : 2e-5) && margins(y, bytes), isa, "layer_norm", m, 0, c);
+    kernel(x, x, g, b, eps, m, c);
+    expect(same(x, y, bytes), isa, "layer_norm in place", m, 0, c);
+    free(x), free(gamma), free(beta), free(want), release(y);
+  }
+}
+
+static void softmax_case(const char *isa, tsr_kf_softmax *kernel, int n, float scale, float range) {
+  int m = 7, ldx = n + 3, ldy = n + 2, ok = 1;
+  size_t bytes = (size_t)m * ldy * sizeof(float);
+  float *x = floats((size_t)m * ldx, range), *y = guarded(bytes);
+  double *want = exact((size_t)n * sizeof *want);
+  for (int j = 0; j < n; j++) {
+    x[j] = -INFINITY;                                        /* row 0: zeros */
+    if (j % 3 == 1) x[ldx + j] = -INFINITY;                  /* row 1: zeros among others */
+    if (j == n / 2) x[2 * ldx + j] = NAN;                    /* row 2: all NaN, as in PyTorch */
+    if (j == n / 2) x[3 * ldx + j] = scale > 0 ? INFINITY : -INFINITY; /* row 3: inf - inf, all NaN */
+  }
+  kernel(y, ldy, x, ldx, scale, m, n);
+  for (int i = 0; i < m; i++) {
+    const float *row = x + (size_t)i * ldx, *out = y + (size_t)i * ldy;
+    double max = -INFINITY, sum = 0;
+    for (int j = 0; j < n; j++) max = fmax(max, scale * row[j]);
+    for (int j = 0; j < n; j++) sum += want[j] = exp((double)(scale * row[j]) - max);
+    for (int j = 0; j < n; j++) want[j] = i == 0 && scale > 0 ? 0 : i == 2 ? NAN : want[j] / sum;
+    /* exp's argument is rounded: 6e-8 |t| relative, which the absolute part covers for t < -20. */
+    ok &= near_all(out, want, n, 2e-6, 1e-9) && untouched(out + n, 2 * sizeof *out);
+  }
+  expect(ok && margins(y, bytes), isa, "softmax against double", m, n, 0);
+  float *place = copy_of(x, (size_t)m * ldx);
+  kernel(place, ldx, place, ldx, scale, m, n);
+  for (int i = 0; i < m; i++) {
+    for (int j = 0; j < n; j++) { /* NaNs may differ in payload */
+      float a = place[(size_t)i * ldx + j], b = y[(size_t)i * ldy + j];
+      ok &= a == b || (isnan(a) && isnan(b));
+    }
+    ok &= same(place + (size_t)i * ldx + n, x + (size_t)i * ldx + n, 3 * sizeof *x);
+  }
+  expect(ok, isa, "softmax in place", m, n, 0);
+  free(x), free(want), free(place), release(y);
+}
+
+static void check_softmax(const char *isa, tsr_kf_softmax *kernel) {
+  EACH(a, LENGTHS) {
+    softmax_case(isa, kernel, LENGTHS[a], 0.125f, 20);
+    softmax_case(isa, kernel, LENGTHS[a], 1, 100); /* far below e^-87 */
+    softmax_case(isa, kernel, LENGTHS[a], 1, 1e-3f);
+  }
+  float x[4] = {-1e30f, 0, -3e38f, -FLT_MAX}, y[4];
+  kernel(y, 4, x, 4, 1, 1, 4);
+  CHECK(y[0] == 0 && y[1] == 1 && y[2] == 0 && y[3] == 0);
+}
+
+static void check_l2_normalize(const char *isa, tsr_kf_l2_normalize *kernel) {
+  EACH(a, LENGTHS) {
+    int m = 5, c = LENGTHS[a];
+    size_t count = (size_t)m * c, bytes = count * sizeof(float);
+    float eps = 1e-12f, *x = floats(count, 3), *y = guarded(bytes);
+    double *want = exact(count * sizeof *want);
+    for (int j = 0; j < c; j++) x[j] = 0, x[c + j] *= 1e-14f; /* a zero row, and one shorter than eps */
+    for (int i = 0; i < m; i++) {
+      double norm = 0;
+      for (int j = 0; j < c; j++) norm += (double)x[i * c + j] * x[i * c + j];
+      norm = fmax(sqrt(norm), eps);
+      for (int j = 0; j < c; j++) want[i * c + j] = x[i * c + j] / norm;
+    }
+    kernel(y, x, eps, m, c);
+    expect(near_all(y, want, count, 2e-6, 0) && margins(y, bytes), isa, "l2_normalize", m, 0, c);
+    kernel(x, x, eps, m, c);
+    expect(same(x, y, bytes), isa, "l2_normalize in place", m, 0, c);
+    free(x), free(want), release(y);
+  }
+}
+
+/* ---- elementwise ---- */
+
+static void check_gelu(const char *isa, tsr_kf_gelu *kernel) {
+  enum { STEPS = 48001 };
+  float *x = exact(STEPS * sizeof *x), *y = guarded(STEPS * sizeof *y);
+  double worst = 0;
+  for (int i = 0; i < STEPS; i++) x[i] = (float)(-12 + i / 2000.0);
+  kernel(y, x, STEPS);
+  for (int i = 0; i < STEPS; i++) worst = fmax(worst, fabs(y[i] - x[i] / 2.0 * (1 + erf(x[i] / sqrt(2)))));
+  CHECK_NEAR(worst, 0, 1e-6); /* the promise of kernels.h */
+  if (!is_ref(isa)) CHECK(worst > 0);
+  EACH(a, LENGTHS) {
+    int n = LENGTHS[a];
+    float *in = floats(n, 6), *out = guarded(n * sizeof *out), *whole = copy_of(in, n);
+    kernel(out, in, n);
+    int ok = margins(out, n * sizeof *out);
+    for (int i = 0; i < n; i++) { /* the tail is the same arithmetic as the whole vectors */
+      kernel(&whole[i], &whole[i], 1);
+      ok &= whole[i] == out[i];
+    }
+    expect(ok, isa, "gelu tails, in place", 0, n, 0);
+    free(in), free(whole), release(out);
+  }
+  float special[5] = {0, 1e30f, -1e30f, INFINITY, -INFINITY}, want[5] = {0, 1e30f, 0, INFINITY, 0}, nan = NAN;
+  kernel(special, special, 5);
+  for (int i = 0; i < 5; i++) expect(special[i] == want[i], isa, "gelu special", i, 0, 0);
+  kernel(&nan, &nan, 1);
+  CHECK(isnan(nan));
+  free(x), release(y);
+}
+
+static void check_relu(const char *isa, tsr_kf_relu *kernel) {
+  EACH(a, LENGTHS) {
+    int n = LENGTHS[a], ok = 1;
+    float *x = floats(n, 2), *y = guarded(n * sizeof *y);
+    if (n > 0) x[n - 1] = NAN;
+    if (n > 4) x[1] = NAN, x[0] = -INFINITY;
+    kernel(y, x, n);
+    for (int i = 0; i < n; i++) ok &= isnan(x[i]) ? isnan(y[i]) : y[i] == (x[i] > 0 ? x[i] : 0);
+    expect(ok && margins(y, n * sizeof *y), isa, "relu", 0, n, 0);
+    free(x), release(y);
+  }
+}
+
+static void check_binary(const char *isa, tsr_kf_add *kernel, int product) {
+  EACH(a, LENGTHS) {
+    int n = LENGTHS[a], ok = 1;
+    float *x = floats(n, 2), *z = floats(n, 2), *y = guarded(n * sizeof *y);
+    kernel(y, x, z, n);
+    for (int i = 0; i < n; i++) ok &= y[i] == (product ? x[i] * z[i] : x[i] + z[i]);
+    expect(ok && margins(y, n * sizeof *y), isa, product ? "mul" : "add", 0, n, 0);
+    float *x2 = copy_of(x, n);
+    kernel(x2, x2, z, n);
+    kernel(z, x, z, n);
+    expect(same(x2, y, n * sizeof *y) && same(z, y, n * sizeof *y), isa, "add or mul in place", 0, n, 0);
+    free(x), free(z), free(x2), release(y);
+  }
+}
+static void check_add(const char *isa, tsr_kf_add *kernel) { check_binary(isa, kernel, 0); }
+static void check_mul(const char *isa, tsr_kf_mul *kernel) { check_binary(isa, kernel, 1); }
+
+/* ---- conversions ---- */
+
+static uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+/* The bits an f16 or bf16 widens to, through its value in double; NaNs keep sign and payload. */
+static uint32_t widened(uint32_t h, int exponent_bits) {
+  int mantissa_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
+  uint32_t sign = h >> 15 << 31, exponent = h >> mantissa_bits & ((1u << exponent_bits) - 1);
+  uint32_t mantissa = h & ((1u << mantissa_bits) - 1);
+  if (exponent == (1u << exponent_bits) - 1) return sign | 0x7f800000 | mantissa << (23 - mantissa_bits);
+  double value = exponent ? ldexp(1 + ldexp(mantissa, -mantissa_bits), (int)exponent - bias)
+                          : ldexp(mantissa, 1 - bias - mantissa_bits);
+  return sign | bits_of((float)value);
+}
+
+static void check_widening(const char *isa, tsr_kf_f16_to_f32 *kernel, int exponent_bits) {
+  enum { ALL = 65536 };
+  unsigned char *x = exact(2 * ALL + 1); /* one byte off, to be unaligned */
+  float *y = guarded(ALL * sizeof *y);
+  int wrong = 0;
+  for (uint32_t h = 0; h < ALL; h++) x[1 + 2 * h] = h & 255, x[2 + 2 * h] = (unsigned char)(h >> 8);
+  kernel(y, x + 1, ALL);
+  for (uint32_t h = 0; h < ALL; h++) {
+    uint32_t bits;
+    memcpy(&bits, y + h, sizeof bits);
+    wrong += bits != widened(h, exponent_bits);
+  }
+  expect(!wrong && margins(y, ALL * sizeof *y), isa, exponent_bits == 5 ? "f16_to_f32" : "bf16_to_f32", wrong, 0, 0);
+  release(y), free(x);
+  EACH(a, LENGTHS) {
+    int n = LENGTHS[a], ok = 1;
+    uint16_t *h = exact(n * sizeof *h);
+    float *out = guarded(n * sizeof *out);
+    for (int i = 0; i < n; i++) h[i] = (uint16_t)(check_random(&seed) & 0x3fff); /* finite in both */
+    kernel(out, h, n);
+    for (int i = 0; i < n; i++) ok &= bits_of(out[i]) == widened(h[i], exponent_bits);
+    expect(ok && margins(out, n * sizeof *out), isa, "widening of a tail", 0, n, 0);
+    free(h), release(out);
+  }
+}
+static void check_f16_to_f32(const char *isa, tsr_kf_f16_to_f32 *kernel) { check_widening(isa, kernel, 5); }
+static void check_bf16_to_f32(const char *isa, tsr_kf_bf16_to_f32 *kernel) { check_widening(isa, kernel, 8); }
+
+static void check_quantize_weight_q8(const char *isa, tsr_kf_quantize_weight_q8 *kernel) {
+  EACH(a, LENGTHS) {
+    int n = SPECIAL_ROWS, k = LENGTHS[a], ok = 1;
+    size_t count = (size_t)n * k;
+    float *w = floats(count, 1), *scale = guarded(n * sizeof *scale), ref_scale[SPECIAL_ROWS];
+    int8_t *q = guarded(count), *ref_q = exact(count);
+    for (int i = 0; i < n; i++) special_row(w + (size_t)i * k, k, i);
+    for (int p = 0; p < k; p++) w[(size_t)k + p] = (float)(p * 37 % 255 - 127) / 2; /* row 1: halves, where ties are */
+    if (k > 0) w[k] = 127; /* so that its scale is 1 */
+    kernel(q, scale, w, n, k);
+    tsr_k_quantize_weight_q8_ref(ref_q, ref_scale, w, n, k);
+    for (int i = 0; i < n; i++) {
+      double most = 0;
+      for (int p = 0; p < k; p++) most = fmax(most, fabs(sane(w[(size_t)i * k + p])));
+      float want = (float)most / 127;
+      ok &= scale[i] == (want == 0 ? 1 : want);
+      for (int p = 0; p < k; p++) {
+        float value = (float)sane(w[(size_t)i * k + p]);
+        float rounded = nearbyintf(value / scale[i]);
+        ok &= q[(size_t)i * k + p] == fminf(fmaxf(rounded, -127), 127);
+      }
+    }
+    expect(ok && margins(q, count) && margins(scale, n * sizeof *scale), isa, "quantize_weight_q8", n, 0, k);
+    expect(same(q, ref_q, count) && same(scale, ref_scale, n * sizeof *scale), isa, "quantize_weight_q8 against ref", n, 0, k);
+    free(w), release(scale), release(q), free(ref_q);
+  }
+}
+
+/* ---- the rows ---- */
+
+int main(void) {
+  const tsr_kernels *best = tsr_kernels_select(NULL), *ref = tsr_kernels_select("ref");
+  /* A row whose op has no check above does not compile; a row that select does not choose for its own isa fails. */
+#define TSR_KERNEL(op, isa)                                            \
+  check_##op(#isa, tsr_k_##op##_##isa);                                \
+  expect(tsr_kernels_select(#isa)->op == tsr_k_##op##_##isa, #isa, "select: " #op, 0, 0, 0);
+#include "kernels/kernels.inc"
+#undef TSR_KERNEL
+#define X(op) CHECK(ref->op && best->op);
+  TSR_KERNEL_OPS(X)
+#undef X
+  CHECK(best == tsr_kernels_select("relaxed")); /* falls back where the build has none */
+  CHECK(best->gelu != ref->gelu);
+  return check_done("kernels");
+}
