@@ -25,7 +25,7 @@ async function classify({ width, height, scheme, scale = 1, sample = 'horse_2.pn
   page.on('pageerror', (error) => console.error(error));
   page.on('console', (message) => message.type() === 'error' && console.error(message.text()));
   if (options.model) {
-    await page.route('**/models/*.safetensors', (route) => route.fulfill({ body: readFileSync(options.model), contentType: 'application/octet-stream' }));
+    await page.route(({ pathname }) => pathname.endsWith('.safetensors'), (route) => route.fulfill({ body: readFileSync(options.model), contentType: 'application/octet-stream' }));
   }
   await page.goto(`${server.url}demos/classify.html`);
   await page.locator('main[data-state="ready"][data-drawn]').waitFor();
