@@ -8,7 +8,8 @@ with batch 2, comparing the output. A row says max |difference| over max |refere
 limit. Where a case asks for it, q8 is judged on random inputs:
 
     top1    the winner is the reference's on at least 95 % of the inputs
-    cosine  no classes: the cosine of our output and the reference's is at least 0.99 on every input
+    cosine  no classes: the cosine of our output and the reference's is at least 0.99 on every input; a tenth of the inputs,
+            as nothing is counted and such a model costs a hundred times more
 
 Weights are random, so logits lie closer together than a trained model's do; the row also says by how much the winner leads
 the second, and how far q8's logits are off, both relative to the largest logit. Exits with 1 if a case fails.
@@ -115,6 +116,8 @@ class Bench:
                       f"{report['runs'][1]['ms'] / 2:.0f} ms an image{note}")
 
     def q8(self, count: int) -> tuple[bool, str]:
+        if self.case.q8 == "cosine":
+            count = max(1, count // 10)
         batches = [self.inputs(f"q8/{i}", min(Q8_BATCH, count - i)) for i in range(0, count, Q8_BATCH)]
         want = np.concatenate([self.reference(batch)[0] for batch in batches])
         report = self.ours("q8", [(batch, []) for batch in batches])
