@@ -1,0 +1,72 @@
+// What ships: sizes within the budgets, WebAssembly that imports next to nothing, and the package's list of files.
+// Run alone, after make wasm types: node --test test/dist.test.js
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { root, run } from './helpers/make.js';
+import { node24 } from './helpers/node24.js';
+
+const read = (/** @type {string} */ path) => readFileSync(join(root, path));
+
+// Run in another Node too, hence as text: imports, exports and the first memory's bytes, as JSON.
+const DESCRIBE = `
+  const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
+  const instance = new WebAssembly.Instance(module, { env: { emscripten_notify_memory_growth() {} } });
+  console.log(JSON.stringify({
+    imports: WebAssembly.Module.imports(module).map((i) => i.module + '.' + i.name),
+    exports: WebAssembly.Module.exports(module).map((e) => e.name).sort(),
+    bytes: instance.exports.memory.buffer.byteLength,
+  }));`;
+
+/** @param {string} node @param {string} file */
+async function describe(node, file) {
+  const { code, output } = await run(node, ['-e', DESCRIBE, file]);
+  assert.equal(code, 0, output);
+  return JSON.parse(output);
+}
+
+function check(/** @type {{ imports: string[], exports: string[], bytes: number }} */ { imports, exports, bytes }) {
+  // No file system, no clock, no exit: nothing that a page would have to provide.
+  assert.deepEqual(imports, ['env.emscripten_notify_memory_growth']);
+  const own = exports.filter((name) => name.startsWith('tsr_wasm_'));
+  assert.ok(own.length > 5, `${own}`);
+  assert.deepEqual(exports.filter((name) => !own.includes(name)), ['__indirect_function_table', '_emscripten_stack_restore',
+    '_initialize', 'emscripten_stack_get_current', 'memory']);
+  assert.ok(bytes <= 4 << 20, `starts with ${bytes} bytes of memory`);
+}
+
+test('sizes are within the budgets', async (t) => {
+  const { code, output } = await run(process.execPath, ['scripts/size.mjs']);
+  for (const line of output.trim().split('\n')) t.diagnostic(line);
+  assert.equal(code, 0, output);
+});
+
+test('the SIMD build imports next to nothing', async () => {
+  check(await describe(process.execPath, 'dist/tesserae-simd.wasm'));
+});
+
+test('the relaxed build is the same from outside', { skip: node24.skip }, async () => {
+  const relaxed = await describe(node24.path, 'dist/tesserae-relaxed.wasm');
+  check(relaxed);
+  assert.deepEqual(relaxed, await describe(process.execPath, 'dist/tesserae-simd.wasm'));
+});
+
+test('the package holds what its exports name, and no tests or sources', async () => {
+  const { code, output } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts', '--loglevel=error']);
+  assert.equal(code, 0, output);
+  /** @type {string[]} */
+  const files = [JSON.parse(output.slice(output.search(/^[[{]/m)))].flat()[0].files.map((/** @type {{path: string}} */ file) => file.path);
+  const manifest = JSON.parse(read('package.json').toString());
+  const named = [manifest.types, Object.values(manifest.bin), Object.values(manifest.exports).map((value) => (
+    typeof value === 'string' ? value : Object.values(value)))].flat(2).map((path) => path.replace(/^\.\//, ''));
+  for (const path of [...named, 'LICENSE']) assert.ok(files.includes(path), `${path} is not in the package`);
+  const model = 'models/cct_4_cifar10.safetensors'; // the command line program's default
+  if (existsSync(join(root, model))) assert.ok(files.includes(model));
+  assert.deepEqual(files.filter((path) => !/^(web|dist)\/|^models\/cct_4_cifar10\.safetensors$|^(package\.json|LICENSE|README\.md)$/.test(path)), []);
+  assert.equal(manifest.dependencies, undefined, 'the package has no dependencies');
+});
+
+test('the lock file names no registry', () => {
+  assert.doesNotMatch(read('package-lock.json').toString(), /https?:/);
+});
