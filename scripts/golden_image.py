@@ -326,7 +326,7 @@ def png_cases(lines):
     samples = png_samples(9, 7, 3, 8, 1)
     save("exif6.png", encode_png(samples, 8, 2, extra=chunk(b"eXIf", tiff_block(6, True))), lines)
     save("grey8_trns.png", encode_png(png_samples(9, 7, 1, 8, 2), 8, 0, extra=chunk(b"tRNS", b"\0\x40")), lines)
-    save("rgb8_more.png", encode_png(samples, 8, 2, trailer=bytes(3000)), lines)  # more data than pixels: read by all
+    save("rgb8_more.png", encode_png(samples, 8, 2, trailer=bytes(200000)), lines)  # more data than pixels: read by all
     save("one.png", encode_png(png_samples(1, 1, 3, 8, 3), 8, 2), lines)
     for w, h in ((2, 1), (1, 5), (5, 2)):  # interlaced with empty passes
         save(f"tiny{w}x{h}i.png", encode_png(png_samples(w, h, 3, 8, w), 8, 2, True), lines)

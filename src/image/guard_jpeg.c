@@ -28,7 +28,7 @@ enum {
 
 typedef struct jpeg_component {
   uint8_t id, h, v, table;
-  int seen; /* a scan brought its DC coefficients */
+  int seen; /* a scan brought its DC coefficients, not only a refinement of them */
 } jpeg_component;
 
 typedef struct jpeg_walk {
@@ -167,7 +167,7 @@ static tsr_status scan_components(jpeg_walk *w, int first, int refines, uint32_t
     used |= 1 << which;
     c = &w->component[which];
     per_mcu += c->h * c->v;
-    if (!first) w->component[which].seen = 1;
+    if (!first && !refines) w->component[which].seen = 1;
     if (tables >> 4 > 3 || (tables & 15) > 3) return corrupt(w, "a scan with a table number above 3");
     int needs_dc = !first && !refines, needs_ac = !w->progressive || first;
     if ((needs_dc && !(w->dc_tables >> (tables >> 4) & 1)) || (needs_ac && !(w->ac_tables >> (tables & 15) & 1)))

@@ -177,12 +177,12 @@ static tsr_status no_memory(tsr_heap *heap, tsr_error *err, const tsr_image *ima
                        image->width, image->height, width, height, heap->in_use);
 }
 
-/* The source columns of NEAREST, or -1 where it steps outside (Pillow leaves 0 there). Pillow adds the step up, so the
- * steps before the window have to be taken too. */
+/* The source columns of NEAREST. Pillow adds the step up instead of multiplying, so the steps before the window have to
+ * be taken too; should all those roundings step outside, the last column is as near as any. */
 static void nearest_columns(float box0, float box1, int target, int size, int first, int count, int *columns) {
   double step = (double)(box1 - box0) / target, at = box0 + step * 0.5;
   for (int i = 0; i < first + count; i++, at += step)
-    if (i >= first) columns[i - first] = at >= 0 && at < size ? (int)at : -1;
+    if (i >= first) columns[i - first] = at < size ? (int)at : size - 1;
 }
 
 static tsr_status resize_nearest(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height,
@@ -198,10 +198,10 @@ static tsr_status resize_nearest(tsr_heap *heap, tsr_error *err, const tsr_image
   nearest_columns(box[0], box[2], width, image->width, window.x, window.width, columns);
   nearest_columns(box[1], box[3], height, image->height, window.y, window.height, rows);
   uint8_t *to = pixels;
-  for (int y = 0; y < window.height; y++)
-    for (int x = 0; x < window.width; x++, to += pixel)
-      if (rows[y] >= 0 && columns[x] >= 0)
-        memcpy(to, image->pixels + ((size_t)rows[y] * (size_t)image->width + (size_t)columns[x]) * pixel, pixel);
+  for (int y = 0; y < window.height; y++) {
+    const uint8_t *from = image->pixels + (size_t)rows[y] * (size_t)image->width * pixel;
+    for (int x = 0; x < window.width; x++, to += pixel) memcpy(to, from + (size_t)columns[x] * pixel, pixel);
+  }
   tsr_heap_free(heap, columns);
   *out = (tsr_image){pixels, window.width, window.height, image->channels};
   return TSR_OK;
