@@ -39,6 +39,15 @@ static void write_preprocess(tsr_text *text, const tsr_model *model) {
                   (double)s->mean[2], (double)s->std[0], (double)s->std[1], (double)s->std[2]);
 }
 
+static void write_names(tsr_text *text, const char *const *names, int count) {
+  tsr_text_add(text, "[");
+  for (int i = 0; i < count; i++) {
+    if (i) tsr_text_add(text, ",");
+    tsr_text_quote(text, names[i]);
+  }
+  tsr_text_add(text, "]");
+}
+
 static void write_taps(tsr_text *text, const tsr_graph *graph) {
   tsr_text_add(text, ",\"taps\":[");
   for (int i = 0; i < graph->tap_count; i++) {
@@ -69,12 +78,11 @@ tsr_status tsr_model_write_info(tsr_model *model) {
                   tsr_graph_operations(g, model->ctx->kernels), (double)tsr_weights_bytes(&model->weights));
   tsr_text_add(t, ",\"input\":{\"name\":\"image\",\"dims\":");
   tsr_text_shape(t, &g->values[0].shape);
-  tsr_text_add(t, "},\"inputs\":[");
-  for (int i = 0; i < model->input_count_known; i++) {
-    if (i) tsr_text_add(t, ",");
-    tsr_text_quote(t, model->input_names[i]);
-  }
-  tsr_text_add(t, "],\"output\":");
+  tsr_text_add(t, "},\"inputs\":");
+  write_names(t, model->input_names, model->input_count_known);
+  tsr_text_add(t, ",\"options\":");
+  write_names(t, model->option_names, model->option_count);
+  tsr_text_add(t, ",\"output\":");
   tsr_write_meaning(t, "output", &g->output_meaning, &g->values[g->output].shape);
   write_taps(t, g);
   tsr_text_add(t, ",\"unused\":");

@@ -26,6 +26,8 @@ struct tsr_model {
   tsr_graph declared;       /* the graph of the default input, in `arena`: shapes and taps */
   const char **input_names;
   int input_count_known;
+  const char **option_names; /* of a run */
+  int option_count;
   int has_image_spec;
   tsr_image_spec image_spec;
   tsr_input inputs[TSR_MAX_INPUTS];

@@ -75,8 +75,8 @@ void tsr_loader_destroy(tsr_loader *loader);
 /* JSON: { "arch", "title", "paper", "reference", "config", "labels": [..] or null, "license", "source",
  *   "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box", "fit": "crop|squash", "crop_pct", "mean", "std" },
  *   "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
- *   "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "output": { "kind": "logits" | ..., "dims" },
- *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens" }, ... ], "options": [..], "unused": [names of tensors the model did not take] }
+ *   "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names], "output": { "kind": "logits" | ..., "dims" },
+ *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens" }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
  * Owned by the model. */
 const char *tsr_model_info(tsr_model *model);
 

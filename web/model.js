@@ -29,7 +29,8 @@ import { tensorOf, toInput } from './preprocess.js';
  * @property {{ name: string, dims: number[] }} input
  * @property {{ kind: string, dims: number[] }} output
  * @property {Tap[]} taps
- * @property {any[]} options of forward
+ * @property {string[]} inputs names that forward's `inputs` takes
+ * @property {string[]} options names that forward's `options` takes
  * @property {string[]} unused tensors of the file that the model does not take
  */
 /**
@@ -132,7 +133,7 @@ export class Model {
     if (!(threshold >= 0 && threshold <= 1)) throw argumentError(`classify: threshold is ${threshold}; give 0 to 1`);
     const { output, labels, title } = this.info;
     if (output.kind !== 'logits') {
-      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward() or embed() instead`);
+      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward() instead`);
     }
     return this.#each(input, signal, async (wire) => {
       const [{ data, dims }] = await this.#host.call('run', wire, {});

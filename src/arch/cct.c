@@ -9,7 +9,8 @@
  * Traps: norm1 is applied to the residual stream itself, so the MLP's shortcut carries normalised values; all hidden convolution
  * layers have 64 planes whatever the width; convolutions have no bias, qkv has none either; the sine table is stored in the
  * checkpoint, so it is read like a learnable one. seq_pool false (a class token instead) is an option of the reference's
- * TransformerClassifier that its CCT class does not pass on; it is accepted here. */
+ * TransformerClassifier that its CCT class does not pass on; it is accepted here. With positional_embedding 'none' other picture
+ * sizes run too, where the reference stops with an AttributeError on smaller ones. */
 #include <math.h>
 #include <string.h>
 

@@ -151,6 +151,17 @@ static void bad_requests(const model_file *file) {
   tsr_context_destroy(ctx);
 }
 
+/* info names what a run may be given. */
+static void info_lists_options(void) {
+  model_file file = model_file_make("glom", "{\"preset\":\"tiny\"}", 11);
+  tsr_context *ctx = tsr_context_create(1);
+  tsr_model *model = model_file_load(ctx, &file, TSR_LOAD_AUTO);
+  CHECK_HAS(tsr_model_info(model), "\"inputs\":[\"image\",\"levels\"],\"options\":[\"iters\",\"return_all\"]");
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+  free(file.bytes);
+}
+
 static void patterns(void) {
   CHECK(tsr_pattern_matches("blocks.*.attn", "blocks.12.attn"));
   CHECK(!tsr_pattern_matches("blocks.*.attn", "blocks.12.attn2"));
@@ -160,6 +171,7 @@ static void patterns(void) {
 
 int main(void) {
   patterns();
+  info_lists_options();
   for (int a = 0; a < tsr_arch_count; a++) {
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
     same_bits(&file, TSR_LOAD_F32);
