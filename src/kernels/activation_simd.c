@@ -3,8 +3,8 @@
 #include "simd.h"
 
 /* gelu(x) = max(x, 0) - h(|x|) with h(a) = a/2 erfc(a / sqrt 2), a small bump that is 0 at both ends: on [0, 5.5]
- * h(a) = a (5.5 - a)^2 p(u), u = a / 2.75 - 1, p of degree 13 (minimax, 1.7e-7 absolute; 4.1e-7 with all rounding), and 0
- * beyond, where the true value is below 1.1e-7. No exp, no division, and exact for 0 and large |x|. */
+ * h(a) = a (5.5 - a)^2 p(u), u = a / 2.75 - 1, p of degree 13 (minimax, 1.7e-7 absolute; 4.1e-7 with all rounding), and
+ * 0 beyond, where the true value is below 1.1e-7. No exp, no division, and exact for 0 and large |x|. */
 enum { END = 14, TO_U, GELU_CONSTANTS };
 static const volatile float gelu_constants[GELU_CONSTANTS] = { /* p's coefficients from u^0 up; volatile: see simd.h */
     0.000394021656f, -0.00251883385f, 0.00707159145f,  -0.0106832711f, 0.00751925725f,

@@ -18,8 +18,8 @@ void tsr_k_gemm_f32_pack_ref(float *panels, const float *w, int ldw, int n0, int
   }
 }
 
-void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, int lda, const float *panels, const float *bias, int m, int n0,
-                        int n1, int k) {
+void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, int lda, const float *panels, const float *bias, int m,
+                        int n0, int n1, int k) {
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {
       const float *column = panels + (size_t)(n / TSR_PANEL * TSR_PANEL) * (size_t)k + n % TSR_PANEL;

@@ -23,7 +23,8 @@ TSR_INLINE void tile(float *c, int ldc, const float *a, int lda, const float *pa
    * (a fifth to a quarter of the speed in V8). */
 #pragma GCC unroll 1
   for (int p = 0; p < k; p++) {
-    tsr_f32x4 b0 = tsr_f32x4_load(panel + (size_t)p * TSR_PANEL), b1 = tsr_f32x4_load(panel + (size_t)p * TSR_PANEL + 4);
+    const float *b = panel + (size_t)p * TSR_PANEL;
+    tsr_f32x4 b0 = tsr_f32x4_load(b), b1 = tsr_f32x4_load(b + 4);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
       tsr_f32x4 x = tsr_f32x4_load_splat(row[r] + p);

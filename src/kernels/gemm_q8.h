@@ -42,7 +42,8 @@ static inline tsr_q8_range tsr_q8_range_of(float low, float high) {
   if (scale < FLT_MIN) return range;
   range.scale = scale;
   range.inverse = 1 / scale;
-  range.zero = tsr_round_even(-range.low * range.inverse); /* at most 127: four roundings away from 127 cannot reach 127.5 */
+  /* At most 127: a few roundings away from 127 cannot reach 127.5. */
+  range.zero = tsr_round_even(-range.low * range.inverse);
   return range;
 }
 

@@ -31,8 +31,9 @@ void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const floa
   }
 }
 
-void tsr_k_gemm_q8_ref(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero, const int8_t *panels,
-                       const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0, int n1, int k) {
+void tsr_k_gemm_q8_ref(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,
+                       const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0,
+                       int n1, int k) {
   int padded = tsr_q8_padded(k);
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {

@@ -1,6 +1,6 @@
-/* The int8 product through i16x8.relaxed_dot_i8x16_i7x16: sixteen products an instruction. Activations are u8 of 0..127,
- * where the instruction is the same on every machine; a block of a panel is 8 columns of four neighbours in k. A pair of
- * products fits i16 (see gemm_q8.h), so the pairs are widened and summed once per block. */
+/* The int8 product through i16x8.relaxed_dot_i8x16_i7x16: sixteen products an instruction. Activations are u8 of
+ * 0..127, where the instruction is the same on every machine; a block of a panel is 8 columns of four neighbours in k.
+ * A pair of products fits i16 (see gemm_q8.h), so the pairs are widened and summed once per block. */
 #ifdef __wasm_relaxed_simd__
 #include <stdint.h>
 

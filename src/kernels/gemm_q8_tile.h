@@ -1,4 +1,4 @@
-/* The int8 product's tile, driver and quantization, shared by the simd and the relaxed file, which define before including:
+/* The int8 product's tile, driver and quantization, shared by the simd and the relaxed file. They define first:
  *   TSR_Q8_NAME(op)        name of the kernel, e.g. tsr_k_##op##_simd
  *   tsr_q8_element         type of a quantized activation
  *   TSR_Q8_GROUP           neighbours in k per block of a panel; their activations fill 32 bits

@@ -46,8 +46,8 @@ void tsr_k_l2_normalize_simd(float *y, const float *x, float eps, int m, int c) 
   }
 }
 
-/* e^t for t <= 0: t = n ln 2 + r with |r| <= ln 2 / 2, e^r by a polynomial of degree 6 (minimax of (e^r - 1 - r) / r^2 for
- * relative error, 3e-9 before rounding), and 2^n from the exponent bits. Below LOWEST: 0. NaN stays NaN. */
+/* e^t for t <= 0: t = n ln 2 + r with |r| <= ln 2 / 2, e^r by a polynomial of degree 6 (minimax of (e^r - 1 - r) / r^2
+ * for relative error, 3e-9 before rounding), and 2^n from the exponent bits. Below LOWEST: 0. NaN stays NaN. */
 enum { LOG2_E, MAGIC, LN2_HIGH, LN2_LOW, C6, C5, C4, C3, C2, ONE, LOWEST, EXP_CONSTANTS };
 static const volatile float exp_constants[EXP_CONSTANTS] = { /* volatile: see simd.h */
     [LOG2_E] = 1.44269504f,
