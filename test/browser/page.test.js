@@ -40,9 +40,12 @@ after(async () => {
 
 // ---- helpers ----
 
-/** Waits until the overlay shows this: view, layer, head, patch. */
-const drawn = (on, what) => on.waitForFunction(
-  (start) => document.querySelector('main').dataset.state === 'ready' && (document.querySelector('main').dataset.drawn ?? '').startsWith(start), what);
+/** Waits until the overlay shows this: view, layer, head, patch; after a head without a patch none must be chosen. */
+const drawn = (on, what) => on.waitForFunction((wanted) => {
+  const { state, drawn: now = '' } = document.querySelector('main').dataset;
+  const parts = now.split(' ');
+  return state === 'ready' && wanted.every((part, i) => part === parts[i]) && (wanted.length !== 3 || !parts[3]);
+}, what.split(' '));
 const overlay = (on = page) => on.evaluate(() => /** @type {HTMLCanvasElement} */ (document.getElementById('overlay')).toDataURL());
 const text = (selector, on = page) => on.locator(selector).innerText();
 const radio = (name, value, on = page) => on.locator(`input[name="${name}"][value="${value}"]`);
@@ -276,8 +279,10 @@ test('with the keyboard alone', async () => {
   await reach('#frame');
   await page.keyboard.press('ArrowRight');
   await drawn(page, 'attention 1 1 36');
-  await page.keyboard.press('ArrowUp');
-  await drawn(page, 'attention 1 1 28');
+  for (const [key, cell] of [['ArrowUp', 28], ['ArrowRight', 29], ['ArrowDown', 37], ['ArrowLeft', 36]]) {
+    await page.keyboard.press(key);
+    await drawn(page, `attention 1 1 ${cell}`);
+  }
   await page.keyboard.press('Escape');
   await reach('#file');
   await reach('#paste');
