@@ -57,13 +57,16 @@ SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
 WASM_OPT = $(if $(filter $(HOT),$<),-O3,-Os)
 
+# stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
+WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
+
 # $(1) name, $(2) compiler, $(3) its flags. Objects mirror src/ (and test/c/) under build/obj/<name>/; changed flags rebuild them.
 define flavour
 $(B)/obj/$(1)/flags: FORCE
 	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT))
 $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 	@mkdir -p $$(@D); echo "  $(1)	$$<"
-	$(Q)$(2) $(CFLAGS_ALL) $(3) -MMD -MP -c $$< -o $$@
+	$(Q)$(2) $(CFLAGS_ALL) $(3) $$(WRAP) -MMD -MP -c $$< -o $$@
 endef
 objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 
@@ -71,7 +74,7 @@ $(eval $(call flavour,simd,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128))
 $(eval $(call flavour,relaxed,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd))
 $(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread -DTSR_THREADS))
 $(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=$(SANITIZE)))
-$(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
+$(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
