@@ -12,7 +12,7 @@ if command -v flock >/dev/null; then flock 9; fi # two makes at once: the second
 
 emcc_min=3.1.69 # the first with relaxed SIMD intrinsics in Debian
 stb_sha256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # stb_image.h 2.30 of Debian 13
-node_min=20
+node_min=20.16 # as package.json says
 log=build/setup.log
 : > "$log"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
