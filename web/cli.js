@@ -24,6 +24,7 @@ const HELP = `tesserae ${version}: vision transformers on your own device
       --dtype <auto|f32|q8>          how weights are kept (default auto: as the file has them)
       --threads <n>                  threads at work (this version has one)
       --json                         one JSON object per picture
+      --attention                    under each picture, where the answer draws from (attention rollout)
       --expect-from-name             compare with the class that a file's name starts with (cat_1.png: cat), and count
   tesserae inspect <model>           architecture, config, tensors, taps and labels, from the file's header alone
       --json                         as JSON
@@ -39,11 +40,11 @@ class UsageError extends Error {}
 
 const FLAGS = /** @type {const} */ ({
   model: { type: 'string' }, top: { type: 'string' }, dtype: { type: 'string' }, threads: { type: 'string' },
-  json: { type: 'boolean' }, 'expect-from-name': { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' },
+  json: { type: 'boolean' }, attention: { type: 'boolean' }, 'expect-from-name': { type: 'boolean' }, help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' },
 });
 /** What each command takes: flags, and how many names at least and at most. @type {Record<string, [string[], number, number]>} */
 const COMMANDS = {
-  classify: [['model', 'top', 'dtype', 'threads', 'json', 'expect-from-name'], 1, Infinity],
+  classify: [['model', 'top', 'dtype', 'threads', 'json', 'attention', 'expect-from-name'], 1, Infinity],
   inspect: [['json'], 1, 1],
   quantize: [['dtype'], 2, 2],
   list: [['json'], 0, 0],
@@ -106,6 +107,33 @@ const median = (/** @type {number[]} */ values) => {
 /** The class in a sample's name, "cat" for "cat_1.png"; null if there is none. @param {string} file */
 const classInName = (file) => /^(.+)_\d+\.\w+$/.exec(basename(file))?.[1] ?? null;
 
+/** From nothing to most: xterm's colours 17 to 227 as a ramp of rising lightness, and characters of rising ink. */
+const RAMP = [17, 18, 24, 30, 36, 71, 149, 227];
+const INK = ' ░▒▓█';
+
+/**
+ * A map of one value a cell as text lines: on a colour terminal two rows a line (half blocks), elsewhere a row a line.
+ * @param {ArrayLike<number>} map @param {[number, number]} grid @param {boolean} colour
+ */
+function drawMap(map, [rows, columns], colour) {
+  const values = Array.from(map);
+  const low = Math.min(...values);
+  const span = Math.max(...values) - low || 1;
+  /** @param {number} y @param {number} x @param {number} levels */
+  const level = (y, x, levels) => Math.min(levels - 1, Math.floor((levels * (values[y * columns + x] - low)) / span));
+  const lines = [];
+  for (let y = 0; y < rows; y += colour ? 2 : 1) {
+    let line = '';
+    for (let x = 0; x < columns; x++) {
+      if (!colour) line += INK[level(y, x, INK.length)].repeat(2);
+      else if (y + 1 < rows) line += `\x1b[38;5;${RAMP[level(y, x, RAMP.length)]};48;5;${RAMP[level(y + 1, x, RAMP.length)]}m▀`;
+      else line += `\x1b[0;38;5;${RAMP[level(y, x, RAMP.length)]}m▀`;
+    }
+    lines.push(colour ? `${line}\x1b[0m` : line.trimEnd());
+  }
+  return lines;
+}
+
 /** @param {string[]} files @param {Record<string, any>} flags */
 async function classify(files, flags) {
   const topK = count('top', flags.top) ?? 5;
@@ -116,6 +144,7 @@ async function classify(files, flags) {
   let correct = 0;
   let without = 0;
   const width = Math.max(...files.map((file) => basename(file).length));
+  const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
   for (const file of files) {
     const began = performance.now();
     let answer;
@@ -131,7 +160,9 @@ async function classify(files, flags) {
     if (expected === answer[0]?.label) correct++;
     if (expected === null) without++;
     if (flags.json) {
-      print(JSON.stringify({ file, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer }));
+      const { map, grid } = flags.attention ? await model.attention(file, { rollout: true }) : {};
+      const looked = map ? { attention: { grid, map: Array.from(map) } } : {};
+      print(JSON.stringify({ file, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer, ...looked }));
       continue;
     }
     const mark = expected === null || expected === answer[0].label ? '' : `   expected ${expected}`;
@@ -139,6 +170,9 @@ async function classify(files, flags) {
       const start = i ? ' '.repeat(width) : basename(file).padEnd(width);
       print(`${start}  ${label.padEnd(12)} ${(100 * score).toFixed(1).padStart(5)} %${i ? '' : `  ${ms.toFixed(1).padStart(7)} ms${mark}`}`);
     });
+    if (!flags.attention) continue;
+    const { map, grid } = await model.attention(file, { rollout: true });
+    if (map && grid) for (const line of drawMap(map, grid, colour)) print(`${' '.repeat(width)}  ${line}`.trimEnd());
   }
   await model.dispose();
   if (!flags['expect-from-name'] || flags.json) return;

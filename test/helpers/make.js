@@ -12,8 +12,8 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
  * @returns {Promise<{ code: number | null, signal: string | null, output: string }>} output: stdout and stderr, in order
  */
 export function run(program, args, env = {}) {
-  // The tests may themselves run under make: its flags and job server are not for the make that they start.
-  const { MAKEFLAGS, MFLAGS, MAKELEVEL, MAKEOVERRIDES, ...rest } = process.env;
+  // The tests may themselves run under make and node --test: what those tell their children is not for the ones started here.
+  const { MAKEFLAGS, MFLAGS, MAKELEVEL, MAKEOVERRIDES, NODE_TEST_CONTEXT, ...rest } = process.env;
   return new Promise((done) => {
     const child = spawn(program, args, { cwd: root, env: { ...rest, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

@@ -47,6 +47,25 @@ test('help, version and what is not understood', async () => {
   }
 });
 
+test('classify --attention draws the rollout, darkest where the map is highest', async () => {
+  const { code, output } = await cli('classify', sample('cat_1.png'), '--model', model, '--top', '1', '--attention');
+  assert.equal(code, 0, output);
+  const loaded = await loadModel(model, { worker: false });
+  const { map, grid } = await loaded.attention(sample('cat_1.png'), { rollout: true });
+  await loaded.dispose();
+  const [rows, columns] = /** @type {[number, number]} */ (grid);
+  const lines = output.split('\n').slice(1, 1 + rows).map((line) => line.slice('cat_1.png  '.length).padEnd(2 * columns));
+  map.forEach((value, i) => {
+    const drawn = lines[Math.floor(i / columns)][2 * (i % columns)];
+    if (value === Math.max(...map)) assert.equal(drawn, '█');
+    if (value === Math.min(...map)) assert.equal(drawn, ' ');
+  });
+  assert.equal(output.split('\n').length, 1 + rows + 1);
+  const json = JSON.parse((await cli('classify', sample('cat_1.png'), '--model', model, '--json', '--attention')).output);
+  assert.deepEqual(json.attention.grid, grid);
+  assert.deepEqual(Float32Array.from(json.attention.map), map);
+});
+
 test('classify prints file, label, score and time; --json one object a picture', async () => {
   const { code, output } = await cli('classify', sample('cat_1.png'), '--model', model, '--top', '2');
   assert.equal(code, 0, output);
