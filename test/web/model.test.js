@@ -72,7 +72,7 @@ test('wrong options say what is right', async () => {
   await assert.rejects(model.preprocess(TENSOR), /a tensor skips preprocessing/);
   assert.equal(host.calls.length, 0, 'nothing has run');
   const features = toy(logits, { ...INFO, output: { kind: 'features', dims: [1, 4] } }).model;
-  await assert.rejects(features.classify(PICTURE), /gives features, no class scores; call forward\(\) or embed\(\) instead/);
+  await assert.rejects(features.classify(PICTURE), /gives features, no class scores; call forward\(\) instead/);
   const bare = toy(logits, { ...INFO, taps: [] }).model;
   await assert.rejects(bare.embed(PICTURE), { code: 'ERR_ARGUMENT' });
   await assert.rejects(bare.attention(PICTURE), { code: 'ERR_ARGUMENT' });
