@@ -146,7 +146,7 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
   tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE});
   *data = NULL;
-  if (value == TSR_NO_VALUE) return value;
+  if (value == TSR_NO_VALUE || b->declaring) return value;
   *data = tsr_arena_alloc(b->arena, tsr_shape_count(&shape, NULL) * sizeof(float));
   if (!*data) return out_of_memory(b);
   b->graph.values[value].data = *data;

@@ -162,6 +162,21 @@ static void info_lists_options(void) {
   free(file.bytes);
 }
 
+/* A config of a few bytes asks for a table of a gigabyte: nothing of that size is taken before the weights are there. */
+static void a_config_takes_no_memory(void) {
+  static const char text[] =
+      "{\"tesserae\":\"{\\\"arch\\\":\\\"glom\\\",\\\"config\\\":{\\\"dim\\\":8,\\\"levels\\\":2,\\\"image_size\\\":1024,"
+      "\\\"patch_size\\\":8,\\\"local_consensus_radius\\\":2}}\"}";
+  tsr_context *ctx = tsr_context_create(1);
+  tsr_model *model = tsr_model_create(ctx);
+  const tsr_json *metadata = tsr_json_parse(&model->arena, &ctx->err, text, sizeof text - 1, "test");
+  CHECK_INT(tsr_model_read_metadata(model, metadata), TSR_OK);
+  CHECK_TEXT(tsr_context_message(ctx), "");
+  CHECK(tsr_context_peak_bytes(ctx) < 1 << 20);
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+}
+
 static void patterns(void) {
   CHECK(tsr_pattern_matches("blocks.*.attn", "blocks.12.attn"));
   CHECK(!tsr_pattern_matches("blocks.*.attn", "blocks.12.attn2"));
@@ -172,6 +187,7 @@ static void patterns(void) {
 int main(void) {
   patterns();
   info_lists_options();
+  a_config_takes_no_memory();
   for (int a = 0; a < tsr_arch_count; a++) {
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
     same_bits(&file, TSR_LOAD_F32);
