@@ -1,12 +1,13 @@
 """Train a CCT on CIFAR-10, on the CPU, from a seed; resumes from its last checkpoint by itself.
 
-    python scripts/train/train_cct.py --model cct_4 --epochs 32
+    python scripts/train/train_cct.py --model cct_4 --epochs 21 --lr 6e-3 --run cct4
 
 The model is vit_pytorch.cct's (Hassani et al., "Escaping the Big Data Paradigm with Compact Transformers", 2021,
 arXiv 2104.05704), unchanged. The loop: random crop (4 px of padding) and flip, label smoothing 0.1, learning rate
-warmed up over a tenth of the run and then falling to zero along a line. Matrices and convolution filters are updated by Muon (momentum,
-orthogonalised by five Newton-Schulz steps; Jordan et al. 2024), everything else by AdamW: on two cores this reaches
-in 30 epochs what AdamW alone needs about twice as many for.
+warmed up over a tenth of the run and then falling to zero along a line. Matrices and convolution filters are updated by
+Muon (momentum, orthogonalised by five Newton-Schulz steps; Jordan et al. 2024), everything else by AdamW. The learning
+rate was chosen by one short trial each (cct_4, one epoch of 25,000 images): 44 % top-1 at 1e-3, 59 % at 3e-3, 66 % at
+8e-3; a long run takes a little less than the best of a short one.
 """
 import argparse
 import json
