@@ -37,8 +37,6 @@ static int missing(tsr_builder *b, tsr_settings *from, const char *key, const ch
   return 0;
 }
 
-int tsr_setting_given(tsr_builder *b, tsr_settings *from, const char *key) { return value_of(b, from, key) != NULL; }
-
 static int64_t int_of(tsr_builder *b, tsr_settings *from, const char *key, const tsr_json *value, int64_t lo, int64_t hi) {
   int64_t result;
   if (tsr_json_int(value, lo, hi, &result)) return result;

@@ -23,8 +23,6 @@ int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fa
 int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
 /* Keys that matter to training only (dropout...): accepted, not read. NULL-terminated. */
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
-/* Whether the key is given (or preset). */
-int tsr_setting_given(tsr_builder *b, tsr_settings *from, const char *key);
 /* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]);
 /* Fails on the first key that nobody read. */

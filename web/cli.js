@@ -159,8 +159,8 @@ async function classify(files, flags) {
     const expected = named !== null && model.info.labels?.includes(named) ? named : null;
     if (expected === answer[0]?.label) correct++;
     if (expected === null) without++;
+    const { map, grid } = flags.attention ? await model.attention(file, { rollout: true }) : {};
     if (flags.json) {
-      const { map, grid } = flags.attention ? await model.attention(file, { rollout: true }) : {};
       const looked = map ? { attention: { grid, map: Array.from(map) } } : {};
       print(JSON.stringify({ file, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer, ...looked }));
       continue;
@@ -170,8 +170,6 @@ async function classify(files, flags) {
       const start = i ? ' '.repeat(width) : basename(file).padEnd(width);
       print(`${start}  ${label.padEnd(12)} ${(100 * score).toFixed(1).padStart(5)} %${i ? '' : `  ${ms.toFixed(1).padStart(7)} ms${mark}`}`);
     });
-    if (!flags.attention) continue;
-    const { map, grid } = await model.attention(file, { rollout: true });
     if (map && grid) for (const line of drawMap(map, grid, colour)) print(`${' '.repeat(width)}  ${line}`.trimEnd());
   }
   await model.dispose();

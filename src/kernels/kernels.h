@@ -43,7 +43,8 @@ typedef void tsr_kf_gemm_q8(float *c, int ldc, const void *q, const float *a_sca
 
 /* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta over the last dim of M rows of C; gamma, beta may be NULL; y may be x. */
 typedef void tsr_kf_layer_norm(float *y, const float *x, const float *gamma, const float *beta, float eps, int m, int c);
-/* y = softmax(scale * x) over each of M rows of N; rows ldx, ldy apart; y may be x. A row that is all -inf gives zeros... no NaN. */
+/* y = softmax(scale * x) over each of M rows of N; rows ldx, ldy apart; y may be x. A row that is
+ * all -inf gives zeros; NaN or +inf makes the whole row NaN. */
 typedef void tsr_kf_softmax(float *y, int ldy, const float *x, int ldx, float scale, int m, int n);
 /* y = x/2 (1 + erf(x / sqrt 2)), |error| <= 1e-6 absolute against double precision; y may be x. */
 typedef void tsr_kf_gelu(float *y, const float *x, int n);
