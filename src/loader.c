@@ -23,13 +23,13 @@ static tsr_status on_header(void *user, const tsr_safetensors_header *header) {
   return tsr_weights_check(&model->weights, &loader->ctx->err, header, loader->dtype, &model->unused);
 }
 
-static int on_wants(void *user, const tsr_tensor_entry *entry) {
-  return tsr_weights_want(&((tsr_loader *)user)->model->weights, entry);
+static size_t on_piece(void *user, const tsr_tensor_entry *entry) {
+  return tsr_weights_piece(&((tsr_loader *)user)->model->weights, entry);
 }
 
-static tsr_status on_tensor(void *user, const tsr_tensor_entry *entry, const void *bytes) {
+static tsr_status on_take(void *user, const tsr_tensor_entry *entry, uint64_t first, const void *bytes, size_t n) {
   tsr_loader *loader = user;
-  return tsr_weights_take(&loader->model->weights, &loader->ctx->err, entry, bytes);
+  return tsr_weights_take(&loader->model->weights, &loader->ctx->err, entry, first, bytes, n);
 }
 
 tsr_loader *tsr_loader_create(tsr_context *ctx, tsr_load_dtype dtype, uint64_t total_bytes) {
@@ -39,7 +39,7 @@ tsr_loader *tsr_loader_create(tsr_context *ctx, tsr_load_dtype dtype, uint64_t t
     loader->dtype = dtype == TSR_LOAD_F32 ? TSR_WEIGHTS_F32 : dtype == TSR_LOAD_Q8 ? TSR_WEIGHTS_Q8 : TSR_WEIGHTS_AS_FILE;
     loader->list.heap = &ctx->heap;
     loader->model = tsr_model_create(ctx);
-    tsr_safetensors_sink sink = {.user = loader, .header = on_header, .wants = on_wants, .tensor = on_tensor};
+    tsr_safetensors_sink sink = {.user = loader, .header = on_header, .piece = on_piece, .take = on_take};
     if (loader->model) loader->reader = tsr_safetensors_create(&ctx->heap, &ctx->err, sink, total_bytes);
   }
   if (loader && loader->reader) return loader;

@@ -3,9 +3,9 @@
  *   [8 bytes: N, little endian][N bytes: JSON header][tensors, one after the other, without gaps]
  *    READ_LENGTH                READ_HEADER           READ_DATA
  *
- * The header is judged as a whole, before the first tensor is handed out. After it, each tensor is a window of the
- * incoming bytes: lent to the sink in place where it lies whole and aligned in one chunk, otherwise collected in one
- * staging buffer that all tensors share. */
+ * The header is judged as a whole, before the first tensor is handed out. After it, each piece of a tensor is a window
+ * of the incoming bytes: lent to the sink in place where it lies whole and aligned in one chunk, otherwise collected in
+ * one staging buffer that all pieces share. */
 #include "safetensors.h"
 
 #include <stdalign.h>
@@ -30,10 +30,10 @@ struct tsr_safetensors {
   tsr_arena arena; /* the parsed header */
   tsr_safetensors_header header;
   int at;        /* READ_DATA: index of the tensor that is arriving */
-  int wanted;    /* whether the sink wants it */
-  uint64_t got;  /* its bytes so far */
-  char *stage;   /* the tensors that do not lie whole in a chunk, one at a time */
-  size_t stage_bytes;
+  size_t piece;  /* how the sink wants it */
+  uint64_t got;  /* its bytes that were handed out or skipped */
+  char *stage;   /* a piece that does not lie whole in a chunk */
+  size_t stage_bytes, staged;
 };
 
 /* Records a failure; yields the status that stands. */
@@ -357,10 +357,11 @@ static uint64_t entry_bytes(const tsr_safetensors *r) {
   return r->header.entries[r->at].end - r->header.entries[r->at].begin;
 }
 
-/* The tensor r->at is complete: hands it out. */
-static void deliver(tsr_safetensors *r, const void *bytes) {
-  const tsr_tensor_entry *entry = &r->header.entries[r->at++];
-  if (r->wanted && r->sink.tensor) r->status = r->sink.tensor(r->sink.user, entry, bytes);
+/* The next n bytes of the tensor r->at are there: hands them out, unless nobody wants them. */
+static void hand_out(tsr_safetensors *r, const void *bytes, size_t n) {
+  const tsr_tensor_entry *entry = &r->header.entries[r->at];
+  if (r->piece && r->sink.take) r->status = r->sink.take(r->sink.user, entry, r->got, bytes, n);
+  r->got += n;
 }
 
 /* Asks the sink about the next tensor that takes bytes; those before it are empty and complete at once. */
@@ -368,18 +369,18 @@ static void start_tensors(tsr_safetensors *r) {
   static const alignas(STAGE_ALIGN) char nothing[STAGE_ALIGN];
   while (!r->status && r->at < r->header.count) {
     r->got = 0;
-    r->wanted = r->sink.wants ? r->sink.wants(r->sink.user, &r->header.entries[r->at]) : 1;
+    r->piece = r->sink.piece ? r->sink.piece(r->sink.user, &r->header.entries[r->at]) : SIZE_MAX;
     if (entry_bytes(r)) return;
-    deliver(r, nothing);
+    hand_out(r, nothing, 0);
+    r->at++;
   }
   tsr_heap_free(r->heap, r->stage);
   r->stage = NULL;
   r->stage_bytes = 0;
 }
 
-/* Makes the staging buffer hold the tensor r->at. Freed before it is made larger: its old content is not needed. */
-static int reserve_stage(tsr_safetensors *r) {
-  uint64_t bytes = entry_bytes(r);
+/* Makes the staging buffer hold `bytes`. Freed before it is made larger: its old content is not needed. */
+static int reserve_stage(tsr_safetensors *r, uint64_t bytes) {
   if (bytes <= r->stage_bytes) return 1;
   tsr_heap_free(r->heap, r->stage);
   r->stage = bytes <= SIZE_MAX ? tsr_heap_alloc(r->heap, (size_t)bytes) : NULL;
@@ -387,7 +388,7 @@ static int reserve_stage(tsr_safetensors *r) {
   if (r->stage) return 1;
   char name[TSR_PRINT_TEXT];
   const char *full = r->header.entries[r->at].name;
-  FAIL(r, TSR_ERR_OUT_OF_MEMORY, "out of memory for the %llu bytes of tensor \"%s\"", (unsigned long long)bytes,
+  FAIL(r, TSR_ERR_OUT_OF_MEMORY, "out of memory for %llu bytes of tensor \"%s\"", (unsigned long long)bytes,
        tsr_print_text(full, strlen(full), name));
   return 0;
 }
@@ -409,19 +410,25 @@ static size_t take_data(tsr_safetensors *r, const char *bytes, size_t n) {
     fail_longer(r);
     return n;
   }
-  uint64_t size = entry_bytes(r), left = size - r->got;
-  size_t part = left < n ? (size_t)left : n;
-  const char *whole = part == size && (uintptr_t)bytes % STAGE_ALIGN == 0 ? bytes : NULL;
-  if (r->wanted && !whole) {
-    if (!r->got && !reserve_stage(r)) return 0;
-    memcpy(r->stage + r->got, bytes, part);
+  uint64_t left = entry_bytes(r) - r->got, piece = r->piece < left ? r->piece : left;
+  size_t element = tsr_dtype_bytes(r->header.entries[r->at].dtype);
+  if (!piece || (!r->staged && n >= piece && (uintptr_t)bytes % element == 0)) {
+    n = n >= left ? (size_t)left : piece ? n - n % (size_t)piece : n;
+    hand_out(r, bytes, n);
+  } else {
+    if (!r->staged && !reserve_stage(r, piece)) return 0;
+    if (n > (size_t)piece - r->staged) n = (size_t)piece - r->staged;
+    memcpy(r->stage + r->staged, bytes, n);
+    r->staged += n;
+    if (r->staged < piece) return n;
+    r->staged = 0;
+    hand_out(r, r->stage, (size_t)piece);
   }
-  r->got += part;
-  if (r->got == size) {
-    deliver(r, whole ? whole : r->stage);
+  if (r->got == entry_bytes(r)) {
+    r->at++;
     start_tensors(r);
   }
-  return part;
+  return n;
 }
 
 /* ---- the interface ---- */
@@ -464,9 +471,10 @@ tsr_status tsr_safetensors_finish(tsr_safetensors *r) {
   } else if (r->at < r->header.count) {
     char name[TSR_PRINT_TEXT];
     const tsr_tensor_entry *entry = &r->header.entries[r->at];
+    uint64_t got = r->got + r->staged;
     FAIL(r, cut, "the file ends inside tensor \"%s\": %llu of its %llu bytes came, %llu of %llu in all",
-         tsr_print_text(entry->name, strlen(entry->name), name), (unsigned long long)r->got,
-         (unsigned long long)entry_bytes(r), (unsigned long long)(entry->begin + r->got),
+         tsr_print_text(entry->name, strlen(entry->name), name), (unsigned long long)got,
+         (unsigned long long)entry_bytes(r), (unsigned long long)(entry->begin + got),
          (unsigned long long)r->header.data_bytes);
   }
   return r->status;

@@ -1,6 +1,6 @@
 /* The safetensors container, read as it arrives: 8 bytes of header length, a JSON header, tensor bytes.
  * Format and limits as in the Rust reader (docs/format.md). Knows nothing of models: it checks the header and hands
- * out each tensor when its last byte is there. Memory: the header and one tensor.
+ * out each tensor piece by piece, as its bytes come. Memory: the header and one piece.
  *
  *   tsr_safetensors *r = tsr_safetensors_create(&heap, &err, sink, total_bytes);
  *   while (chunk arrives) tsr_safetensors_feed(r, bytes, n);
@@ -31,15 +31,18 @@ typedef struct tsr_safetensors_header {
   uint64_t data_bytes;              /* length of the buffer behind the header */
 } tsr_safetensors_header;
 
-/* header, tensor: return TSR_OK, or a status after they have set the error themselves; anything else ends the reading.
- * header: called once, before any tensor; the header stays valid until destroy. wants: whether the tensor's bytes are
- * of interest (0: they are skipped without being stored). tensor: called in the order of the entries; `bytes` is
- * 64-byte aligned, valid only during the call. Each may be NULL: nothing is called, every tensor is wanted. */
+/* header, take: return TSR_OK, or a status after they have set the error themselves; anything else ends the reading.
+ * header: called once, before any tensor; the header stays valid until destroy. piece: asked once for each tensor, in the
+ * order of the entries: how many of its bytes to hand out at a time, a multiple of its element's (SIZE_MAX: all at once; 0:
+ * they are of no interest and skipped without being stored). take: called in the order of the bytes with one or more whole
+ * pieces, or with what is left of the tensor; `first` is the place of these bytes in the tensor. `bytes` is aligned as its
+ * elements are, valid only during the call; an empty tensor comes in one call with n 0. Each may be NULL: nothing is
+ * called, every tensor is wanted whole. */
 typedef struct tsr_safetensors_sink {
   void *user;
   tsr_status (*header)(void *user, const tsr_safetensors_header *header);
-  int (*wants)(void *user, const tsr_tensor_entry *entry);
-  tsr_status (*tensor)(void *user, const tsr_tensor_entry *entry, const void *bytes);
+  size_t (*piece)(void *user, const tsr_tensor_entry *entry);
+  tsr_status (*take)(void *user, const tsr_tensor_entry *entry, uint64_t first, const void *bytes, size_t n);
 } tsr_safetensors_sink;
 
 typedef struct tsr_safetensors tsr_safetensors;

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-enum { PACK_ROWS = 64 }; /* rows converted at a time: a multiple of TSR_PANEL */
+enum { VECTOR_PIECE = 4096 }; /* elements of a vector that are taken at a time */
+enum { ALIGN = 64 };          /* of each weight's memory */
 
 static const char SCALE_SUFFIX[] = "_scale";
 
@@ -19,12 +20,11 @@ static tsr_weight *find(const tsr_weights *weights, const char *name, size_t len
   return w;
 }
 
-/* The matrix whose scales the tensor `name` holds: "X_scale" belongs to "X", if the file has X in 8 bits. */
+/* The weight whose scales the tensor `name` holds, if it is in 8 bits: "X_scale" belongs to "X". */
 static tsr_weight *find_scaled(const tsr_weights *weights, const char *name) {
   size_t length = strlen(name), suffix = sizeof SCALE_SUFFIX - 1;
   if (length <= suffix || strcmp(name + length - suffix, SCALE_SUFFIX)) return NULL;
-  tsr_weight *w = find(weights, name, length - suffix);
-  return w && w->is_i8_in_file ? w : NULL;
+  return find(weights, name, length - suffix);
 }
 
 static tsr_weight *declare(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape) {
@@ -74,41 +74,47 @@ tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char 
 
 int tsr_weight_quantizes(const tsr_weight *weight) { return weight->is_matrix && weight->layout.n >= 8; }
 
-static const tsr_tensor_entry *entry_named(const tsr_safetensors_header *header, const char *name, const char *suffix) {
-  size_t length = strlen(name);
-  for (int i = 0; i < header->count; i++)
-    if (!strncmp(header->entries[i].name, name, length) && !strcmp(header->entries[i].name + length, suffix))
-      return &header->entries[i];
-  return NULL;
+/* Room for `bytes` more behind *at, aligned; with a block its address. */
+static void *carve(char *block, size_t *at, size_t bytes, int *overflow) {
+  size_t begin = tsr_size_add(*at, ALIGN - 1, overflow) & ~(size_t)(ALIGN - 1);
+  *at = tsr_size_add(begin, bytes, overflow);
+  return block ? block + begin : NULL;
 }
 
-static tsr_status allocate(tsr_weights *weights, tsr_error *err, tsr_weight *w) {
-  int overflow = 0, rows = w->layout.groups * w->layout.n;
-  size_t bytes;
-  if (!w->is_matrix) {
-    bytes = tsr_size_mul(tsr_shape_count(&w->shape, &overflow), sizeof(float), &overflow);
-    w->values = overflow ? NULL : tsr_heap_alloc(weights->heap, bytes);
-    if (w->values) return TSR_OK;
-  } else {
-    const tsr_kernels *k = weights->kernels;
+/* Lays all weights out behind each other and returns the bytes they take; with a block they get their addresses. */
+static size_t lay_out(tsr_weights *weights, char *block, int *overflow) {
+  const tsr_kernels *k = weights->kernels;
+  size_t at = 0;
+  for (tsr_weight *w = weights->first; w; w = w->next) {
+    size_t rows = (size_t)w->layout.groups * w->layout.n; /* not more than elements */
+    if (!w->is_matrix) {
+      w->values = carve(block, &at, tsr_size_mul(tsr_shape_count(&w->shape, overflow), sizeof(float), overflow), overflow);
+      continue;
+    }
     w->group_bytes = (w->is_q8 ? k->gemm_q8_packed_bytes : k->gemm_f32_packed_bytes)(w->layout.n, w->k);
-    bytes = tsr_size_mul(w->group_bytes, (size_t)w->layout.groups, &overflow);
-    if (!w->group_bytes && w->layout.n && w->k) overflow = 1;
-    w->panels = overflow ? NULL : tsr_heap_alloc(weights->heap, bytes);
-    if (w->panels && !w->is_q8) return TSR_OK;
-    if (w->panels) w->scale = tsr_heap_alloc(weights->heap, (size_t)rows * sizeof *w->scale);
-    if (w->scale) w->sum = tsr_heap_alloc(weights->heap, (size_t)rows * sizeof *w->sum);
-    if (w->sum) return TSR_OK;
+    if (!w->group_bytes && w->layout.n && w->k) *overflow = 1;
+    w->panels = carve(block, &at, tsr_size_mul(w->group_bytes, (size_t)w->layout.groups, overflow), overflow);
+    if (w->is_q8 || w->is_i8_in_file) w->scale = carve(block, &at, rows * sizeof *w->scale, overflow);
+    if (w->is_q8) w->sum = carve(block, &at, rows * sizeof *w->sum, overflow);
   }
-  char shape[TSR_SHAPE_TEXT];
-  return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for weight \"%s\" %s; a smaller model or dtype 'q8' needs less",
-                       w->name, tsr_shape_print(&w->shape, shape));
+  return at;
 }
 
-static tsr_status check_one(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
-                            tsr_weight_dtype dtype, tsr_weight *w) {
+static tsr_status allocate(tsr_weights *weights, tsr_error *err) {
+  int overflow = 0;
+  size_t bytes = lay_out(weights, NULL, &overflow);
+  weights->memory = overflow ? NULL : tsr_heap_alloc(weights->heap, bytes);
+  if (!weights->memory)
+    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the weights (%.1f MB); a smaller model or dtype 'q8' needs less",
+                         overflow ? 4096.0 : (double)bytes / 1e6);
+  weights->memory_bytes = bytes;
+  lay_out(weights, weights->memory, &overflow);
+  return TSR_OK;
+}
+
+static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header, tsr_weight_dtype dtype, tsr_weight *w) {
   char want[TSR_SHAPE_TEXT], have[TSR_SHAPE_TEXT];
-  const tsr_tensor_entry *entry = entry_named(header, w->name, "");
+  const tsr_tensor_entry *entry = w->entry;
   if (!entry)
     return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING,
                          "tensor \"%s\" %s is not in the file, which has %d tensors; does the config belong to it?", w->name,
@@ -121,7 +127,7 @@ static tsr_status check_one(tsr_weights *weights, tsr_error *err, const tsr_safe
     return tsr_error_set(err, TSR_ERR_MODEL_DTYPE, "tensor \"%s\" is %s; expected F32, F16, BF16%s", w->name,
                          tsr_dtype_name(entry->dtype), w->is_matrix ? " or I8 with a scale" : "");
   if (!is_float) {
-    const tsr_tensor_entry *scale = entry_named(header, w->name, SCALE_SUFFIX);
+    const tsr_tensor_entry *scale = w->scale_entry;
     tsr_shape expected = tsr_shape_of(2, w->layout.groups * w->layout.n, 1);
     if (!scale)
       return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING, "tensor \"%s_scale\" %s is not in the file; \"%s\" is I8 and needs it",
@@ -134,19 +140,26 @@ static tsr_status check_one(tsr_weights *weights, tsr_error *err, const tsr_safe
                            tsr_dtype_name(scale->dtype));
   }
   w->is_i8_in_file = !is_float;
-  w->is_q8 = w->is_matrix && dtype != TSR_WEIGHTS_F32 && (!is_float || (dtype == TSR_WEIGHTS_Q8 && tsr_weight_quantizes(w)));
-  return allocate(weights, err, w);
+  w->is_q8 = w->is_matrix && w->k && dtype != TSR_WEIGHTS_F32 && (!is_float || (dtype == TSR_WEIGHTS_Q8 && tsr_weight_quantizes(w)));
+  return TSR_OK;
 }
 
 tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
                              tsr_weight_dtype dtype, tsr_text *unused) {
+  for (int i = 0; i < header->count; i++) {
+    const tsr_tensor_entry *entry = &header->entries[i];
+    tsr_weight *w = find(weights, entry->name, strlen(entry->name)), *scaled = find_scaled(weights, entry->name);
+    if (w) w->entry = entry;
+    if (scaled) scaled->scale_entry = entry;
+  }
   for (tsr_weight *w = weights->first; w; w = w->next)
-    if (check_one(weights, err, header, dtype, w)) return err->code;
+    if (check_one(err, header, dtype, w)) return err->code;
+  if (allocate(weights, err)) return err->code;
   if (!unused) return TSR_OK;
   int listed = 0;
   tsr_text_add(unused, "[");
   for (int i = 0; i < header->count; i++) {
-    if (tsr_weights_want(weights, &header->entries[i])) continue;
+    if (tsr_weights_piece(weights, &header->entries[i])) continue;
     if (listed++) tsr_text_add(unused, ",");
     tsr_text_quote(unused, header->entries[i].name);
   }
@@ -154,12 +167,25 @@ tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_saf
   return TSR_OK;
 }
 
-int tsr_weights_want(const tsr_weights *weights, const tsr_tensor_entry *entry) {
-  return find(weights, entry->name, strlen(entry->name)) || find_scaled(weights, entry->name);
+/* Rows of a matrix that are taken at a time: a panel's; a whole group's where a panel would hold rows of two. */
+static int rows_at_once(const tsr_weight *w) {
+  return w->layout.groups == 1 || w->layout.n % TSR_PANEL == 0 ? TSR_PANEL : w->layout.n;
 }
 
-static void to_f32(const tsr_kernels *k, float *y, tsr_dtype dtype, const void *bytes, size_t first, size_t n) {
-  const char *x = (const char *)bytes + first * tsr_dtype_bytes(dtype);
+size_t tsr_weights_piece(const tsr_weights *weights, const tsr_tensor_entry *entry) {
+  const tsr_weight *w = find(weights, entry->name, strlen(entry->name));
+  if (!w) {
+    const tsr_weight *scaled = find_scaled(weights, entry->name);
+    return scaled && scaled->is_i8_in_file ? SIZE_MAX : 0;
+  }
+  int overflow = 0;
+  size_t elements = VECTOR_PIECE;
+  if (w->is_matrix) elements = tsr_size_mul((size_t)rows_at_once(w), (size_t)w->k, &overflow);
+  size_t bytes = tsr_size_mul(elements, tsr_dtype_bytes(entry->dtype), &overflow);
+  return overflow || !bytes ? SIZE_MAX : bytes;
+}
+
+static void to_f32(const tsr_kernels *k, float *y, tsr_dtype dtype, const void *x, size_t n) {
   if (dtype == TSR_DTYPE_F16) k->f16_to_f32(y, x, (int)n);
   else if (dtype == TSR_DTYPE_BF16) k->bf16_to_f32(y, x, (int)n);
   else if (dtype == TSR_DTYPE_F32) memcpy(y, x, n * sizeof *y);
@@ -167,104 +193,111 @@ static void to_f32(const tsr_kernels *k, float *y, tsr_dtype dtype, const void *
     for (size_t i = 0; i < n; i++) y[i] = ((const int8_t *)x)[i];
 }
 
-/* One row [channels, taps] -> [taps, channels], for elements of 1 or 4 bytes. */
-static void reorder_row(void *y, const void *x, tsr_matrix_layout layout, size_t element) {
-  for (int t = 0; t < layout.taps; t++)
-    for (int c = 0; c < layout.channels; c++)
-      memcpy((char *)y + ((size_t)t * layout.channels + c) * element,
-             (const char *)x + ((size_t)c * layout.taps + t) * element, element);
-}
-
-/* Rows [n0, n1) of one group, int8, already in packed order, `q` at row n0. */
-static void pack_q8_rows(const tsr_kernels *kernels, tsr_weight *w, int group, int n0, int n1, const int8_t *q) {
-  int32_t *sum = w->sum + (size_t)group * w->layout.n;
-  kernels->gemm_q8_pack((int8_t *)((char *)w->panels + (size_t)group * w->group_bytes), q, w->k, n0, n1, w->k);
-  for (int n = n0; n < n1; n++) {
-    sum[n] = 0;
-    for (int k = 0; k < w->k; k++) sum[n] += q[(size_t)(n - n0) * w->k + k];
+/* Rows [channels, taps] -> [taps, channels]. */
+#define REORDER(name, type)                                                               \
+  static const type *name(type *y, const type *x, int rows, tsr_matrix_layout layout) {   \
+    size_t channels = (size_t)layout.channels, taps = (size_t)layout.taps;                \
+    if (taps == 1 || channels == 1) return x;                                             \
+    type *at = y;                                                                         \
+    for (int r = 0; r < rows; r++, x += taps * channels)                                  \
+      for (size_t t = 0; t < taps; t++)                                                   \
+        for (size_t c = 0; c < channels; c++) *at++ = x[c * taps + t];                    \
+    return y;                                                                             \
   }
-}
+REORDER(reorder_f32, float)
+REORDER(reorder_i8, int8_t)
 
-/* Buffers for PACK_ROWS rows: f32 as read, f32 in packed order, int8. */
-typedef struct pack_buffers {
+/* Rows of one matrix on their way into its panels, and buffers for them: f32 as read, f32 in packed order, int8. */
+typedef struct packing {
+  const tsr_kernels *kernels;
+  tsr_weight *weight;
+  tsr_dtype dtype; /* in the file */
   float *read, *ordered;
   int8_t *q;
-} pack_buffers;
+} packing;
 
-static void pack_rows(tsr_weights *weights, tsr_weight *w, tsr_dtype dtype, const void *bytes, int group, int n0, int n1,
-                      pack_buffers *buffer) {
-  const tsr_kernels *kernels = weights->kernels;
-  size_t first_row = (size_t)group * w->layout.n + n0, k = (size_t)w->k;
-  int rows = n1 - n0;
-  float *scale = w->scale ? w->scale + first_row : NULL;
-  if (dtype == TSR_DTYPE_I8 && w->is_q8) {
-    for (int r = 0; r < rows; r++) reorder_row(buffer->q + r * k, (const int8_t *)bytes + (first_row + r) * k, w->layout, 1);
-    pack_q8_rows(kernels, w, group, n0, n1, buffer->q);
-    return;
+/* Rows [n0, n0 + rows) of a group, which start at `bytes`. */
+static void pack_rows(const packing *p, int group, int n0, int rows, const void *bytes) {
+  const tsr_kernels *kernels = p->kernels;
+  const tsr_weight *w = p->weight;
+  size_t first = (size_t)group * w->layout.n + n0, k = (size_t)w->k;
+  void *panels = (char *)w->panels + (size_t)group * w->group_bytes;
+  const int8_t *q = p->q;
+  const float *x = bytes;
+  if (p->dtype == TSR_DTYPE_I8 && w->is_q8) {
+    q = reorder_i8(p->q, bytes, rows, w->layout);
+  } else {
+    if (p->dtype != TSR_DTYPE_F32) {
+      to_f32(kernels, p->read, p->dtype, bytes, (size_t)rows * k);
+      x = p->read;
+    }
+    x = reorder_f32(p->ordered, x, rows, w->layout);
+    if (w->is_q8) kernels->quantize_weight_q8(p->q, w->scale + first, x, rows, w->k);
   }
-  to_f32(kernels, buffer->read, dtype, bytes, first_row * k, (size_t)rows * k);
-  for (int r = 0; r < rows; r++) reorder_row(buffer->ordered + r * k, buffer->read + r * k, w->layout, sizeof(float));
   if (w->is_q8) {
-    kernels->quantize_weight_q8(buffer->q, scale, buffer->ordered, rows, w->k);
-    pack_q8_rows(kernels, w, group, n0, n1, buffer->q);
+    kernels->gemm_q8_pack(panels, q, w->k, n0, n0 + rows, w->k);
+    kernels->sum_i8(w->sum + first, q, rows, w->k);
     return;
   }
-  if (dtype == TSR_DTYPE_I8)
-    for (int r = 0; r < rows; r++)
-      for (size_t i = 0; i < k; i++) buffer->ordered[r * k + i] *= scale[r];
-  float *panels = (float *)((char *)w->panels + (size_t)group * w->group_bytes);
-  kernels->gemm_f32_pack(panels, buffer->ordered, w->k, n0, n1, w->k);
+  if (p->dtype == TSR_DTYPE_I8) {
+    for (size_t r = 0; r < (size_t)rows; r++)
+      for (size_t i = r * k; i < (r + 1) * k; i++) p->ordered[i] = x[i] * w->scale[first + r];
+    x = p->ordered;
+  }
+  kernels->gemm_f32_pack(panels, x, w->k, n0, n0 + rows, w->k);
 }
 
-static tsr_status take_matrix(tsr_weights *weights, tsr_error *err, tsr_weight *w, tsr_dtype dtype, const void *bytes) {
-  size_t block = (size_t)PACK_ROWS * w->k; /* k fits: the tensor's element count was checked */
-  char *memory = tsr_heap_alloc(weights->heap, block * (2 * sizeof(float) + 1));
-  if (!memory) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory to pack tensor \"%s\"", w->name);
-  pack_buffers buffer = {(float *)memory, (float *)memory + block, (int8_t *)((float *)memory + 2 * block)};
-  for (int g = 0; g < w->layout.groups; g++)
-    for (int n0 = 0; n0 < w->layout.n; n0 += PACK_ROWS) {
-      int n1 = n0 + PACK_ROWS < w->layout.n ? n0 + PACK_ROWS : w->layout.n;
-      pack_rows(weights, w, dtype, bytes, g, n0, n1, &buffer);
-    }
+/* The matrix's rows from row `first` on; n bytes of them. */
+static tsr_status take_rows(tsr_weights *weights, tsr_error *err, tsr_weight *w, tsr_dtype dtype, size_t first,
+                            const char *bytes, size_t n) {
+  int overflow = 0;
+  size_t row = (size_t)w->k * tsr_dtype_bytes(dtype);
+  size_t block = tsr_size_mul((size_t)w->k, TSR_PANEL, &overflow);
+  char *memory = tsr_heap_alloc(weights->heap, tsr_size_mul(block, 2 * sizeof(float) + 1, &overflow));
+  if (overflow || !memory) {
+    tsr_heap_free(weights->heap, memory);
+    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory to pack tensor \"%s\"", w->name);
+  }
+  float *buffer = (float *)memory;
+  packing p = {weights->kernels, w, dtype, buffer, buffer + block, (int8_t *)(buffer + 2 * block)};
+  for (const char *end = bytes + n; bytes < end;) {
+    int group = (int)(first / (size_t)w->layout.n), n0 = (int)(first % (size_t)w->layout.n);
+    int rows = w->layout.n - n0 < TSR_PANEL ? w->layout.n - n0 : TSR_PANEL;
+    pack_rows(&p, group, n0, rows, bytes);
+    bytes += (size_t)rows * row;
+    first += (size_t)rows;
+  }
   tsr_heap_free(weights->heap, memory);
-  w->loaded = 1;
   return TSR_OK;
 }
 
 /* A quantized file read as f32: integers and scales may come in either order, so the first waits for the second. */
-static tsr_status hold(tsr_weights *weights, tsr_error *err, tsr_weight *w, const tsr_tensor_entry *entry, const void *bytes) {
-  size_t n = (size_t)(entry->end - entry->begin);
-  w->held = tsr_heap_alloc(weights->heap, n);
+static tsr_status hold(tsr_weights *weights, tsr_error *err, tsr_weight *w, size_t first, const void *bytes, size_t n) {
+  if (!w->held) w->held = tsr_heap_alloc(weights->heap, tsr_shape_count(&w->shape, NULL));
   if (!w->held) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory to hold tensor \"%s\"", w->name);
-  memcpy(w->held, bytes, n);
+  memcpy(w->held + first, bytes, n);
   return TSR_OK;
 }
 
-static tsr_status take_scale(tsr_weights *weights, tsr_error *err, tsr_weight *w, const void *bytes) {
-  size_t n = (size_t)w->layout.groups * w->layout.n * sizeof *w->scale;
-  if (!w->scale) w->scale = tsr_heap_alloc(weights->heap, n);
-  if (!w->scale) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the scales of tensor \"%s\"", w->name);
+static tsr_status take_scale(tsr_weights *weights, tsr_error *err, tsr_weight *w, const void *bytes, size_t n) {
   memcpy(w->scale, bytes, n);
+  w->has_scale = 1;
   if (!w->held) return TSR_OK;
-  tsr_status status = take_matrix(weights, err, w, TSR_DTYPE_I8, w->held);
+  tsr_status status = take_rows(weights, err, w, TSR_DTYPE_I8, 0, w->held, tsr_shape_count(&w->shape, NULL));
   tsr_heap_free(weights->heap, w->held);
   w->held = NULL;
   return status;
 }
 
-tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, const void *bytes) {
+tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, uint64_t first,
+                            const void *bytes, size_t n) {
   tsr_weight *w = find(weights, entry->name, strlen(entry->name));
-  if (!w) {
-    w = find_scaled(weights, entry->name);
-    return w ? take_scale(weights, err, w, bytes) : TSR_OK;
-  }
-  if (!w->is_matrix) {
-    to_f32(weights->kernels, w->values, entry->dtype, bytes, 0, tsr_shape_count(&w->shape, NULL));
-    w->loaded = 1;
-    return TSR_OK;
-  }
-  if (entry->dtype == TSR_DTYPE_I8 && !w->is_q8 && !w->scale) return hold(weights, err, w, entry, bytes);
-  return take_matrix(weights, err, w, entry->dtype, bytes);
+  if (!w) return take_scale(weights, err, find_scaled(weights, entry->name), bytes, n);
+  size_t element = tsr_dtype_bytes(entry->dtype), at = (size_t)(first / element);
+  if (!w->is_matrix) to_f32(weights->kernels, w->values + at, entry->dtype, bytes, n / element);
+  else if (entry->dtype == TSR_DTYPE_I8 && !w->is_q8 && !w->has_scale) return hold(weights, err, w, at, bytes, n);
+  else if (n) return take_rows(weights, err, w, entry->dtype, at / (size_t)w->k, bytes, n);
+  return TSR_OK;
 }
 
 double tsr_weights_parameters(const tsr_weights *weights) {
@@ -273,14 +306,7 @@ double tsr_weights_parameters(const tsr_weights *weights) {
   return count;
 }
 
-size_t tsr_weights_bytes(const tsr_weights *weights) {
-  size_t bytes = 0;
-  for (const tsr_weight *w = weights->first; w; w = w->next) {
-    size_t rows = (size_t)w->layout.groups * w->layout.n;
-    bytes += w->is_matrix ? w->group_bytes * w->layout.groups + (w->is_q8 ? rows * 8 : 0) : tsr_shape_count(&w->shape, NULL) * 4;
-  }
-  return bytes;
-}
+size_t tsr_weights_bytes(const tsr_weights *weights) { return weights->memory_bytes; }
 
 int tsr_weights_any_q8(const tsr_weights *weights) {
   for (const tsr_weight *w = weights->first; w; w = w->next)
@@ -289,14 +315,6 @@ int tsr_weights_any_q8(const tsr_weights *weights) {
 }
 
 void tsr_weights_free(tsr_weights *weights) {
-  for (tsr_weight *w = weights->first; w; w = w->next) {
-    tsr_heap_free(weights->heap, w->values);
-    tsr_heap_free(weights->heap, w->panels);
-    tsr_heap_free(weights->heap, w->scale);
-    tsr_heap_free(weights->heap, w->sum);
-    tsr_heap_free(weights->heap, w->held);
-    w->values = w->scale = NULL;
-    w->panels = w->held = NULL;
-    w->sum = NULL;
-  }
+  for (tsr_weight *w = weights->first; w; w = w->next) tsr_heap_free(weights->heap, w->held);
+  tsr_heap_free(weights->heap, weights->memory);
 }

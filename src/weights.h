@@ -1,8 +1,8 @@
 /* The weights of one model: declared by the architecture's first traversal, filled while the file streams in.
  *
  * A weight is looked up by its path, which is its name in the reference's state_dict. Vectors (norm scales, biases, embeddings) are kept
- * as f32. Matrices (linear layers, convolutions) are packed into the product kernels' panels as soon as their
- * bytes are there, in f32 or 8 bits, so that the peak memory is the packed weights plus one tensor. */
+ * as f32. Matrices (linear layers, convolutions) are packed into the product kernels' panels as soon as the
+ * bytes of a panel's rows are there, in f32 or 8 bits, so that the peak memory is the packed weights plus one panel. */
 #ifndef TSR_WEIGHTS_H
 #define TSR_WEIGHTS_H
 
@@ -23,7 +23,8 @@ typedef struct tsr_weight {
   int is_matrix;
   int is_q8;        /* packed in 8 bits */
   int is_i8_in_file;
-  int loaded;
+  /* in the file, while it is being read; the scale of an 8-bit matrix */
+  const tsr_tensor_entry *entry, *scale_entry;
   /* vectors */
   float *values;
   /* matrices */
@@ -31,9 +32,10 @@ typedef struct tsr_weight {
   int k;            /* channels * taps */
   void *panels;     /* group after group */
   size_t group_bytes;
-  float *scale;     /* q8: [groups * n] */
+  float *scale;     /* q8, or 8 bits in the file: [groups * n] */
   int32_t *sum;     /* q8: [groups * n], sum of each row's integers */
-  void *held;       /* int8 bytes that wait for their scale (only when they must become f32) */
+  int has_scale;    /* the file's scale has come */
+  char *held;       /* int8 bytes that wait for their scale (only when they must become f32) */
   struct tsr_weight *next_in_bucket, *next;
 } tsr_weight;
 
@@ -46,6 +48,8 @@ typedef struct tsr_weights {
   tsr_weight *buckets[TSR_WEIGHT_BUCKETS];
   tsr_weight *first, *last; /* in order of declaration */
   int count;
+  void *memory;        /* of all values, panels, scales and sums: one block, so that memory grows once */
+  size_t memory_bytes;
   int sealed; /* declaring is over: looking up an unknown name is an error */
 } tsr_weights;
 
@@ -64,11 +68,12 @@ tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char 
 tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
                              tsr_weight_dtype dtype, tsr_text *unused);
 
-/* Whether any weight takes this tensor. */
-int tsr_weights_want(const tsr_weights *weights, const tsr_tensor_entry *entry);
+/* How many bytes of this tensor to take at a time (safetensors.h); 0: no weight takes it. */
+size_t tsr_weights_piece(const tsr_weights *weights, const tsr_tensor_entry *entry);
 
-/* Takes the bytes of one tensor: converts, quantizes, packs. Errors: TSR_ERR_OUT_OF_MEMORY. */
-tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, const void *bytes);
+/* Takes the n bytes of a tensor from `first` on, whole pieces: converts, quantizes, packs. Errors: TSR_ERR_OUT_OF_MEMORY. */
+tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, uint64_t first,
+                            const void *bytes, size_t n);
 
 /* Whether 8-bit quantization applies: a matrix of at least 8 rows (below that a padded panel costs more than it saves). */
 int tsr_weight_quantizes(const tsr_weight *weight);

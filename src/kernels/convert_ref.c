@@ -43,3 +43,10 @@ void tsr_k_quantize_weight_q8_ref(int8_t *q, float *scale, const float *w, int n
     for (int p = 0; p < k; p++) q[p] = tsr_weight_value(w[p], scale[i]);
   }
 }
+
+void tsr_k_sum_i8_ref(int32_t *sum, const int8_t *q, int n, int k) {
+  for (int i = 0; i < n; i++, q += k) {
+    sum[i] = 0;
+    for (int p = 0; p < k; p++) sum[i] += q[p];
+  }
+}

@@ -77,3 +77,17 @@ void tsr_k_quantize_weight_q8_simd(int8_t *q, float *scale, const float *w, int 
     for (; p < k; p++) q[p] = tsr_weight_value(w[p], scale[i]);
   }
 }
+
+void tsr_k_sum_i8_simd(int32_t *sum, const int8_t *q, int n, int k) {
+  static const volatile int16_t one = 1;
+  tsr_i16x8 ones = tsr_i16x8_splat(one);
+  for (int i = 0; i < n; i++, q += k) {
+    tsr_i32x4 four = tsr_i32x4_splat(0);
+    int32_t lane[4];
+    int p = 0;
+    for (; p + 8 <= k; p += 8) four = tsr_i32x4_add(four, tsr_i32x4_dot_i16x8(tsr_i16x8_load_i8x8(q + p), ones));
+    tsr_i32x4_store(lane, four);
+    sum[i] = lane[0] + lane[1] + lane[2] + lane[3];
+    for (; p < k; p++) sum[i] += q[p];
+  }
+}

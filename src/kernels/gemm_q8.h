@@ -55,16 +55,11 @@ static inline int32_t tsr_q8_value(const tsr_q8_range *range, float x) {
   return q < 0 ? 0 : q > TSR_Q8_MAX ? TSR_Q8_MAX : q;
 }
 
-/* Panels of ceil(K / group) blocks, each 8 columns of `group` neighbours in k. */
-static inline void tsr_q8_pack(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k, int group) {
-  int padded = tsr_q8_padded(k);
-  for (int n = n0; n < n1; n += TSR_PANEL) {
-    int8_t *panel = panels + (size_t)n * (size_t)padded;
-    for (int p = 0; p < padded; p++) {
-      int8_t *block = panel + (size_t)(p / group) * TSR_PANEL * group + p % group;
-      for (int j = 0; j < TSR_PANEL; j++)
-        block[j * group] = n + j < n1 && p < k ? w[(size_t)(n - n0 + j) * ldw + p] : 0;
-    }
+/* Panels of ceil(K / group) blocks, each 8 columns of `group` neighbours in k: one panel of `rows` columns, from p on. */
+static inline void tsr_q8_pack_rest(int8_t *panel, const int8_t *w, int ldw, int rows, int p, int k, int group) {
+  for (int padded = tsr_q8_padded(k); p < padded; p++) {
+    int8_t *block = panel + (size_t)(p / group) * TSR_PANEL * group + p % group;
+    for (int j = 0; j < TSR_PANEL; j++) block[j * group] = j < rows && p < k ? w[(size_t)j * ldw + p] : 0;
   }
 }
 

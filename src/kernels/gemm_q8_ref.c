@@ -9,7 +9,8 @@ size_t tsr_k_gemm_q8_packed_bytes_ref(int n, int k) {
 }
 
 void tsr_k_gemm_q8_pack_ref(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k) {
-  tsr_q8_pack(panels, w, ldw, n0, n1, k, 1);
+  for (int n = n0; n < n1; n += TSR_PANEL, w += (size_t)TSR_PANEL * ldw)
+    tsr_q8_pack_rest(panels + (size_t)n * (size_t)tsr_q8_padded(k), w, ldw, n1 - n, 0, k, 1);
 }
 
 int tsr_k_gemm_q8_row_bytes_ref(int k) { return tsr_q8_padded(k); }

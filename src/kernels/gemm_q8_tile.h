@@ -8,8 +8,7 @@
  *   TSR_Q8_STORE8(y, v)    stores eight i16 of 0..127 as elements
  *
  * The integer part is exact, so tiles and isas agree to the bit; the float end is the reference's expression. */
-#include "gemm_q8.h"
-#include "simd.h"
+#include "gemm_q8_pack.h"
 
 enum {
   TILE_ROWS = 4,                            /* 8 accumulators and their operands fit the 15 vector registers of x64 */
@@ -23,7 +22,7 @@ int TSR_Q8_NAME(gemm_q8_row_bytes)(int k) {
 }
 
 void TSR_Q8_NAME(gemm_q8_pack)(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k) {
-  tsr_q8_pack(panels, w, ldw, n0, n1, k, TSR_Q8_GROUP);
+  tsr_q8_pack_simd(panels, w, ldw, n0, n1, k, TSR_Q8_GROUP);
 }
 
 static tsr_q8_range range_of_row(const float *x, int k) {

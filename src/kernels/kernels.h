@@ -59,6 +59,8 @@ typedef void tsr_kf_f16_to_f32(float *y, const void *x, int n);
 typedef void tsr_kf_bf16_to_f32(float *y, const void *x, int n);
 /* Per-output-channel symmetric quantization of [N,K] rows to -127..127: scale = max|w|/127 (1 where the row is 0), q = round-half-even(w / scale). */
 typedef void tsr_kf_quantize_weight_q8(int8_t *q, float *scale, const float *w, int n, int k);
+/* sum[i] = sum_k q[i][k] of [N,K]. */
+typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 
 #define TSR_KERNEL(op, isa) tsr_kf_##op tsr_k_##op##_##isa;
 #include "kernels.inc"
@@ -69,7 +71,7 @@ typedef void tsr_kf_quantize_weight_q8(int8_t *q, float *scale, const float *w, 
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
   X(layer_norm) X(softmax) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
-  X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8)
+  X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
 
 typedef struct tsr_kernels {
 #define X(op) tsr_kf_##op *op;

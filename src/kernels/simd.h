@@ -45,6 +45,7 @@ TSR_VIEW(tsr_i32x4_as_f32, tsr_f32x4, tsr_i32x4)
 TSR_INLINE tsr_f32x4 tsr_f32x4_from_i32x4(tsr_i32x4 a) { return wasm_f32x4_convert_i32x4(a); }
 
 TSR_INLINE tsr_i32x4 tsr_i32x4_load(const void *p) { return wasm_v128_load(p); }
+TSR_INLINE void tsr_i32x4_store(void *p, tsr_i32x4 a) { wasm_v128_store(p, a); }
 TSR_INLINE tsr_i32x4 tsr_i32x4_load_u16x4(const void *p) { return wasm_u32x4_load16x4(p); }
 TSR_INLINE tsr_i32x4 tsr_i32x4_splat(int32_t x) { return wasm_i32x4_splat(x); }
 TSR_OP2(tsr_i32x4_add, wasm_i32x4_add, tsr_i32x4)
@@ -71,6 +72,10 @@ TSR_INLINE tsr_i16x8 tsr_i16x8_narrow(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i1
 TSR_INLINE void tsr_i16x8_store_i8(int8_t *p, tsr_i16x8 a) {
   wasm_v128_store64_lane(p, wasm_i8x16_narrow_i16x8(a, a), 0);
 }
+
+/* The i16 at even places of a, then of b; those at odd places. */
+TSR_INLINE tsr_i32x4 tsr_i16x8_even(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14); }
+TSR_INLINE tsr_i32x4 tsr_i16x8_odd(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15); }
 
 /* Columns become rows. */
 TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
@@ -120,6 +125,7 @@ TSR_INLINE tsr_f32x4 tsr_i32x4_as_f32(tsr_i32x4 a) { return (tsr_f32x4)a; }
 TSR_INLINE tsr_f32x4 tsr_f32x4_from_i32x4(tsr_i32x4 a) { return __builtin_convertvector(a, tsr_f32x4); }
 
 TSR_LOAD(tsr_i32x4_load, tsr_i32x4, const void *)
+TSR_INLINE void tsr_i32x4_store(void *p, tsr_i32x4 a) { memcpy(p, &a, sizeof a); }
 TSR_INLINE tsr_i32x4 tsr_i32x4_load_u16x4(const void *p) {
   uint16_t h[4];
   memcpy(h, p, sizeof h);
@@ -156,6 +162,10 @@ TSR_LANES(tsr_i16x8_narrow, tsr_i16x8, 8, tsr_i32x4, (int16_t)tsr_saturate(i < 4
 TSR_INLINE void tsr_i16x8_store_i8(int8_t *p, tsr_i16x8 a) {
   for (int i = 0; i < 8; i++) p[i] = (int8_t)tsr_saturate(a[i], INT8_MAX);
 }
+TSR_LANES(tsr_i16x8_even, tsr_i32x4, 4, tsr_i32x4,
+          (int32_t)((uint32_t)((i < 2 ? a : b)[2 * i % 4] & 0xffff) | (uint32_t)(i < 2 ? a : b)[2 * i % 4 + 1] << 16))
+TSR_LANES(tsr_i16x8_odd, tsr_i32x4, 4, tsr_i32x4,
+          (int32_t)((uint32_t)(i < 2 ? a : b)[2 * i % 4] >> 16 | ((uint32_t)(i < 2 ? a : b)[2 * i % 4 + 1] & 0xffff0000u)))
 TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   tsr_f32x4 y[4];
   for (int i = 0; i < 4; i++) y[i] = (tsr_f32x4){r[0][i], r[1][i], r[2][i], r[3][i]};

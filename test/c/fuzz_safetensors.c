@@ -10,6 +10,7 @@
 typedef struct walk {
   const tsr_safetensors_header *header;
   int next;
+  uint64_t got; /* bytes of the tensor that is arriving */
   unsigned sum;
 } walk;
 
@@ -28,16 +29,22 @@ static tsr_status on_header(void *user, const tsr_safetensors_header *header) {
   return TSR_OK;
 }
 
-static int on_wants(void *user, const tsr_tensor_entry *entry) {
+static size_t on_piece(void *user, const tsr_tensor_entry *entry) {
   walk *w = user;
   if (entry != &w->header->entries[w->next++]) abort();
-  return w->next % 3 != 0;
+  w->got = 0;
+  return w->next % 3 == 0 ? 0 : w->next % 3 == 1 ? SIZE_MAX : (size_t)w->next * tsr_dtype_bytes(entry->dtype);
 }
 
-static tsr_status on_tensor(void *user, const tsr_tensor_entry *entry, const void *bytes) {
+static tsr_status on_take(void *user, const tsr_tensor_entry *entry, uint64_t first, const void *bytes, size_t n) {
   walk *w = user;
-  if ((uintptr_t)bytes % 64 || entry != &w->header->entries[w->next - 1]) abort();
-  for (uint64_t i = 0; i < entry->end - entry->begin; i++) w->sum = w->sum * 31 + ((const uint8_t *)bytes)[i];
+  size_t element = tsr_dtype_bytes(entry->dtype);
+  uint64_t size = entry->end - entry->begin;
+  if ((uintptr_t)bytes % element || entry != &w->header->entries[w->next - 1] || first != w->got) abort();
+  if (n > size - first || (w->next % 3 == 1 && n != size)) abort();
+  if (w->next % 3 == 2 && n % ((size_t)w->next * element) && first + n != size) abort();
+  for (size_t i = 0; i < n; i++) w->sum = w->sum * 31 + ((const uint8_t *)bytes)[i];
+  w->got += n;
   return TSR_OK;
 }
 
@@ -46,7 +53,7 @@ static unsigned read_all(const uint8_t *data, size_t size, unsigned most, int kn
   tsr_heap heap = {.limit = (size_t)64 << 20, .fail_after = fail_after};
   walk w = {0};
   unsigned dice = most;
-  tsr_safetensors_sink sink = {&w, on_header, on_wants, on_tensor};
+  tsr_safetensors_sink sink = {&w, on_header, on_piece, on_take};
   tsr_safetensors *r = tsr_safetensors_create(&heap, err, sink, known ? size : UINT64_MAX);
   if (!r) return 0;
   for (size_t at = 0; at < size;) {

@@ -533,6 +533,23 @@ static void check_quantize_weight_q8(const char *isa, tsr_kf_quantize_weight_q8 
   }
 }
 
+static void check_sum_i8(const char *isa, tsr_kf_sum_i8 *kernel) {
+  EACH(a, LENGTHS) {
+    int n = 3, k = LENGTHS[a], ok = 1;
+    int8_t *q = exact((size_t)n * k);
+    int32_t *sum = guarded(n * sizeof *sum);
+    for (int i = 0; i < n * k; i++) q[i] = i < k ? -128 : (int8_t)(check_random(&seed) % 256 - 128);
+    kernel(sum, q, n, k);
+    for (int i = 0; i < n; i++) {
+      double want = 0;
+      for (int p = 0; p < k; p++) want += q[(size_t)i * k + p];
+      ok &= sum[i] == want;
+    }
+    expect(ok && margins(sum, n * sizeof *sum), isa, "sum_i8", n, 0, k);
+    free(q), release(sum);
+  }
+}
+
 /* ---- the rows ---- */
 
 int main(void) {
