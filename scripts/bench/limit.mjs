@@ -74,11 +74,11 @@ async function instance({ step, relaxed }, name) {
  *   q8, q8_simd       i16x8.relaxed_dot_i8x16_i7x16_s and i16 add; i32x4.dot_i16x8_s and add
  *   q8_fused          i32x4.relaxed_dot_i8x16_i7x16_add_s
  * The loops take turns until all have had `rounds` without a better figure: the best of many calls that are short enough to fall
- * between the machine's other work. Takes about half a second.
+ * between the machine's other work. Takes about a second.
  * @param {{ rounds?: number }} [options]
  * @returns {Promise<Record<'f32' | 'q8' | 'f32_simd' | 'q8_simd' | 'q8_fused', number | null>>}
  */
-export async function measureLimits({ rounds = 20 } = {}) {
+export async function measureLimits({ rounds = 60 } = {}) {
   const best = Object.fromEntries(Object.keys(LOOPS).map((name) => [name, /** @type {number | null} */ (null)]));
   const runs = await Promise.all(Object.entries(LOOPS).map(async ([name, loop]) => ({ name, loop, run: await instance(loop, name) })));
   const last = Date.now() + 5000;
