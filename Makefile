@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick clean FORCE
+.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test types bench bench-quick,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo parity accuracy size test types bench bench-quick bench-kernels,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/setup.sh package-lock.json
@@ -144,7 +144,7 @@ size: ## print the sizes of the wasm files and the JavaScript; fails above the b
 
 test: ## set up, build everything and run every test
 	$(Q)scripts/setup.sh
-	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers
+	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers $(KERNEL_WASM)
 	$(Q)$(MAKE) types
 	$(Q)$(NODE) --test --test-reporter=spec $$(find test -name '*.test.js' | sort)
 
@@ -176,6 +176,21 @@ bench: ## measure speed and memory beside onnxruntime-web, and write the tables 
 bench-quick: ## the same for two models, roughly (two minutes); docs/performance.md stays as it is
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick
+
+# The kernels as the library has them, and a program that calls them; not for shipping.
+KERNEL_SRC := test/c/bench_kernels.c $(wildcard src/kernels/*.c)
+KERNEL_WASM := $(B)/bench/kernels-simd.wasm $(B)/bench/kernels-relaxed.wasm
+define link_bench
+$(B)/bench/kernels-$(1).wasm: $(call objects,$(1),$(KERNEL_SRC)) $(B)/gen/sources.txt
+	@mkdir -p $$(@D)
+	$(Q)$(EMCC) $(WASM_LDFLAGS) $$(filter %.o,$$^) -o $$@
+endef
+$(eval $(call link_bench,simd))
+$(eval $(call link_bench,relaxed))
+
+bench-kernels: ## time every kernel against its scalar reference and the machine's limit (OPS="gemm_q8 gelu")
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) $(KERNEL_WASM)
+	$(Q)$(NODE) scripts/bench/kernels.mjs $(OPS)
 
 clean: ## remove build/ and dist/
 	rm -rf $(B) dist
