@@ -12,28 +12,40 @@ static const uint32_t K[64] = {
     0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
     0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-static uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
+static inline uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
+
+static inline uint32_t word(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+/* One round. The next one takes the variables one place further, instead of moving their values. */
+#define ROUND(a, b, c, d, e, f, g, h, t)                                                               \
+  h += (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + (g ^ (e & (f ^ g))) + K[(t) + i] + w[t];       \
+  d += h;                                                                                              \
+  h += (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b)));
+#define ROUNDS_8(t)                         \
+  ROUND(a, b, c, d, e, f, g, h, t)          \
+  ROUND(h, a, b, c, d, e, f, g, (t) + 1)    \
+  ROUND(g, h, a, b, c, d, e, f, (t) + 2)    \
+  ROUND(f, g, h, a, b, c, d, e, (t) + 3)    \
+  ROUND(e, f, g, h, a, b, c, d, (t) + 4)    \
+  ROUND(d, e, f, g, h, a, b, c, (t) + 5)    \
+  ROUND(c, d, e, f, g, h, a, b, (t) + 6)    \
+  ROUND(b, c, d, e, f, g, h, a, (t) + 7)
 
 static void compress(uint32_t state[8], const uint8_t block[64]) {
-  uint32_t w[64], s[8];
-  for (int t = 0; t < 16; t++)
-    w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
-  for (int t = 16; t < 64; t++) {
-    uint32_t s0 = rotate(w[t - 15], 7) ^ rotate(w[t - 15], 18) ^ w[t - 15] >> 3;
-    uint32_t s1 = rotate(w[t - 2], 17) ^ rotate(w[t - 2], 19) ^ w[t - 2] >> 10;
-    w[t] = w[t - 16] + s0 + w[t - 7] + s1;
+  uint32_t w[16]; /* the schedule, sixteen words at a time */
+  uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
+#pragma GCC unroll 16
+  for (int t = 0; t < 16; t++) w[t] = word(block + 4 * t);
+  for (int i = 0; i < 64; i += 16) {
+#pragma GCC unroll 16
+    for (int t = 0; t < 16 && i; t++) {
+      uint32_t x = w[(t + 1) % 16], y = w[(t + 14) % 16];
+      w[t] += (rotate(x, 7) ^ rotate(x, 18) ^ x >> 3) + w[(t + 9) % 16] + (rotate(y, 17) ^ rotate(y, 19) ^ y >> 10);
+    }
+    ROUNDS_8(0)
+    ROUNDS_8(8)
   }
-  memcpy(s, state, sizeof s);
-  for (int t = 0; t < 64; t++) {
-    uint32_t sum1 = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25), choose = (s[4] & s[5]) ^ (~s[4] & s[6]);
-    uint32_t t1 = s[7] + sum1 + choose + K[t] + w[t];
-    uint32_t sum0 = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-    uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-    memmove(s + 1, s, 7 * sizeof *s);
-    s[4] += t1;
-    s[0] = t1 + sum0 + majority;
-  }
-  for (int i = 0; i < 8; i++) state[i] += s[i];
+  state[0] += a, state[1] += b, state[2] += c, state[3] += d, state[4] += e, state[5] += f, state[6] += g, state[7] += h;
 }
 
 void tsr_sha256_begin(tsr_sha256 *sha) {
