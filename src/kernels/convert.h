@@ -4,9 +4,11 @@
 
 #include "gemm_q8.h"
 
-/* max|w| / 127; 1 where that is 0. Infinities count as FLT_MAX; NaN is left out by the caller's maximum. */
-static inline float tsr_weight_scale(float most) {
-  float scale = (most > FLT_MAX ? FLT_MAX : most) / TSR_Q8_MAX;
+/* See kernels.h. Infinities count as FLT_MAX; NaN is left out by the caller. `pairs` / 256 leaves room for four roundings below
+ * TSR_Q8_PAIRS. */
+static inline float tsr_weight_scale(float most, float pairs) {
+  float scale = (most > FLT_MAX ? FLT_MAX : most) / TSR_Q8_MAX, wide = (pairs > FLT_MAX ? FLT_MAX : pairs) / (TSR_Q8_PAIRS - 2);
+  if (wide > scale) scale = wide;
   return scale == 0 ? 1 : scale;
 }
 

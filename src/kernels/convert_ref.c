@@ -34,12 +34,25 @@ void tsr_k_bf16_to_f32_ref(float *y, const void *x, int n) {
   }
 }
 
+static float part(const float *w, int p, int k, float sign) { return p < k && sign * w[p] > 0 ? sign * w[p] : 0; }
+
+static float scale_of(const float *w, int k) {
+  float most = 0, pairs = 0;
+  for (int p = 0; p < k; p++)
+    if (fabsf(w[p]) > most) most = fabsf(w[p]);
+  for (int g = 0; g < k; g += 8)
+    for (int half = g; half < g + 4; half += 2)
+      for (int sign = -1; sign <= 1; sign += 2) {
+        float first = part(w, half, k, sign) + part(w, half + 4, k, sign);
+        float sum = first + (part(w, half + 1, k, sign) + part(w, half + 5, k, sign));
+        if (sum > pairs) pairs = sum;
+      }
+  return tsr_weight_scale(most, pairs);
+}
+
 void tsr_k_quantize_weight_q8_ref(int8_t *q, float *scale, const float *w, int n, int k) {
   for (int i = 0; i < n; i++, w += k, q += k) {
-    float most = 0;
-    for (int p = 0; p < k; p++)
-      if (fabsf(w[p]) > most) most = fabsf(w[p]);
-    scale[i] = tsr_weight_scale(most);
+    scale[i] = scale_of(w, k);
     for (int p = 0; p < k; p++) q[p] = tsr_weight_value(w[p], scale[i]);
   }
 }

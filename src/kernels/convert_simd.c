@@ -2,8 +2,6 @@
 #include "convert.h"
 #include "simd.h"
 
-#include <math.h>
-
 /* Exponent and mantissa move to their place in f32; times 2^112 corrects the bias and, exactly, normalizes subnormals.
  * Where the exponent was 31 it becomes 255: infinity, or NaN with its payload. */
 enum { MAGNITUDE, INFINITE, EXPONENT, F16_CONSTANTS };
@@ -54,21 +52,33 @@ TSR_INLINE tsr_i32x4 quantize4(const float *w, tsr_f32x4 scale, tsr_f32x4 most, 
   return tsr_i32x4_sub(tsr_f32x4_bits(tsr_f32x4_add(ratio, magic)), tsr_f32x4_bits(magic));
 }
 
-static float most_of(const float *w, int k) {
-  tsr_f32x4 most = tsr_f32x4_splat(0);
+/* Eight weights: their largest size into *most, the sums of their parts (convert_ref.c) into *pairs. NaN is dropped. */
+TSR_INLINE void bounds8(const float *w, tsr_f32x4 zero, tsr_f32x4 *most, tsr_f32x4 *pairs) {
+  tsr_f32x4 a = tsr_f32x4_load(w), b = tsr_f32x4_load(w + 4);
+  tsr_f32x4 above = tsr_f32x4_add(tsr_f32x4_max(zero, a), tsr_f32x4_max(zero, b));
+  tsr_f32x4 below = tsr_f32x4_add(tsr_f32x4_max(zero, tsr_f32x4_sub(zero, a)), tsr_f32x4_max(zero, tsr_f32x4_sub(zero, b)));
+  *most = tsr_f32x4_max(tsr_f32x4_max(*most, tsr_f32x4_abs(a)), tsr_f32x4_abs(b));
+  *pairs = tsr_f32x4_max(*pairs, tsr_f32x4_add(above, tsr_f32x4_swap_pairs(above)));
+  *pairs = tsr_f32x4_max(*pairs, tsr_f32x4_add(below, tsr_f32x4_swap_pairs(below)));
+}
+
+static float scale_of(const float *w, int k) {
+  tsr_f32x4 zero = tsr_f32x4_splat(0), most = zero, pairs = zero;
   int p = 0;
-  for (; p + 4 <= k; p += 4) most = tsr_f32x4_max(most, tsr_f32x4_abs(tsr_f32x4_load(w + p))); /* drops NaN */
-  float greatest = tsr_f32x4_highest(most);
-  for (; p < k; p++)
-    if (fabsf(w[p]) > greatest) greatest = fabsf(w[p]);
-  return greatest;
+  for (; p + 8 <= k; p += 8) bounds8(w + p, zero, &most, &pairs);
+  if (p < k) {
+    float edge[8] = {0};
+    for (int i = 0; p + i < k; i++) edge[i] = w[p + i];
+    bounds8(edge, zero, &most, &pairs);
+  }
+  return tsr_weight_scale(tsr_f32x4_highest(most), tsr_f32x4_highest(pairs));
 }
 
 void tsr_k_quantize_weight_q8_simd(int8_t *q, float *scale, const float *w, int n, int k) {
   static const volatile float limits[3] = {TSR_Q8_MAX, -TSR_Q8_MAX, TSR_ROUND_MAGIC};
   tsr_f32x4 most = tsr_f32x4_splat(limits[0]), least = tsr_f32x4_splat(limits[1]), magic = tsr_f32x4_splat(limits[2]);
   for (int i = 0; i < n; i++, w += k, q += k) {
-    scale[i] = tsr_weight_scale(most_of(w, k));
+    scale[i] = scale_of(w, k);
     tsr_f32x4 divisor = tsr_f32x4_splat(scale[i]);
     int p = 0;
     for (; p + 8 <= k; p += 8)

@@ -54,10 +54,21 @@ TSR_INLINE void tile(float *c, int ldc, const float *a, int lda, const float *pa
   }
 TILE(tile_1, 1)
 TILE(tile_2, 2)
-#if TSR_F32_ROWS > 4
+TILE(tile_3, 3)
 TILE(tile_4, 4)
+#if TSR_F32_ROWS > 4
+TILE(tile_5, 5)
+TILE(tile_6, 6)
 #endif
-TILE(tile_most, TSR_F32_ROWS)
+
+typedef void tile_fn(float *c, int ldc, const float *a, int lda, const float *panel, const float *bias, int k, int width);
+
+static tile_fn *const tiles[TSR_F32_ROWS] = {
+    tile_1, tile_2, tile_3, tile_4,
+#if TSR_F32_ROWS > 4
+    tile_5, tile_6,
+#endif
+};
 
 void TSR_F32_KERNEL(float *c, int ldc, const float *a, int lda, const float *panels, const float *bias, int m, int n0,
                     int n1, int k) {
@@ -67,16 +78,8 @@ void TSR_F32_KERNEL(float *c, int ldc, const float *a, int lda, const float *pan
     const float *panel = panels + (size_t)n * (size_t)k;
     for (int j = 0; bias && j < width; j++) edge[j] = bias[n + j];
     for (int i = 0; i < m; i += rows) {
-      int left = m - i;
-      rows = left >= TSR_F32_ROWS ? TSR_F32_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      float *y = c + (size_t)i * ldc + n;
-      const float *x = a + (size_t)i * lda;
-      if (rows == TSR_F32_ROWS) tile_most(y, ldc, x, lda, panel, edge, k, width);
-#if TSR_F32_ROWS > 4
-      else if (rows == 4) tile_4(y, ldc, x, lda, panel, edge, k, width);
-#endif
-      else if (rows == 2) tile_2(y, ldc, x, lda, panel, edge, k, width);
-      else tile_1(y, ldc, x, lda, panel, edge, k, width);
+      rows = m - i < TSR_F32_ROWS ? m - i : TSR_F32_ROWS;
+      tiles[rows - 1](c + (size_t)i * ldc + n, ldc, a + (size_t)i * lda, lda, panel, edge, k, width);
     }
   }
 }

@@ -14,8 +14,23 @@
 
 enum { TSR_Q8_MAX = 127 };
 
-/* K is padded to a multiple of 4 in weights and activations. */
-static inline int tsr_q8_padded(int k) { return k > INT32_MAX - 3 ? INT32_MAX - 3 : (k + 3) & ~3; }
+/* K is padded to a multiple of 8 in weights and activations. */
+static inline int tsr_q8_padded(int k) { return k > INT32_MAX - 7 ? INT32_MAX - 7 : (k + 7) & ~7; }
+
+/* A panel begins with a header, whose first byte is 1 when TSR_Q8_PAIRS holds for all of its columns. */
+enum { TSR_Q8_HEADER = 16 };
+static inline size_t tsr_q8_panel_bytes(int padded) { return TSR_Q8_HEADER + (size_t)TSR_PANEL * (size_t)padded; }
+/* The weights of the panel that column n is in, after clearing its header. */
+static inline int8_t *tsr_q8_begin_panel(int8_t *panels, int n, int k) {
+  int8_t *panel = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(tsr_q8_padded(k));
+  memset(panel, 0, TSR_Q8_HEADER);
+  return panel + TSR_Q8_HEADER;
+}
+
+/* The two sums of four neighbouring weights (k = 0, 1, 4, 5 and 2, 3, 6, 7 of each 8) whose products with 0..127 the relaxed product
+ * adds up in one i16: positive and negative parts of at most 258 cannot overflow it (127 * 258 = 32766). Quantizing from
+ * floats keeps within it (convert.h); files that others quantized may not. */
+enum { TSR_Q8_PAIRS = 258 };
 
 /* 1.5 * 2^23: adding it to |x| < 2^22 leaves x, rounded half to even, in the low bits. One addition, where a rounding
  * conversion takes many instructions in wasm. */

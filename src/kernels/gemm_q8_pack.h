@@ -29,8 +29,8 @@ TSR_INLINE int tsr_q8_pack_panel(int8_t *panel, const int8_t *w, int ldw, int k,
 }
 
 TSR_INLINE void tsr_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k, int group) {
-  for (int n = n0; n < n1; n += TSR_PANEL, w += (size_t)TSR_PANEL * ldw) {
-    int8_t *panel = panels + (size_t)n * (size_t)tsr_q8_padded(k);
+  for (int n = n0; k && n < n1; n += TSR_PANEL, w += (size_t)TSR_PANEL * ldw) {
+    int8_t *panel = tsr_q8_begin_panel(panels, n, k);
     int done = n + TSR_PANEL <= n1 ? tsr_q8_pack_panel(panel, w, ldw, k, group) : 0;
     tsr_q8_pack_rest(panel, w, ldw, n1 - n, done, k, group);
   }

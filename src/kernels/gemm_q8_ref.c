@@ -2,15 +2,15 @@
 #include "gemm_q8.h"
 
 size_t tsr_k_gemm_q8_packed_bytes_ref(int n, int k) {
-  if (n <= 0 || k <= 0 || k > INT32_MAX - 3) return 0;
-  uint64_t columns = ((uint64_t)n + TSR_PANEL - 1) / TSR_PANEL * TSR_PANEL;
-  uint64_t bytes = columns * (uint64_t)tsr_q8_padded(k); /* < 2^63 */
+  if (n <= 0 || k <= 0 || k > INT32_MAX - 7) return 0;
+  uint64_t panels = ((uint64_t)n + TSR_PANEL - 1) / TSR_PANEL;
+  uint64_t bytes = panels * (TSR_Q8_HEADER + (uint64_t)TSR_PANEL * (uint64_t)tsr_q8_padded(k)); /* < 2^63 */
   return bytes > SIZE_MAX ? 0 : (size_t)bytes;
 }
 
 void tsr_k_gemm_q8_pack_ref(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k) {
-  for (int n = n0; n < n1; n += TSR_PANEL, w += (size_t)TSR_PANEL * ldw)
-    tsr_q8_pack_rest(panels + (size_t)n * (size_t)tsr_q8_padded(k), w, ldw, n1 - n, 0, k, 1);
+  for (int n = n0; k && n < n1; n += TSR_PANEL, w += (size_t)TSR_PANEL * ldw)
+    tsr_q8_pack_rest(tsr_q8_begin_panel(panels, n, k), w, ldw, n1 - n, 0, k, 1);
 }
 
 int tsr_k_gemm_q8_row_bytes_ref(int k) { return tsr_q8_padded(k); }
@@ -39,7 +39,7 @@ void tsr_k_gemm_q8_ref(float *c, int ldc, const void *q, const float *a_scale, c
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {
       const uint8_t *row = (const uint8_t *)q + (size_t)i * padded;
-      const int8_t *column = panels + (size_t)(n / TSR_PANEL * TSR_PANEL) * (size_t)padded + n % TSR_PANEL;
+      const int8_t *column = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded) + TSR_Q8_HEADER + n % TSR_PANEL;
       int32_t sum = 0;
       for (int p = 0; p < k; p++) sum += row[p] * column[(size_t)p * TSR_PANEL];
       float scale = a_scale[i] * w_scale[n];

@@ -2,7 +2,7 @@
  *
  * kernels.inc holds one row per variant, TSR_KERNEL(op, isa): it is expanded into prototypes here, into the test that
  * holds every variant against its reference, and into the bench. isa: ref (portable C), simd (wasm simd128; plain C
- * natively through simd.h), relaxed (only where the compiler has wasm relaxed SIMD).
+ * natively through simd.h), relaxed (only where the compiler has wasm relaxed SIMD), fused (relaxed with another 8-bit product).
  * The library calls through `tsr_kernels`, one pointer per op.
  *
  * Conventions: M rows (tokens), N columns (outputs), K summed; ld* = elements between rows; any size may be 0;
@@ -27,7 +27,7 @@ typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *a, int lda, const f
                              int m, int n0, int n1, int k);
 
 typedef size_t tsr_kf_gemm_q8_packed_bytes(int n, int k);
-/* Packs int8 rows as above; K is padded to a multiple of 4 (or what the layout needs) with zeros. */
+/* Packs int8 rows as above; K is padded to a multiple of 8 with zeros; each panel has a header. */
 typedef void tsr_kf_gemm_q8_pack(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k);
 /* Bytes between rows of quantized activations for K inputs. */
 typedef int tsr_kf_gemm_q8_row_bytes(int k);
@@ -57,7 +57,10 @@ typedef void tsr_kf_l2_normalize(float *y, const float *x, float eps, int m, int
 /* Widening of file dtypes to f32, IEEE exact: n elements; `x` may be unaligned. */
 typedef void tsr_kf_f16_to_f32(float *y, const void *x, int n);
 typedef void tsr_kf_bf16_to_f32(float *y, const void *x, int n);
-/* Per-output-channel symmetric quantization of [N,K] rows to -127..127: scale = max|w|/127 (1 where the row is 0), q = round-half-even(w / scale). */
+/* Per-output-channel symmetric quantization of [N,K] rows to -127..127: q = round-half-even(w / scale), scale = max(max|w| / 127, P / 256), 1
+ * where the row is 0. P is the largest sum of the positive, or of the negative, weights among k = 0, 1, 4, 5 or 2, 3, 6, 7 of each
+ * eight neighbours: so the relaxed product may add such products up in 16 bits (gemm_q8.h). Trained weights, which have tails, seldom
+ * reach the second bound. */
 typedef void tsr_kf_quantize_weight_q8(int8_t *q, float *scale, const float *w, int n, int k);
 /* sum[i] = sum_k q[i][k] of [N,K]. */
 typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
@@ -79,7 +82,7 @@ typedef struct tsr_kernels {
 #undef X
 } tsr_kernels;
 
-/* isa names "ref", "simd", "relaxed", or NULL for the best this build has. An isa without a variant of an op falls
+/* isa names "ref", "simd", "relaxed", "fused", or NULL for the best this build has on most machines. An isa without a variant of an op falls
  * back to the next lower one. Never fails. */
 const tsr_kernels *tsr_kernels_select(const char *isa);
 

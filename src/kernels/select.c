@@ -25,6 +25,7 @@ static const tsr_kernels table_ref = {
 #define TAKE_ref ROW
 #define TAKE_simd ROW
 #define TAKE_relaxed(op, isa)
+#define TAKE_fused(op, isa)
 static const tsr_kernels table_simd = {
 #include "kernels.inc"
 };
@@ -33,6 +34,11 @@ static const tsr_kernels table_simd = {
 #undef TAKE_relaxed
 #define TAKE_relaxed ROW
 static const tsr_kernels table_relaxed = {
+#include "kernels.inc"
+};
+#undef TAKE_fused
+#define TAKE_fused ROW
+static const tsr_kernels table_fused = {
 #include "kernels.inc"
 };
 #define TABLE_BEST table_relaxed
@@ -45,5 +51,8 @@ static const tsr_kernels table_relaxed = {
 const tsr_kernels *tsr_kernels_select(const char *isa) {
   if (isa && !strcmp(isa, "ref")) return &table_ref;
   if (isa && !strcmp(isa, "simd")) return &table_simd;
+#ifdef __wasm_relaxed_simd__
+  if (isa && !strcmp(isa, "fused")) return &table_fused;
+#endif
   return &TABLE_BEST; /* NULL, "relaxed", and names from a newer caller */
 }

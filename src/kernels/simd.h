@@ -50,6 +50,7 @@ TSR_INLINE tsr_i32x4 tsr_i32x4_load_u16x4(const void *p) { return wasm_u32x4_loa
 TSR_INLINE tsr_i32x4 tsr_i32x4_splat(int32_t x) { return wasm_i32x4_splat(x); }
 TSR_OP2(tsr_i32x4_add, wasm_i32x4_add, tsr_i32x4)
 TSR_OP2(tsr_i32x4_sub, wasm_i32x4_sub, tsr_i32x4)
+TSR_OP2(tsr_i32x4_mul, wasm_i32x4_mul, tsr_i32x4)
 TSR_OP2(tsr_i32x4_gt, wasm_i32x4_gt, tsr_i32x4)
 TSR_OP2(tsr_i32x4_and, wasm_v128_and, tsr_i32x4)
 TSR_OP2(tsr_i32x4_or, wasm_v128_or, tsr_i32x4)
@@ -84,6 +85,8 @@ TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   r[0] = wasm_i64x2_shuffle(a, c, 0, 2), r[1] = wasm_i64x2_shuffle(a, c, 1, 3);
   r[2] = wasm_i64x2_shuffle(b, d, 0, 2), r[3] = wasm_i64x2_shuffle(b, d, 1, 3);
 }
+
+TSR_INLINE tsr_f32x4 tsr_f32x4_swap_pairs(tsr_f32x4 a) { return wasm_i32x4_shuffle(a, a, 1, 0, 3, 2); }
 
 #else
 #include <string.h>
@@ -134,6 +137,7 @@ TSR_INLINE tsr_i32x4 tsr_i32x4_load_u16x4(const void *p) {
 TSR_INLINE tsr_i32x4 tsr_i32x4_splat(int32_t x) { return (tsr_i32x4){x, x, x, x}; }
 TSR_LANES(tsr_i32x4_add, tsr_i32x4, 4, tsr_i32x4, (int32_t)((uint32_t)a[i] + (uint32_t)b[i]))
 TSR_LANES(tsr_i32x4_sub, tsr_i32x4, 4, tsr_i32x4, (int32_t)((uint32_t)a[i] - (uint32_t)b[i]))
+TSR_LANES(tsr_i32x4_mul, tsr_i32x4, 4, tsr_i32x4, (int32_t)((uint32_t)a[i] * (uint32_t)b[i]))
 TSR_INLINE tsr_i32x4 tsr_i32x4_gt(tsr_i32x4 a, tsr_i32x4 b) { return a > b; }
 TSR_INLINE tsr_i32x4 tsr_i32x4_and(tsr_i32x4 a, tsr_i32x4 b) { return a & b; }
 TSR_INLINE tsr_i32x4 tsr_i32x4_or(tsr_i32x4 a, tsr_i32x4 b) { return a | b; }
@@ -171,6 +175,7 @@ TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   for (int i = 0; i < 4; i++) y[i] = (tsr_f32x4){r[0][i], r[1][i], r[2][i], r[3][i]};
   memcpy(r, y, sizeof y);
 }
+TSR_INLINE tsr_f32x4 tsr_f32x4_swap_pairs(tsr_f32x4 a) { return (tsr_f32x4){a[1], a[0], a[3], a[2]}; }
 #endif
 
 /* The last `count` (0 to 4) elements of a row; nothing beyond them is touched. */

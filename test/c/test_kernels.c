@@ -141,13 +141,13 @@ static void check_gemm_f32(const char *isa, tsr_kf_gemm_f32 *kernel) {
 
 /* ---- int8 products ---- */
 
-static int padded_k(int k) { return (k + 3) / 4 * 4; }
+static int padded_k(int k) { return (k + 7) / 8 * 8; }
 
 static void check_gemm_q8_packed_bytes(const char *isa, tsr_kf_gemm_q8_packed_bytes *kernel) {
   (void)isa;
   CHECK_INT(kernel(0, 5), 0);
   CHECK_INT(kernel(5, 0), 0);
-  CHECK_INT(kernel(9, 5), 16 * 8);
+  CHECK_INT(kernel(9, 5), 2 * (16 + 8 * 8)); /* two panels, each with a header */
   CHECK_INT(kernel(1, INT32_MAX), 0);
   if (sizeof(size_t) == 4) CHECK_INT(kernel(1 << 16, 1 << 16), 0);
 }
@@ -165,7 +165,10 @@ static void check_gemm_q8_pack(const char *isa, tsr_kf_gemm_q8_pack *kernel) {
     want[0] = (int)bytes - n * k;
     for (int j = 0; j < n; j++)
       for (int p = 0; p < k; p++) want[(uint8_t)w[j * ldw + p]]++;
-    for (size_t i = 0; i < bytes; i++) have[(uint8_t)panels[i]]++;
+    size_t panel = 16 + 8 * (size_t)padded_k(k);
+    for (size_t i = 0; i < bytes; i++)
+      if (i % panel >= 16) have[(uint8_t)panels[i]]++;
+    want[0] -= 16 * (int)(bytes / panel);
     ok = margins(panels, bytes) && same(want, have, sizeof want);
     expect(ok, isa, "gemm_q8_pack", 0, n, k);
     free(w), release(panels);
@@ -240,7 +243,8 @@ static void check_gemm_q8_quantize(const char *isa, tsr_kf_gemm_q8_quantize *ker
   }
 }
 
-/* `extreme`: every weight -128 or 127 by column, rows all of one sign, so that sums are as large as they can be. */
+/* `extreme`: rows all of one sign, so that sums are as large as they can be, and by column 1: weights of -128 or 127, 2: the largest
+ * that TSR_Q8_PAIRS allows, of either sign. */
 static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, int k, int n0, int n1, int with_bias,
                          int extreme) {
   const tsr_kernels *family = tsr_kernels_select(isa);
@@ -255,7 +259,9 @@ static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, 
   for (int j = 0; j < n; j++) {
     w_sum[j] = 0;
     for (int p = 0; p < k; p++) {
-      int8_t value = extreme ? (j % 2 ? 127 : -128) : (int8_t)(check_random(&seed) % 255 - 127);
+      static const int8_t wide[8] = {127, 127, 64, 65, 4, 0, 64, 65};
+      int8_t value = extreme == 2 ? (int8_t)(j % 2 ? wide[p % 8] : -wide[p % 8]) : extreme ? (j % 2 ? 127 : -128)
+                   : (int8_t)(check_random(&seed) % 255 - 127);
       w[(size_t)j * k + p] = value, w_sum[j] += value;
     }
   }
@@ -292,6 +298,7 @@ static void check_gemm_q8(const char *isa, tsr_kf_gemm_q8 *kernel) {
     if (n > 16) gemm_q8_case(isa, kernel, m, n, k, 8, 16, 0, 0);
   }
   gemm_q8_case(isa, kernel, 5, 9, 33, 0, 9, 1, 1);
+  gemm_q8_case(isa, kernel, 7, 19, 40, 0, 19, 1, 2);
   gemm_q8_case(isa, kernel, 5, 9, 65536, 0, 9, 0, 1); /* the longest sum that is promised */
 }
 
@@ -504,6 +511,18 @@ static void check_widening(const char *isa, tsr_kf_f16_to_f32 *kernel, int expon
 static void check_f16_to_f32(const char *isa, tsr_kf_f16_to_f32 *kernel) { check_widening(isa, kernel, 5); }
 static void check_bf16_to_f32(const char *isa, tsr_kf_bf16_to_f32 *kernel) { check_widening(isa, kernel, 8); }
 
+/* The largest sum of positive or of negative parts among k = 0, 1, 4, 5 or 2, 3, 6, 7 of eight neighbours, of w or of q. */
+static double most_of_pairs(const float *w, const int8_t *q, int k) {
+  double most = 0, sums[2][2] = {{0}};
+  for (int p = 0; p < k; p++) {
+    double x = w ? sane(w[p]) : q[p];
+    if (p % 8 == 0) memset(sums, 0, sizeof sums);
+    sums[p / 2 % 2][x > 0] += fabs(x);
+    most = fmax(most, sums[p / 2 % 2][x > 0]);
+  }
+  return most;
+}
+
 static void check_quantize_weight_q8(const char *isa, tsr_kf_quantize_weight_q8 *kernel) {
   EACH(a, LENGTHS) {
     int n = SPECIAL_ROWS, k = LENGTHS[a], ok = 1;
@@ -511,15 +530,17 @@ static void check_quantize_weight_q8(const char *isa, tsr_kf_quantize_weight_q8 
     float *w = floats(count, 1), *scale = guarded(n * sizeof *scale), ref_scale[SPECIAL_ROWS];
     int8_t *q = guarded(count), *ref_q = exact(count);
     for (int i = 0; i < n; i++) special_row(w + (size_t)i * k, k, i);
-    for (int p = 0; p < k; p++) w[(size_t)k + p] = (float)(p * 37 % 255 - 127) / 2; /* row 1: halves, where ties are */
+    for (int p = 0; p < k; p++) w[(size_t)k + p] = (float)(p * 37 % 127 - 63) / 2; /* row 1: halves, where ties are */
     if (k > 0) w[k] = 127; /* so that its scale is 1 */
     kernel(q, scale, w, n, k);
     tsr_k_quantize_weight_q8_ref(ref_q, ref_scale, w, n, k);
     for (int i = 0; i < n; i++) {
-      double most = 0;
+      double most = 0, want;
       for (int p = 0; p < k; p++) most = fmax(most, fabs(sane(w[(size_t)i * k + p])));
-      float want = (float)most / 127;
-      ok &= scale[i] == (want == 0 ? 1 : want);
+      want = fmax(most / 127, fmin(most_of_pairs(w + (size_t)i * k, NULL, k), FLT_MAX) / 256);
+      ok &= want == 0 ? scale[i] == 1 : want < 1e-40 || fabs(scale[i] / want - 1) < 1e-6; /* four roundings */
+      if (most == 127) ok &= scale[i] == 1;
+      if (most < 1e38) ok &= most_of_pairs(NULL, q + (size_t)i * k, k) <= 258; /* the promise */
       for (int p = 0; p < k; p++) {
         float value = (float)sane(w[(size_t)i * k + p]);
         float rounded = nearbyintf(value / scale[i]);

@@ -1,0 +1,64 @@
+/* Packing and quantization for the 8-bit products, shared by the simd and the relaxed file. They define first:
+ *   TSR_Q8_NAME(op)        name of the kernel, e.g. tsr_k_##op##_simd
+ *   tsr_q8_element         type of a quantized activation
+ *   TSR_Q8_GROUP           neighbours in k per block of a panel; their activations fill 32 bits
+ *   TSR_Q8_STORE8(y, v)    stores eight i16 of 0..127 as elements */
+#include "gemm_q8_pack.h"
+
+int TSR_Q8_NAME(gemm_q8_row_bytes)(int k) {
+  int padded = tsr_q8_padded(k), bytes = (int)sizeof(tsr_q8_element);
+  return padded > INT32_MAX / bytes ? INT32_MAX : padded * bytes;
+}
+
+static tsr_q8_range range_of_row(const float *x, int k) {
+  tsr_f32x4 low = tsr_f32x4_splat(0), high = low;
+  int p = 0;
+  for (; p + 4 <= k; p += 4) { /* min and max drop a NaN in their second operand */
+    tsr_f32x4 v = tsr_f32x4_load(x + p);
+    low = tsr_f32x4_min(low, v), high = tsr_f32x4_max(high, v);
+  }
+  float least = tsr_f32x4_lowest(low), greatest = tsr_f32x4_highest(high);
+  for (; p < k; p++) {
+    if (x[p] < least) least = x[p];
+    if (x[p] > greatest) greatest = x[p];
+  }
+  return tsr_q8_range_of(least, greatest);
+}
+
+/* tsr_q8_value of four, without its last clamp. */
+TSR_INLINE tsr_i32x4 quantize4(const float *x, tsr_f32x4 low, tsr_f32x4 high, tsr_f32x4 inverse, tsr_f32x4 magic,
+                               tsr_i32x4 offset) {
+  tsr_f32x4 v = tsr_f32x4_load(x);
+  v = tsr_i32x4_as_f32(tsr_i32x4_and(tsr_f32x4_bits(v), tsr_f32x4_eq(v, v))); /* NaN -> 0 */
+  v = tsr_f32x4_min(tsr_f32x4_max(v, low), high);
+  v = tsr_f32x4_add(tsr_f32x4_mul(v, inverse), magic);
+  return tsr_i32x4_sub(tsr_f32x4_bits(v), offset);
+}
+
+static void quantize_row(tsr_q8_element *y, const float *x, int k, const tsr_q8_range *range) {
+  static const volatile float round_magic = TSR_ROUND_MAGIC; /* see simd.h on constants */
+  static const volatile int16_t most = TSR_Q8_MAX;
+  tsr_f32x4 low = tsr_f32x4_splat(range->low), high = tsr_f32x4_splat(range->high);
+  tsr_f32x4 inverse = tsr_f32x4_splat(range->inverse), magic = tsr_f32x4_splat(round_magic);
+  tsr_i32x4 offset = tsr_i32x4_splat(TSR_ROUND_BITS - range->zero);
+  tsr_i16x8 zero16 = tsr_i16x8_splat(0), most16 = tsr_i16x8_splat(most);
+  int p = 0, padded = tsr_q8_padded(k);
+  for (; p + 8 <= k; p += 8) {
+    tsr_i32x4 a = quantize4(x + p, low, high, inverse, magic, offset);
+    tsr_i32x4 b = quantize4(x + p + 4, low, high, inverse, magic, offset);
+    TSR_Q8_STORE8(y + p, tsr_i16x8_min(tsr_i16x8_max(tsr_i16x8_narrow(a, b), zero16), most16));
+  }
+  for (; p < k; p++) y[p] = (tsr_q8_element)tsr_q8_value(range, x[p]);
+  for (; p < padded; p++) y[p] = 0;
+}
+
+void TSR_Q8_NAME(gemm_q8_quantize)(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k) {
+  tsr_q8_element *y = q;
+  size_t row = (size_t)tsr_q8_padded(k);
+  for (int i = 0; i < m; i++) {
+    tsr_q8_range range = range_of_row(x + (size_t)i * ldx, k);
+    quantize_row(y + i * row, x + (size_t)i * ldx, k, &range);
+    scale[i] = range.scale;
+    zero[i] = range.zero;
+  }
+}
