@@ -10,8 +10,8 @@ struct tsr_exec {
   const tsr_graph *graph;
   const tsr_kernels *kernels;
   size_t *offset;   /* of each value's root; SIZE_MAX: not in the arena */
-  char *memory;     /* activations, then each thread's scratch */
-  size_t activations, scratch, bytes;
+  char *memory;     /* activations, what a node's tasks share, each thread's scratch */
+  size_t activations, shared, scratch, bytes;
 };
 
 /* A node's arguments; with `exec` NULL only shapes and weights, which is all that a statement of work needs. */
@@ -24,6 +24,7 @@ static tsr_op_args args_of(const tsr_graph *g, const tsr_exec *exec, const tsr_k
     *arg = (tsr_arg){.shape = g->values[value].shape, .weight = g->values[value].weight};
     if (exec) arg->data = (float *)tsr_exec_data(exec, value);
   }
+  if (exec) args.shared = exec->memory + exec->activations;
   return args;
 }
 
@@ -62,6 +63,10 @@ static size_t plan(tsr_exec *exec) {
   return total;
 }
 
+static size_t aligned(size_t bytes, int *overflow) {
+  return tsr_size_add(bytes, TSR_PLAN_ALIGN - 1, overflow) & ~(size_t)(TSR_PLAN_ALIGN - 1);
+}
+
 tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels, int threads) {
   tsr_exec *exec = tsr_heap_calloc(heap, 1, sizeof *exec);
   int overflow = 0;
@@ -74,16 +79,18 @@ tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph
     tsr_exec_destroy(exec);
     return NULL;
   }
-  exec->activations = plan(exec);
+  size_t activations = plan(exec);
   for (int n = 0; n < graph->node_count; n++) {
     tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
-    size_t scratch = tsr_ops[graph->nodes[n].op].work(&args).scratch;
-    if (scratch > exec->scratch) exec->scratch = scratch;
+    tsr_op_work work = tsr_ops[graph->nodes[n].op].work(&args);
+    if (work.scratch > exec->scratch) exec->scratch = work.scratch;
+    if (work.shared > exec->shared) exec->shared = work.shared;
   }
-  exec->scratch = tsr_size_add(exec->scratch, TSR_PLAN_ALIGN - 1, &overflow) & ~(size_t)(TSR_PLAN_ALIGN - 1);
-  if (exec->activations == SIZE_MAX) overflow = 1;
-  exec->activations = (tsr_size_add(exec->activations, TSR_PLAN_ALIGN - 1, &overflow)) & ~(size_t)(TSR_PLAN_ALIGN - 1);
-  exec->bytes = tsr_size_add(exec->activations, tsr_size_mul(exec->scratch, (size_t)threads, &overflow), &overflow);
+  exec->activations = aligned(activations, &overflow);
+  exec->shared = aligned(exec->shared, &overflow);
+  exec->scratch = aligned(exec->scratch, &overflow);
+  exec->bytes = tsr_size_add(exec->activations, exec->shared, &overflow);
+  exec->bytes = tsr_size_add(exec->bytes, tsr_size_mul(exec->scratch, (size_t)threads, &overflow), &overflow);
   if (!overflow) exec->memory = tsr_heap_alloc(heap, exec->bytes);
   if (!exec->memory) {
     tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for activations (%.1f MB); a smaller batch, picture or capture needs less",
@@ -98,18 +105,23 @@ typedef struct step {
   const tsr_exec *exec;
   const tsr_op_row *op;
   tsr_op_args args;
+  int first; /* number of the first task of this round */
 } step;
 
 static void run_task(void *user, int task, int thread) {
   const step *s = user;
-  s->op->run(&s->args, task, s->exec->memory + s->exec->activations + (size_t)thread * s->exec->scratch);
+  const tsr_exec *e = s->exec;
+  s->op->run(&s->args, s->first + task, e->memory + e->activations + e->shared + (size_t)thread * e->scratch);
 }
 
 void tsr_exec_run(tsr_exec *exec, tsr_pool *pool) {
   const tsr_graph *g = exec->graph;
   for (int n = 0; n < g->node_count; n++) {
-    step s = {exec, &tsr_ops[g->nodes[n].op], args_of(g, exec, exec->kernels, &g->nodes[n])};
-    tsr_pool_run(pool, s.op->work(&s.args).tasks, run_task, &s);
+    step s = {exec, &tsr_ops[g->nodes[n].op], args_of(g, exec, exec->kernels, &g->nodes[n]), 0};
+    tsr_op_work work = s.op->work(&s.args);
+    if (work.before) tsr_pool_run(pool, work.before, run_task, &s);
+    s.first = work.before;
+    tsr_pool_run(pool, work.tasks - work.before, run_task, &s);
   }
 }
 

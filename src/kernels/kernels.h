@@ -46,6 +46,16 @@ typedef void tsr_kf_layer_norm(float *y, const float *x, const float *gamma, con
 /* y = softmax(scale * x) over each of M rows of N; rows ldx, ldy apart; y may be x. A row that is
  * all -inf gives zeros; NaN or +inf makes the whole row NaN. */
 typedef void tsr_kf_softmax(float *y, int ldy, const float *x, int ldx, float scale, int m, int n);
+/* A row's softmax so far, when its columns come in parts: begins as {-inf, 0, 0}. */
+typedef struct tsr_softmax_row {
+  float top;  /* the largest scale * x */
+  float sum;  /* of e^(scale * x - top) */
+  float keep; /* what sums that were made before this part must be multiplied by: e^(top before - top) */
+} tsr_softmax_row;
+/* One part: x[i][j] becomes e^(scale * x[i][j] - top of row i) for M rows of N, ldx apart, in place; `rows` is brought up to date. Over all parts,
+ * softmax is x / sum, with earlier parts corrected by keep. -inf, NaN: as softmax (a sum of 0 means all were -inf).
+ * (Milakov and Gimelshein 2018, arXiv 1805.02867.) */
+typedef void tsr_kf_softmax_part(float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows);
 /* y = x/2 (1 + erf(x / sqrt 2)), |error| <= 1e-6 absolute against double precision; y may be x. */
 typedef void tsr_kf_gelu(float *y, const float *x, int n);
 typedef void tsr_kf_relu(float *y, const float *x, int n);
@@ -73,7 +83,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 #define TSR_KERNEL_OPS(X) \
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
-  X(layer_norm) X(softmax) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
+  X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
   X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
 
 typedef struct tsr_kernels {

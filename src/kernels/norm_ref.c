@@ -28,6 +28,18 @@ void tsr_k_softmax_ref(float *y, int ldy, const float *x, int ldx, float scale, 
   }
 }
 
+void tsr_k_softmax_part_ref(float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows) {
+  for (int i = 0; i < m; i++, x += ldx, rows++) {
+    float top = rows->top;
+    double sum = 0;
+    for (int j = 0; j < n; j++)
+      if (scale * x[j] > top) top = scale * x[j];
+    double shift = top == -INFINITY ? 0 : top, keep = exp(rows->top - shift);
+    for (int j = 0; j < n; j++) sum += x[j] = (float)exp((double)(scale * x[j]) - shift);
+    *rows = (tsr_softmax_row){top, (float)(rows->sum * keep + sum), (float)keep};
+  }
+}
+
 void tsr_k_l2_normalize_ref(float *y, const float *x, float eps, int m, int c) {
   for (int i = 0; i < m; i++, x += c, y += c) {
     double squares = 0;

@@ -79,11 +79,49 @@ TSR_INLINE tsr_f32x4 exp4(tsr_f32x4 t, const tsr_f32x4 *k) {
 }
 
 static float highest_of(const float *x, int n, tsr_f32x4 scale) {
-  tsr_f32x4 max = tsr_f32x4_splat(-INFINITY);
+  tsr_f32x4 max = tsr_f32x4_splat(-INFINITY), other = max;
   int j = 0;
+  for (; j + 8 <= n; j += 8) {
+    max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load(x + j), scale));
+    other = tsr_f32x4_max(other, tsr_f32x4_mul(tsr_f32x4_load(x + j + 4), scale));
+  }
+  max = tsr_f32x4_max(max, other);
   for (; j + 4 <= n; j += 4) max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load(x + j), scale));
   if (j < n) max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load_part(x + j, n - j, x[j]), scale));
   return tsr_f32x4_highest(max);
+}
+
+/* x = e^(factor * x - top) for one row; their sum. */
+TSR_INLINE float exps_of(float *y, const float *x, int n, float top, tsr_f32x4 factor, const tsr_f32x4 *k) {
+  tsr_f32x4 shift = tsr_f32x4_splat(top), sums = tsr_f32x4_splat(0);
+  int j = 0;
+  for (; j + 4 <= n; j += 4) {
+    tsr_f32x4 e = exp4(tsr_f32x4_sub(tsr_f32x4_mul(tsr_f32x4_load(x + j), factor), shift), k);
+    sums = tsr_f32x4_add(sums, e);
+    tsr_f32x4_store(y + j, e);
+  }
+  float sum = tsr_f32x4_sum(sums);
+  if (j < n) {
+    float edge[4];
+    tsr_f32x4 t = tsr_f32x4_sub(tsr_f32x4_mul(tsr_f32x4_load_part(x + j, n - j, 0), factor), shift);
+    tsr_f32x4_store(edge, exp4(t, k));
+    for (int r = 0; j + r < n; r++) sum += y[j + r] = edge[r];
+  }
+  return sum;
+}
+
+void tsr_k_softmax_part_simd(float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows) {
+  tsr_f32x4 k[EXP_CONSTANTS], factor = tsr_f32x4_splat(scale);
+  for (int i = 0; i < EXP_CONSTANTS; i++) k[i] = tsr_f32x4_splat(exp_constants[i]);
+  for (int i = 0; i < m; i++, x += ldx, rows++) {
+    float top = highest_of(x, n, factor);
+    if (top < rows->top) top = rows->top;
+    float shift = top == -INFINITY ? 0 : top; /* -inf - -inf would be NaN; so exp is 0 and the row's NaNs, if any, stay */
+    tsr_f32x4 before = exp4(tsr_f32x4_splat(rows->top - shift), k);
+    float sum = exps_of(x, x, n, shift, factor, k), keep[4];
+    tsr_f32x4_store(keep, before);
+    *rows = (tsr_softmax_row){top, rows->sum * keep[0] + sum, keep[0]};
+  }
 }
 
 void tsr_k_softmax_simd(float *y, int ldy, const float *x, int ldx, float scale, int m, int n) {
@@ -92,22 +130,9 @@ void tsr_k_softmax_simd(float *y, int ldy, const float *x, int ldx, float scale,
   for (int i = 0; i < m; i++, x += ldx, y += ldy) {
     float top = highest_of(x, n, factor);
     if (top == -INFINITY) top = 0; /* -inf - -inf would be NaN; so exp is 0 and the row's NaNs, if any, stay */
-    tsr_f32x4 shift = tsr_f32x4_splat(top), sums = tsr_f32x4_splat(0);
-    int j = 0;
-    for (; j + 4 <= n; j += 4) {
-      tsr_f32x4 e = exp4(tsr_f32x4_sub(tsr_f32x4_mul(tsr_f32x4_load(x + j), factor), shift), k);
-      sums = tsr_f32x4_add(sums, e);
-      tsr_f32x4_store(y + j, e);
-    }
-    float sum = tsr_f32x4_sum(sums);
-    if (j < n) {
-      float edge[4];
-      tsr_f32x4 t = tsr_f32x4_sub(tsr_f32x4_mul(tsr_f32x4_load_part(x + j, n - j, 0), factor), shift);
-      tsr_f32x4_store(edge, exp4(t, k));
-      for (int r = 0; j + r < n; r++) sum += y[j + r] = edge[r];
-    }
-    float rate = sum == 0 ? 0 : 1 / sum;
+    float sum = exps_of(y, x, n, top, factor, k), rate = sum == 0 ? 0 : 1 / sum;
     tsr_f32x4 rates = tsr_f32x4_splat(rate);
+    int j;
     for (j = 0; j + 4 <= n; j += 4) tsr_f32x4_store(y + j, tsr_f32x4_mul(tsr_f32x4_load(y + j), rates));
     for (; j < n; j++) y[j] *= rate;
   }

@@ -1,11 +1,13 @@
-/* attention: see ops.inc. A task is a block of queries of one head: its scores against all keys live in the thread's scratch,
- * so that N x M is stored only when the probabilities are asked for. */
+/* attention: see ops.inc. The first tasks pack each head's keys and values. Then a task is a block of queries of one head, which takes the keys
+ * KEYS at a time: their scores live in the thread's scratch, and softmax goes along (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
+ * arXiv 2205.14135). So memory grows with N, not with N x M, which is stored only when the probabilities are asked for. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ops.h"
 
-enum { QUERY_ROWS = 48 };
+enum { QUERY_ROWS = 48, KEYS = 256 /* 48 kB of scores */ };
 
 typedef __typeof__(((tsr_attrs *)0)->attention) attention_attrs;
 
@@ -38,10 +40,12 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
 
 static int panels_of(int columns) { return (columns + TSR_PANEL - 1) / TSR_PANEL; }
 
+/* A head's keys: a product's weight of M outputs and D inputs, packed in parts of KEYS outputs. */
 static size_t key_floats(const tsr_op_args *args) {
   return (size_t)panels_of(args->in[1].shape.dims[1]) * TSR_PANEL * args->attrs->attention.head_dim;
 }
 
+/* A head's values: for each part of KEYS tokens, a weight of D outputs and as many inputs. */
 static size_t value_floats(const tsr_op_args *args) {
   return (size_t)panels_of(args->attrs->attention.head_dim) * TSR_PANEL * args->in[1].shape.dims[1];
 }
@@ -49,58 +53,125 @@ static size_t value_floats(const tsr_op_args *args) {
 tsr_op_work tsr_op_attention_work(const tsr_op_args *args) {
   const attention_attrs *a = &args->attrs->attention;
   const int32_t *q = args->in[0].shape.dims;
-  int m = args->in[1].shape.dims[1];
-  return (tsr_op_work){.tasks = q[0] * a->heads * tsr_tasks((size_t)q[1], QUERY_ROWS),
-                       .scratch = (key_floats(args) + value_floats(args) + (size_t)QUERY_ROWS * m) * sizeof(float),
-                       .operations = 2.0 * q[0] * a->heads * q[1] * (double)m * a->head_dim};
+  int m = args->in[1].shape.dims[1], heads = q[0] * a->heads;
+  return (tsr_op_work){.tasks = 2 * heads + heads * tsr_tasks((size_t)q[1], QUERY_ROWS),
+                       .before = 2 * heads,
+                       .shared = (key_floats(args) + value_floats(args)) * sizeof(float) * (size_t)heads,
+                       .scratch = (size_t)QUERY_ROWS * ((m < KEYS ? m : KEYS) + a->head_dim) * sizeof(float),
+                       .operations = 2.0 * heads * q[1] * (double)m * a->head_dim};
 }
 
 /* V [M, D] into panels of 8 columns: the weight of the second product is V transposed. */
 static void pack_values(float *panels, const float *v, int ldv, int m, int d) {
   for (int p = 0; p < panels_of(d); p++) {
-    int width = d - p * TSR_PANEL < TSR_PANEL ? d - p * TSR_PANEL : TSR_PANEL;
+    const float *from = v + p * TSR_PANEL;
+    int width = d - p * TSR_PANEL;
+    if (width >= TSR_PANEL) {
+      for (int i = 0; i < m; i++, panels += TSR_PANEL) memcpy(panels, from + (size_t)i * ldv, TSR_PANEL * sizeof *v);
+      continue;
+    }
     for (int i = 0; i < m; i++, panels += TSR_PANEL) {
-      memcpy(panels, v + (size_t)i * ldv + p * TSR_PANEL, (size_t)width * sizeof *v);
-      memset(panels + width, 0, (size_t)(TSR_PANEL - width) * sizeof *v);
+      memset(panels, 0, TSR_PANEL * sizeof *v);
+      memcpy(panels, from + (size_t)i * ldv, (size_t)width * sizeof *v);
     }
   }
 }
 
-/* scores [rows, M] -> probabilities, in place. `first`: index of the block's first query. */
-static void probabilities(const tsr_op_args *args, float *scores, int first, int rows, int m, int head) {
+/* Where head `index` (of B * H) has its packed keys; its values follow. */
+static float *packed_of(const tsr_op_args *args, int index) {
+  return (float *)args->shared + (key_floats(args) + value_floats(args)) * (size_t)index;
+}
+
+static void pack(const tsr_op_args *args, int index, int is_values) {
+  const attention_attrs *a = &args->attrs->attention;
+  const tsr_shape *shape = &args->in[1 + is_values].shape;
+  int m = shape->dims[1], d = a->head_dim, ld = shape->dims[2], head = index % a->heads;
+  const float *from = args->in[1 + is_values].data + (size_t)(index / a->heads) * m * ld + (is_values ? a->v_offset : a->k_offset) + head * d;
+  float *to = packed_of(args, index);
+  if (!is_values) {
+    args->kernels->gemm_f32_pack(to, from, ld, 0, m, d);
+    return;
+  }
+  to += key_floats(args);
+  for (int j = 0; j < m; j += KEYS) {
+    int part = m - j < KEYS ? m - j : KEYS;
+    pack_values(to + (size_t)j * panels_of(d) * TSR_PANEL, from + (size_t)j * ld, ld, part, d);
+  }
+}
+
+/* One task: `rows` queries from `first` on of head `index`. */
+typedef struct block {
+  int index, first, rows;
+  float *scores, *part, *y; /* [rows, KEYS], [rows, D], and where the result goes */
+  tsr_softmax_row state[QUERY_ROWS];
+} block;
+
+/* The scores against keys [begin, end), not yet scaled: with `scale` left for softmax, or 1 where they had to be scaled at once. */
+static float scores_of(const tsr_op_args *args, const block *t, int begin, int end) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_kernels *k = args->kernels;
-  float scale = a->scale;
-  if (a->self_mask || args->n_in > 3) { /* replaced and added values are not scaled: scale before */
-    const float *bias = args->n_in > 3 ? args->in[3].data : NULL;
-    if (bias && args->in[3].shape.dims[0] > 1) bias += (size_t)head * args->in[0].shape.dims[1] * m;
-    for (int i = 0; i < rows; i++) {
-      float *row = scores + (size_t)i * m;
-      for (int j = 0; j < m; j++) row[j] *= scale;
-      if (a->self_mask) row[first + i] = a->self_value;
-      if (bias) k->add(row, row, bias + (size_t)(first + i) * m, m);
-    }
-    scale = 1;
+  int n = args->in[0].shape.dims[1], ldq = args->in[0].shape.dims[2], m = args->in[1].shape.dims[1], d = a->head_dim;
+  int head = t->index % a->heads, keys = end - begin;
+  const float *q = args->in[0].data + ((size_t)(t->index / a->heads) * n + t->first) * ldq + a->q_offset + head * d;
+  k->gemm_f32(t->scores, keys, q, ldq, packed_of(args, t->index) + (size_t)begin * d, NULL, t->rows, 0, keys, d);
+  if (!a->self_mask && args->n_in <= 3) return a->scale;
+  const float *bias = args->n_in > 3 ? args->in[3].data + begin : NULL; /* replaced and added values are not scaled */
+  if (bias && args->in[3].shape.dims[0] > 1) bias += (size_t)head * n * m;
+  for (int i = 0; i < t->rows; i++) {
+    float *row = t->scores + (size_t)i * keys;
+    int self = t->first + i - begin;
+    for (int j = 0; j < keys; j++) row[j] *= a->scale;
+    if (a->self_mask && self >= 0 && self < keys) row[self] = a->self_value;
+    if (bias) k->add(row, row, bias + (size_t)(t->first + i) * m, keys);
   }
-  k->softmax(scores, m, scores, m, scale, rows, m);
+  return 1;
+}
+
+/* y = y * keep + part, or part for the first. */
+static void add_part(const block *t, int width, int d) {
+  for (int i = 0; i < t->rows; i++) {
+    float *y = t->y + (size_t)i * width, keep = t->state[i].keep;
+    const float *part = t->part + (size_t)i * d;
+    for (int j = 0; j < d; j++) y[j] = y[j] * keep + part[j];
+  }
+}
+
+static void attend(const tsr_op_args *args, block *t) {
+  const attention_attrs *a = &args->attrs->attention;
+  const tsr_kernels *k = args->kernels;
+  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->head_dim, width = a->heads * d;
+  float *stored = args->n_out > 1 ? args->out[1].data + ((size_t)t->index * n + t->first) * m : NULL, scale = 1;
+  for (int i = 0; i < t->rows; i++) t->state[i] = (tsr_softmax_row){-INFINITY, 0, 0};
+  for (int begin = 0; begin < m; begin += KEYS) {
+    int end = m - begin < KEYS ? m : begin + KEYS, keys = end - begin;
+    scale = scores_of(args, t, begin, end);
+    for (int i = 0; stored && i < t->rows; i++)
+      memcpy(stored + (size_t)i * m + begin, t->scores + (size_t)i * keys, (size_t)keys * sizeof *stored);
+    k->softmax_part(t->scores, keys, scale, t->rows, keys, t->state);
+    const float *values = packed_of(args, t->index) + key_floats(args) + (size_t)begin * panels_of(d) * TSR_PANEL;
+    k->gemm_f32(begin ? t->part : t->y, begin ? d : width, t->scores, keys, values, NULL, t->rows, 0, d, keys);
+    if (begin) add_part(t, width, d);
+  }
+  for (int i = 0; i < t->rows; i++) {
+    float *y = t->y + (size_t)i * width, rate = t->state[i].sum == 0 ? 0 : 1 / t->state[i].sum;
+    for (int j = 0; j < d; j++) y[j] *= rate;
+  }
+  if (stored) k->softmax(stored, m, stored, m, scale, t->rows, m);
 }
 
 void tsr_op_attention_run(const tsr_op_args *args, int task, void *scratch) {
   const attention_attrs *a = &args->attrs->attention;
-  const tsr_kernels *k = args->kernels;
-  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->head_dim;
-  int ldq = args->in[0].shape.dims[2], ldk = args->in[1].shape.dims[2], ldv = args->in[2].shape.dims[2];
-  int blocks = tsr_tasks((size_t)n, QUERY_ROWS), head = task / blocks % a->heads, width = a->heads * d;
-  size_t batch = (size_t)task / blocks / a->heads, begin, end;
+  int heads = args->in[0].shape.dims[0] * a->heads, n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1];
+  if (task < 2 * heads) {
+    pack(args, task / 2, task % 2);
+    return;
+  }
+  task -= 2 * heads;
+  int blocks = tsr_tasks((size_t)n, QUERY_ROWS);
+  size_t begin, end;
   tsr_task_range((size_t)n, QUERY_ROWS, task % blocks, &begin, &end);
-  int rows = (int)(end - begin);
-
-  float *keys = scratch, *values = keys + key_floats(args), *scores = values + value_floats(args);
-  if (args->n_out > 1) scores = args->out[1].data + ((batch * a->heads + head) * n + begin) * m;
-  k->gemm_f32_pack(keys, args->in[1].data + batch * m * ldk + a->k_offset + head * d, ldk, 0, m, d);
-  pack_values(values, args->in[2].data + batch * m * ldv + a->v_offset + head * d, ldv, m, d);
-  const float *q = args->in[0].data + (batch * n + begin) * ldq + a->q_offset + head * d;
-  k->gemm_f32(scores, m, q, ldq, keys, NULL, rows, 0, m, d);
-  probabilities(args, scores, (int)begin, rows, m, head);
-  k->gemm_f32(args->out[0].data + (batch * n + begin) * width + head * d, width, scores, m, values, NULL, rows, 0, d, m);
+  block t = {.index = task / blocks, .first = (int)begin, .rows = (int)(end - begin), .scores = scratch};
+  t.part = t.scores + (size_t)QUERY_ROWS * (m < KEYS ? m : KEYS);
+  t.y = args->out[0].data + ((size_t)(t.index / a->heads) * n + begin) * a->heads * a->head_dim + t.index % a->heads * a->head_dim;
+  attend(args, &t);
 }

@@ -1,4 +1,5 @@
-/* linear: see ops.inc. Tasks are blocks of rows of one group; with few rows also blocks of columns. */
+/* linear: see ops.inc. In 8 bits the rows are quantized first, by tasks of their own. A task of the product is a block of columns for many
+ * rows: so each weight comes from memory once a pass, and not once for every block of rows. */
 #include <stdio.h>
 
 #include "matmul.h"
@@ -26,40 +27,82 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
   return 1;
 }
 
+enum {
+  LEAST_TASKS = 12, /* so that 2, 3, 4 and 6 threads have the same share */
+  MOST_ROWS = 240,  /* of a task: five blocks */
+  ROWS_STEP = 12,   /* a multiple of every tile's height */
+  CACHED = 384 << 10 /* bytes of quantized rows that stay in the second level cache while the columns pass by */
+};
+
 typedef struct split {
-  int row_blocks, column_blocks, columns;
+  int quantize, row_blocks, column_blocks, rows; /* tasks of quantization; blocks of a group, rows of a block */
 } split;
 
 static split split_of(const tsr_op_args *args) {
-  size_t rows = tsr_rows(&args->in[0].shape);
-  int n = args->in[1].weight->layout.n;
-  int columns = rows <= TSR_MATMUL_FEW_ROWS ? TSR_MATMUL_SPLIT : n;
-  if (columns > n) columns = n ? n : 1;
-  return (split){tsr_tasks(rows, TSR_MATMUL_ROWS), tsr_tasks((size_t)n, (size_t)(columns ? columns : 1)), columns};
+  const tsr_weight *w = args->in[1].weight;
+  size_t total = tsr_rows(&args->in[0].shape);
+  int columns = tsr_tasks((size_t)w->layout.n, TSR_MATMUL_COLUMNS), most = MOST_ROWS;
+  if (w->is_q8 && w->k > CACHED / MOST_ROWS) most = CACHED / w->k;
+  int blocks = columns ? (LEAST_TASKS + columns * w->layout.groups - 1) / (columns * w->layout.groups) : 1;
+  size_t rows = (total + (size_t)blocks - 1) / (size_t)blocks;
+  if (rows > (size_t)most) rows = (size_t)most;
+  rows = (rows + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
+  return (split){.quantize = w->is_q8 ? w->layout.groups * tsr_tasks(total, TSR_MATMUL_ROWS) : 0,
+                 .row_blocks = tsr_tasks(total, rows ? rows : 1), .column_blocks = columns, .rows = (int)rows};
 }
 
 tsr_op_work tsr_op_linear_work(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
-  return (tsr_op_work){.tasks = s.row_blocks * s.column_blocks * w->layout.groups,
-                       .scratch = tsr_matmul_scratch(args->kernels, w, TSR_MATMUL_ROWS),
-                       .operations = (double)tsr_rows(&args->in[0].shape) * w->layout.groups * w->layout.n * w->k};
+  size_t rows = tsr_rows(&args->in[0].shape);
+  return (tsr_op_work){.tasks = s.quantize + s.row_blocks * s.column_blocks * w->layout.groups,
+                       .before = s.quantize,
+                       .shared = tsr_matmul_rows_bytes(args->kernels, w, rows * (size_t)w->layout.groups),
+                       .operations = (double)rows * w->layout.groups * w->layout.n * w->k};
+}
+
+/* The quantized rows of a group. */
+static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
+  const tsr_weight *w = args->in[1].weight;
+  size_t rows = tsr_rows(&args->in[0].shape);
+  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, rows * (size_t)w->layout.groups, args->shared);
+  all = tsr_matmul_rows_from(args->kernels, w, all, rows * (size_t)group);
+  all.x = args->in[0].data + (size_t)group * w->k;
+  all.ldx = w->k * w->layout.groups;
+  return all;
+}
+
+static void quantize(const tsr_op_args *args, int task) {
+  const tsr_weight *w = args->in[1].weight;
+  size_t total = tsr_rows(&args->in[0].shape), begin, end;
+  int blocks = tsr_tasks(total, TSR_MATMUL_ROWS);
+  tsr_task_range(total, TSR_MATMUL_ROWS, task % blocks, &begin, &end);
+  tsr_matmul_rows rows = tsr_matmul_rows_from(args->kernels, w, rows_of(args, task / blocks), begin);
+  tsr_matmul_quantize(args->kernels, w, rows, rows.x, rows.ldx, (int)(end - begin));
 }
 
 void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
+  (void)scratch;
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
-  int group = task / (s.row_blocks * s.column_blocks);
-  int row_block = task / s.column_blocks % s.row_blocks, column_block = task % s.column_blocks;
-  int ldx = w->k * w->layout.groups, ldy = w->layout.n * w->layout.groups, next = 2;
+  if (task < s.quantize) {
+    quantize(args, task);
+    return;
+  }
+  task -= s.quantize;
+  int group = task / (s.row_blocks * s.column_blocks), ldy = w->layout.n * w->layout.groups, next = 2;
+  int n0 = task / s.row_blocks % s.column_blocks * TSR_MATMUL_COLUMNS;
+  int n1 = n0 + TSR_MATMUL_COLUMNS < w->layout.n ? n0 + TSR_MATMUL_COLUMNS : w->layout.n;
   size_t begin, end;
-  tsr_task_range(tsr_rows(&args->in[0].shape), TSR_MATMUL_ROWS, row_block, &begin, &end);
-  size_t at = begin * ldy + (size_t)group * w->layout.n;
-  tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->linear.activation};
+  tsr_task_range(tsr_rows(&args->in[0].shape), (size_t)s.rows, task % s.row_blocks, &begin, &end);
+  tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->linear.activation, .ld_residual = ldy};
   if (args->attrs->linear.has_bias) matmul.bias = args->in[next++].data;
-  if (args->attrs->linear.has_residual) matmul.residual = args->in[next].data + at;
-  matmul.ld_residual = ldy;
-  int n0 = column_block * s.columns, n1 = n0 + s.columns < w->layout.n ? n0 + s.columns : w->layout.n;
-  tsr_matmul_block(&matmul, group, args->in[0].data + begin * ldx + (size_t)group * w->k, ldx, args->out[0].data + at, ldy,
-                   (int)(end - begin), n0, n1, scratch);
+  const float *residual = args->attrs->linear.has_residual ? args->in[next].data : NULL;
+  tsr_matmul_rows rows = rows_of(args, group);
+  for (; begin < end; begin += TSR_MATMUL_ROWS) {
+    size_t at = begin * ldy + (size_t)group * w->layout.n;
+    int m = (int)(end - begin < TSR_MATMUL_ROWS ? end - begin : TSR_MATMUL_ROWS);
+    if (residual) matmul.residual = residual + at;
+    tsr_matmul_product(&matmul, group, tsr_matmul_rows_from(args->kernels, w, rows, begin), args->out[0].data + at, ldy, m, n0, n1);
+  }
 }

@@ -3,10 +3,30 @@
 
 static size_t align16(size_t bytes) { return (bytes + 15) & ~(size_t)15; }
 
-size_t tsr_matmul_scratch(const tsr_kernels *kernels, const tsr_weight *weight, int rows) {
+size_t tsr_matmul_rows_bytes(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows) {
   if (!weight->is_q8) return 0;
-  size_t row = (size_t)kernels->gemm_q8_row_bytes(weight->k);
-  return align16(row * rows) + 2 * align16(sizeof(float) * rows);
+  return align16((size_t)kernels->gemm_q8_row_bytes(weight->k) * rows) + 2 * align16(sizeof(float) * rows);
+}
+
+tsr_matmul_rows tsr_matmul_rows_at(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows, void *memory) {
+  tsr_matmul_rows r = {.q = memory};
+  if (!weight->is_q8) return r;
+  r.scale = (float *)(r.q + align16((size_t)kernels->gemm_q8_row_bytes(weight->k) * rows));
+  r.zero = (int32_t *)((char *)r.scale + align16(sizeof(float) * rows));
+  return r;
+}
+
+tsr_matmul_rows tsr_matmul_rows_from(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows rows, size_t first) {
+  if (rows.x) rows.x += first * (size_t)rows.ldx;
+  if (!weight->is_q8) return rows;
+  rows.q += first * (size_t)kernels->gemm_q8_row_bytes(weight->k);
+  rows.scale += first;
+  rows.zero += first;
+  return rows;
+}
+
+void tsr_matmul_quantize(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m) {
+  if (weight->is_q8) kernels->gemm_q8_quantize(to.q, to.scale, to.zero, x, ldx, m, weight->k);
 }
 
 static void finish(const tsr_matmul *matmul, float *y, int ldy, const float *residual, int m, int n0, int n1) {
@@ -18,25 +38,24 @@ static void finish(const tsr_matmul *matmul, float *y, int ldy, const float *res
   }
 }
 
-void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,
-                      void *scratch) {
+void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1) {
   const tsr_kernels *k = matmul->kernels;
   const tsr_weight *w = matmul->weight;
   const void *panels = (const char *)w->panels + (size_t)group * w->group_bytes;
   size_t first = (size_t)group * w->layout.n;
   const float *bias = matmul->bias ? matmul->bias + first : NULL;
-  char *q = scratch;
-  float *scale = NULL;
-  int32_t *zero = NULL;
-  if (w->is_q8) {
-    scale = (float *)(q + align16((size_t)k->gemm_q8_row_bytes(w->k) * m));
-    zero = (int32_t *)((char *)scale + align16(sizeof(float) * m));
-    k->gemm_q8_quantize(q, scale, zero, x, ldx, m, w->k);
-  }
   for (int n = n0; n < n1; n += TSR_MATMUL_COLUMNS) {
     int end = n + TSR_MATMUL_COLUMNS < n1 ? n + TSR_MATMUL_COLUMNS : n1;
-    if (w->is_q8) k->gemm_q8(y, ldy, q, scale, zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
-    else k->gemm_f32(y, ldy, x, ldx, panels, bias, m, n, end, w->k);
+    if (w->is_q8) k->gemm_q8(y, ldy, rows.q, rows.scale, rows.zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
+    else k->gemm_f32(y, ldy, rows.x, rows.ldx, panels, bias, m, n, end, w->k);
     if (matmul->activation || matmul->residual) finish(matmul, y, ldy, matmul->residual, m, n, end);
   }
+}
+
+void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,
+                      void *scratch) {
+  tsr_matmul_rows rows = tsr_matmul_rows_at(matmul->kernels, matmul->weight, (size_t)m, scratch);
+  rows.x = x, rows.ldx = ldx;
+  tsr_matmul_quantize(matmul->kernels, matmul->weight, rows, x, ldx, m);
+  tsr_matmul_product(matmul, group, rows, y, ldy, m, n0, n1);
 }

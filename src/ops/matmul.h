@@ -1,15 +1,13 @@
-/* The product that linear and conv2d share: a block of f32 rows times a packed weight, with what follows it.
- * In 8 bits the rows are quantized first, into the thread's scratch. */
+/* The product that linear and conv2d share: f32 rows times a packed weight, with what follows it. In 8 bits the rows are
+ * quantized first, once for all columns. */
 #ifndef TSR_MATMUL_H
 #define TSR_MATMUL_H
 
 #include "ops.h"
 
 enum {
-  TSR_MATMUL_ROWS = 48,     /* rows of a block: a multiple of every tile's height (4, 6, 8) */
-  TSR_MATMUL_COLUMNS = 64,  /* columns finished at a time, so that what follows the product finds them in the cache */
-  TSR_MATMUL_FEW_ROWS = 24, /* up to so many rows the work is split by columns too */
-  TSR_MATMUL_SPLIT = 128    /* ... so many at a time */
+  TSR_MATMUL_ROWS = 48,   /* rows of a block: a multiple of every tile's height (4, 6) */
+  TSR_MATMUL_COLUMNS = 64 /* columns finished at a time, so that what follows the product finds them in the cache */
 };
 
 typedef struct tsr_matmul {
@@ -21,12 +19,33 @@ typedef struct tsr_matmul {
   int ld_residual;
 } tsr_matmul;
 
-/* Scratch bytes for blocks of up to `rows` rows. */
-size_t tsr_matmul_scratch(const tsr_kernels *kernels, const tsr_weight *weight, int rows);
+/* Rows to multiply: x in f32, or quantized. */
+typedef struct tsr_matmul_rows {
+  const float *x;
+  int ldx;
+  char *q;
+  float *scale;
+  int32_t *zero;
+} tsr_matmul_rows;
 
-/* y[i, n0:n1] of group `group` for m rows: x [m, k] ldx apart, y's columns counted within the group; `y` and residual
- * point at the group's column 0. */
+/* Bytes of `rows` quantized rows (0 for a weight in f32), and the places in such memory, 16-byte aligned. */
+size_t tsr_matmul_rows_bytes(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows);
+tsr_matmul_rows tsr_matmul_rows_at(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows, void *memory);
+/* The same rows from `first` on. */
+tsr_matmul_rows tsr_matmul_rows_from(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows rows, size_t first);
+/* Quantizes m rows of x into `to`; nothing to do for a weight in f32. */
+void tsr_matmul_quantize(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m);
+
+/* y[i, n0:n1] of group `group` for m rows; columns counted within the group; `y` and residual point at the group's column 0. */
+void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1);
+
+/* Both for a block of rows x [m, k], ldx apart; scratch: tsr_matmul_rows_bytes of m. */
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,
                       void *scratch);
+
+/* Scratch of tsr_matmul_block for up to `rows` rows. */
+static inline size_t tsr_matmul_scratch(const tsr_kernels *kernels, const tsr_weight *weight, int rows) {
+  return tsr_matmul_rows_bytes(kernels, weight, (size_t)rows);
+}
 
 #endif

@@ -37,13 +37,14 @@ typedef struct tsr_op_args {
   const tsr_kernels *kernels;
   int n_in, n_out;
   tsr_arg in[TSR_MAX_IN], out[TSR_MAX_OUT];
+  void *shared; /* the node's memory for what its first tasks prepare; 64-byte aligned */
 } tsr_op_args;
 
-/* tasks: independent parts of the output, whose number must not depend on the thread count; scratch: bytes each thread needs;
- * operations: multiply-adds. */
+/* tasks: independent parts of the work, whose number must not depend on the thread count; the first `before` of them are done before any
+ * other starts, and may leave something in the `shared` bytes for them; scratch: bytes each thread needs; operations: multiply-adds. */
 typedef struct tsr_op_work {
-  int tasks;
-  size_t scratch;
+  int tasks, before;
+  size_t scratch, shared;
   double operations;
 } tsr_op_work;
 

@@ -382,6 +382,48 @@ static void check_softmax(const char *isa, tsr_kf_softmax *kernel) {
   CHECK(y[0] == 0 && y[1] == 1 && y[2] == 0 && y[3] == 0);
 }
 
+/* The columns in parts of 1, 2, 4... give the softmax of all, once earlier parts are multiplied by what came after. */
+static void check_softmax_part(const char *isa, tsr_kf_softmax_part *kernel) {
+  EACH(a, LENGTHS) {
+    enum { M = 6 };
+    int n = LENGTHS[a], ldx = n + 3, ok = 1;
+    size_t bytes = (size_t)M * ldx * sizeof(float);
+    float *x = guarded(bytes), *in = floats((size_t)M * ldx, 30), scale = 0.7f;
+    double *done = exact((size_t)M * ldx * sizeof *done);
+    tsr_softmax_row rows[M];
+    for (int j = 0; j < n; j++) {
+      in[j] = -INFINITY;                       /* row 0: all masked, zeros */
+      if (j < n / 2) in[ldx + j] = -INFINITY;  /* row 1: the first parts masked */
+      if (j == n / 2) in[2 * ldx + j] = NAN;
+      in[3 * ldx + j] = (float)j * 3;          /* row 3: each part above the one before */
+    }
+    memcpy(x, in, bytes);
+    for (int i = 0; i < M; i++) rows[i] = (tsr_softmax_row){-INFINITY, 0, 0};
+    for (int begin = 0, part = 1; begin < n; begin += part, part *= 2) {
+      if (part > n - begin) part = n - begin;
+      kernel(x + begin, ldx, scale, M, part, rows);
+      for (int i = 0; i < M; i++) {
+        for (int j = 0; j < begin; j++) done[i * ldx + j] *= rows[i].keep;
+        for (int j = begin; j < begin + part; j++) done[i * ldx + j] = x[i * ldx + j];
+      }
+    }
+    for (int i = 0; i < M; i++) {
+      double max = -INFINITY, sum = 0;
+      for (int j = 0; j < n; j++) max = fmax(max, scale * in[i * ldx + j]);
+      for (int j = 0; j < n; j++) sum += exp((double)(scale * in[i * ldx + j]) - max);
+      for (int j = 0; j < n; j++) {
+        double have = rows[i].sum == 0 ? 0 : done[i * ldx + j] / rows[i].sum;
+        double want = i == 0 ? 0 : i == 2 ? NAN : exp((double)(scale * in[i * ldx + j]) - max) / sum;
+        ok &= isnan(want) ? isnan(have) || j < n / 2 : fabs(have - want) <= 4e-6 * want + 1e-9; /* two roundings more than softmax's */
+      }
+      if (i == 2 && n) ok &= isnan(rows[i].sum);
+      ok &= same(x + i * ldx + n, in + i * ldx + n, 3 * sizeof *x);
+    }
+    expect(ok && margins(x, bytes), isa, "softmax_part against double", M, n, 0);
+    release(x), free(in), free(done);
+  }
+}
+
 static void check_l2_normalize(const char *isa, tsr_kf_l2_normalize *kernel) {
   EACH(a, LENGTHS) {
     int m = 5, c = LENGTHS[a];
