@@ -2,36 +2,9 @@
 #include "kernels.h"
 #include "simd.h"
 
-/* gelu(x) = max(x, 0) - h(|x|) with h(a) = a/2 erfc(a / sqrt 2), a small bump that is 0 at both ends: on [0, 5.5]
- * h(a) = a (5.5 - a)^2 p(u), u = a / 2.75 - 1, p of degree 13 (minimax, 1.7e-7 absolute; 4.1e-7 with all rounding), and
- * 0 beyond, where the true value is below 1.1e-7. No exp, no division, and exact for 0 and large |x|. */
-enum { END = 14, TO_U, GELU_CONSTANTS };
-static const volatile float gelu_constants[GELU_CONSTANTS] = { /* p's coefficients from u^0 up; volatile: see simd.h */
-    0.000394021656f, -0.00251883385f, 0.00707159145f,  -0.0106832711f, 0.00751925725f,
-    0.00227844412f,  -0.0097959917f,  0.00710922107f,  0.0025819079f,  -0.00684355246f,
-    0.00111991412f,  0.00302634621f,  -0.000628476846f, -0.000634734984f,
-    [END] = 5.5f,
-    [TO_U] = 1 / 2.75f,
-};
-
-TSR_INLINE tsr_f32x4 gelu4(tsr_f32x4 x, const tsr_f32x4 *k, tsr_f32x4 one, tsr_f32x4 zero) {
-  tsr_f32x4 a = tsr_f32x4_min(tsr_f32x4_abs(x), k[END]), rest = tsr_f32x4_sub(k[END], a);
-  tsr_f32x4 u = tsr_f32x4_sub(tsr_f32x4_mul(a, k[TO_U]), one), p = k[END - 1];
-#pragma GCC unroll 16
-  for (int i = END - 2; i >= 0; i--) p = tsr_f32x4_add(tsr_f32x4_mul(p, u), k[i]);
-  tsr_f32x4 bump = tsr_f32x4_mul(tsr_f32x4_mul(a, rest), tsr_f32x4_mul(rest, p));
-  return tsr_f32x4_sub(tsr_f32x4_max(x, zero), bump);
-}
-
-void tsr_k_gelu_simd(float *y, const float *x, int n) {
-  static const volatile float unit = 1;
-  tsr_f32x4 k[GELU_CONSTANTS], one = tsr_f32x4_splat(unit), zero = tsr_f32x4_splat(0);
-#pragma GCC unroll 16
-  for (int i = 0; i < GELU_CONSTANTS; i++) k[i] = tsr_f32x4_splat(gelu_constants[i]);
-  int i = 0;
-  for (; i + 4 <= n; i += 4) tsr_f32x4_store(y + i, gelu4(tsr_f32x4_load(x + i), k, one, zero));
-  if (i < n) tsr_f32x4_store_part(y + i, gelu4(tsr_f32x4_load_part(x + i, n - i, 0), k, one, zero), n - i);
-}
+#define TSR_GELU_KERNEL tsr_k_gelu_simd
+#define TSR_MADD(a, b, c) tsr_f32x4_add(tsr_f32x4_mul(a, b), c)
+#include "gelu_tile.h"
 
 void tsr_k_relu_simd(float *y, const float *x, int n) {
   tsr_f32x4 zero = tsr_f32x4_splat(0);
