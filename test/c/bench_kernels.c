@@ -70,6 +70,7 @@ TIMED(gemm_q8_quantize, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, s.
 TIMED(layer_norm, ELEMENTS, ROWS, d->c, d->a, d->scale, d->bias, 1e-5f, s.m, s.n)
 TIMED(l2_normalize, ELEMENTS, ROWS, d->c, d->a, 1e-12f, s.m, s.n)
 TIMED(softmax, ELEMENTS, SCORES, d->c, s.n, d->a, s.n, 8, s.m, s.n)
+TIMED(softmax_part, ELEMENTS, SCORES, d->c, s.n, 8, s.m, s.n, (tsr_softmax_row *)d->b)
 TIMED(gelu, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
 TIMED(relu, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
 TIMED(add, ELEMENTS, ROWS, d->c, d->a, d->b, s.m * s.n)
