@@ -3,15 +3,31 @@
 
 #include <stdint.h>
 
-/* Item indices by falling size, in items[i].order: an insertion sort, stable, so that plans are repeatable. */
+/* Larger first, equals in the order given: one order only, so that plans are repeatable. */
+static int comes_before(const tsr_plan_item *items, int a, int b) {
+  return items[a].bytes != items[b].bytes ? items[a].bytes > items[b].bytes : a < b;
+}
+
+/* Restores the heap items[0 .. count).order, whose root is the last in order, below `at`. */
+static void sift_down(tsr_plan_item *items, int at, int count) {
+  int moved = items[at].order;
+  for (int child; (child = 2 * at + 1) < count; at = child) {
+    if (child + 1 < count && comes_before(items, items[child].order, items[child + 1].order)) child++;
+    if (!comes_before(items, moved, items[child].order)) break;
+    items[at].order = items[child].order;
+  }
+  items[at].order = moved;
+}
+
+/* Item indices by falling size, in items[i].order: a heap sort. */
 static void sort_by_size(tsr_plan_item *items, int count) {
-  for (int i = 0; i < count; i++) {
-    int at = i;
-    while (at > 0 && items[items[at - 1].order].bytes < items[i].bytes) {
-      items[at].order = items[at - 1].order;
-      at--;
-    }
-    items[at].order = i;
+  for (int i = 0; i < count; i++) items[i].order = i;
+  for (int i = count / 2 - 1; i >= 0; i--) sift_down(items, i, count);
+  for (int end = count - 1; end > 0; end--) {
+    int last = items[0].order;
+    items[0].order = items[end].order;
+    items[end].order = last;
+    sift_down(items, 0, end);
   }
 }
 
@@ -19,24 +35,25 @@ static int overlap_in_time(const tsr_plan_item *a, const tsr_plan_item *b) {
   return a->first <= b->last && b->first <= a->last;
 }
 
-/* The lowest aligned offset where `item` fits among the items placed before it (order[0..placed)). */
-static size_t lowest_gap(const tsr_plan_item *items, int placed, const tsr_plan_item *item) {
-  size_t offset = 0;
-  for (int again = 1; again;) {
-    again = 0;
-    for (int i = 0; i < placed; i++) {
-      const tsr_plan_item *other = &items[items[i].order];
-      if (!other->bytes || !overlap_in_time(item, other)) continue;
-      if (offset < other->offset + other->bytes && other->offset < offset + item->bytes) {
-        size_t end = other->offset + other->bytes;
-        if (end > SIZE_MAX - TSR_PLAN_ALIGN) return SIZE_MAX;
-        offset = (end + TSR_PLAN_ALIGN - 1) & ~(size_t)(TSR_PLAN_ALIGN - 1);
-        if (offset > SIZE_MAX - item->bytes) return SIZE_MAX;
-        again = 1;
-      }
-    }
+/* Gives the item that is next in order the lowest aligned offset where it fits among those placed before it, and moves it to
+ * its place among them: items[0 .. placed).order holds their indices by rising offset. 0 when it does not fit a size_t. */
+static int place(tsr_plan_item *items, int placed) {
+  int index = items[placed].order, at = placed;
+  tsr_plan_item *item = &items[index];
+  item->offset = 0;
+  for (int i = 0; i < placed; i++) {
+    const tsr_plan_item *other = &items[items[i].order];
+    if (!overlap_in_time(item, other)) continue;
+    if (other->offset >= item->offset + item->bytes) break;
+    size_t end = other->offset + other->bytes;
+    if (end <= item->offset) continue;
+    if (end > SIZE_MAX - TSR_PLAN_ALIGN) return 0;
+    item->offset = (end + TSR_PLAN_ALIGN - 1) & ~(size_t)(TSR_PLAN_ALIGN - 1);
+    if (item->offset > SIZE_MAX - item->bytes) return 0;
   }
-  return offset;
+  for (; at > 0 && items[items[at - 1].order].offset > item->offset; at--) items[at].order = items[at - 1].order;
+  items[at].order = index;
+  return 1;
 }
 
 size_t tsr_plan_memory(tsr_plan_item *items, int count) {
@@ -44,10 +61,8 @@ size_t tsr_plan_memory(tsr_plan_item *items, int count) {
   sort_by_size(items, count);
   for (int i = 0; i < count; i++) {
     tsr_plan_item *item = &items[items[i].order];
-    item->offset = 0;
-    if (!item->bytes) continue;
-    item->offset = lowest_gap(items, i, item);
-    if (item->offset == SIZE_MAX) return SIZE_MAX;
+    if (!item->bytes) item->offset = 0; /* these come last */
+    else if (!place(items, i)) return SIZE_MAX;
     if (item->offset + item->bytes > total) total = item->offset + item->bytes;
   }
   return total;

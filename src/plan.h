@@ -17,7 +17,7 @@ typedef struct tsr_plan_item {
 } tsr_plan_item;
 
 /* Sets every item's offset so that no two items alive at the same step overlap; returns the bytes needed,
- * or SIZE_MAX when they do not fit a size_t. O(n^2). */
+ * or SIZE_MAX when they do not fit a size_t. O(n^2) in the number of items that have bytes, with a small constant. */
 size_t tsr_plan_memory(tsr_plan_item *items, int count);
 
 #endif

@@ -26,6 +26,32 @@ static size_t lower_bound(const tsr_plan_item *items, int count, int steps) {
   return most;
 }
 
+/* Whether item `i` at `offset` lies clear of every item that comes before it: larger, or as large and earlier in the list. */
+static int comes_before(const tsr_plan_item *items, int j, int i) {
+  return items[j].bytes > items[i].bytes || (items[j].bytes == items[i].bytes && j < i);
+}
+static int fits(const tsr_plan_item *items, int count, int i, size_t offset) {
+  tsr_plan_item moved = items[i];
+  moved.offset = offset;
+  for (int j = 0; j < count; j++)
+    if (comes_before(items, j, i) && overlaps(&moved, &items[j])) return 0;
+  return 1;
+}
+
+/* What greedy by size says of each item: of offset 0 and the ends of those that come before it, the lowest that fits. */
+static int misplaced(const tsr_plan_item *items, int count) {
+  int wrong = 0;
+  for (int i = 0; i < count; i++) {
+    size_t lowest = fits(items, count, i, 0) ? 0 : SIZE_MAX;
+    for (int j = 0; j < count; j++) {
+      size_t end = (items[j].offset + items[j].bytes + TSR_PLAN_ALIGN - 1) / TSR_PLAN_ALIGN * TSR_PLAN_ALIGN;
+      if (comes_before(items, j, i) && end < lowest && fits(items, count, i, end)) lowest = end;
+    }
+    wrong += items[i].offset != lowest;
+  }
+  return wrong;
+}
+
 static void random_plans(void) {
   uint64_t seed = 7;
   double worst = 1;
@@ -35,6 +61,7 @@ static void random_plans(void) {
     size_t sum = 0;
     for (int i = 0; i < count; i++) {
       items[i].bytes = check_random(&seed) % 10 ? check_random(&seed) % 5000 : 0;
+      if (i && check_random(&seed) % 3 == 0) items[i].bytes = items[i - 1].bytes; /* as layers have */
       items[i].first = (int)(check_random(&seed) % (unsigned)steps);
       items[i].last = items[i].first + (int)(check_random(&seed) % 6);
       sum += (items[i].bytes + TSR_PLAN_ALIGN - 1) / TSR_PLAN_ALIGN * TSR_PLAN_ALIGN;
@@ -50,6 +77,7 @@ static void random_plans(void) {
     CHECK_INT(clashes, 0);
     CHECK_INT(outside, 0);
     CHECK_INT(unaligned, 0);
+    CHECK_INT(misplaced(items, count), 0);
     CHECK(total <= sum);
     CHECK(total >= bound);
     if (bound && (double)total / (double)bound > worst) worst = (double)total / (double)bound;
