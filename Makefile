@@ -70,8 +70,8 @@ $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 endef
 objects = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(2))
 
-$(eval $(call flavour,simd,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128))
-$(eval $(call flavour,relaxed,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd))
+$(eval $(call flavour,simd,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mbulk-memory))
+$(eval $(call flavour,relaxed,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mbulk-memory -mrelaxed-simd))
 $(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread -DTSR_THREADS))
 $(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=$(SANITIZE)))
 $(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
