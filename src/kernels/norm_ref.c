@@ -1,4 +1,4 @@
-/* Layer norm, softmax and L2 normalization in portable C. Sums are in double, so that these are the yardstick. */
+/* Layer norm, softmax, L2 normalization and dot products in portable C. Sums are in double, so that these are the yardstick. */
 #include "kernels.h"
 
 #include <math.h>
@@ -48,4 +48,10 @@ void tsr_k_l2_normalize_ref(float *y, const float *x, float eps, int m, int c) {
     if (norm < eps) norm = eps;
     for (int j = 0; j < c; j++) y[j] = (float)(x[j] / norm);
   }
+}
+
+float tsr_k_dot_ref(const float *a, const float *b, int n) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += (double)a[i] * b[i];
+  return (float)sum;
 }

@@ -1,4 +1,4 @@
-/* Layer norm and L2 normalization with SIMD. */
+/* Layer norm, L2 normalization and dot products with SIMD. */
 #include "kernels.h"
 #include "simd.h"
 
@@ -44,4 +44,16 @@ void tsr_k_l2_normalize_simd(float *y, const float *x, float eps, int m, int c) 
     for (; j + 4 <= c; j += 4) tsr_f32x4_store(y + j, tsr_f32x4_div(tsr_f32x4_load(x + j), divisor));
     for (; j < c; j++) y[j] = x[j] / norm;
   }
+}
+
+float tsr_k_dot_simd(const float *a, const float *b, int n) {
+  tsr_f32x4 low = tsr_f32x4_splat(0), high = low;
+  int i = 0;
+  for (; i + 8 <= n; i += 8) {
+    low = tsr_f32x4_add(low, tsr_f32x4_mul(tsr_f32x4_load(a + i), tsr_f32x4_load(b + i)));
+    high = tsr_f32x4_add(high, tsr_f32x4_mul(tsr_f32x4_load(a + i + 4), tsr_f32x4_load(b + i + 4)));
+  }
+  float sum = tsr_f32x4_sum(tsr_f32x4_add(low, high));
+  for (; i < n; i++) sum += a[i] * b[i];
+  return sum;
 }

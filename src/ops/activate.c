@@ -3,8 +3,6 @@
 
 #include "ops.h"
 
-enum { CHUNK = 16384 };
-
 void tsr_activate(const tsr_kernels *kernels, int activation, float *y, const float *x, int n) {
   if (activation == TSR_ACT_GELU) kernels->gelu(y, x, n);
   else if (activation == TSR_ACT_RELU) kernels->relu(y, x, n);
@@ -18,13 +16,13 @@ int tsr_op_activate_shape(tsr_op_args *args, char *why) {
 }
 
 tsr_op_work tsr_op_activate_work(const tsr_op_args *args) {
-  return (tsr_op_work){.tasks = tsr_tasks(tsr_shape_count(&args->in[0].shape, NULL), CHUNK)};
+  return (tsr_op_work){.tasks = tsr_tasks(tsr_shape_count(&args->in[0].shape, NULL), TSR_TASK_FLOATS)};
 }
 
 void tsr_op_activate_run(const tsr_op_args *args, int task, void *scratch) {
   (void)scratch;
   size_t begin, end;
-  tsr_task_range(tsr_shape_count(&args->in[0].shape, NULL), CHUNK, task, &begin, &end);
+  tsr_task_range(tsr_shape_count(&args->in[0].shape, NULL), TSR_TASK_FLOATS, task, &begin, &end);
   tsr_activate(args->kernels, args->attrs->activate.activation, args->out[0].data + begin, args->in[0].data + begin,
                (int)(end - begin));
 }

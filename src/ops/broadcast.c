@@ -1,9 +1,11 @@
-/* Broadcasting; see broadcast.h. Rows are runs over the last dim; each row of the output finds its row in either input. */
+/* Broadcasting; see broadcast.h. Tasks are equal parts of the output taken as one row of numbers. */
 #include "broadcast.h"
 
 #include <stdio.h>
 
-enum { CHUNK_ROWS = 64 };
+#include "walk.h"
+
+enum { REPEAT = 64 }; /* a number that repeats is written out so many times, for kernels that take vectors only */
 
 static int dim_from_right(const tsr_shape *shape, int i) { return i < shape->ndim ? shape->dims[shape->ndim - 1 - i] : 1; }
 
@@ -24,31 +26,42 @@ int tsr_broadcast_shape(tsr_op_args *args, char *why) {
 }
 
 tsr_op_work tsr_broadcast_work(const tsr_op_args *args) {
-  return (tsr_op_work){.tasks = tsr_tasks(tsr_rows(&args->out[0].shape), CHUNK_ROWS)};
+  return (tsr_op_work){.tasks = tsr_tasks(tsr_shape_count(&args->out[0].shape, NULL), TSR_TASK_FLOATS)};
 }
 
-/* Where output row `row` begins in an input. */
-static size_t row_offset(const tsr_shape *in, const tsr_shape *out, size_t row) {
-  size_t offset = 0, stride = (size_t)dim_from_right(in, 0);
-  for (int i = 1; i < out->ndim; i++) {
-    size_t size = (size_t)dim_from_right(out, i), index = row % size;
-    row /= size;
-    if (dim_from_right(in, i) != 1) offset += index * stride;
-    stride *= (size_t)dim_from_right(in, i);
+static tsr_walk walk_of(const tsr_shape *y, const tsr_shape *a, const tsr_shape *b) {
+  tsr_walk walk = {0};
+  size_t step_a = 1, step_b = 1;
+  for (int i = 0; i < y->ndim; i++) {
+    int size = dim_from_right(y, i), in_a = dim_from_right(a, i), in_b = dim_from_right(b, i);
+    tsr_walk_add(&walk, (size_t)size, in_a == size ? step_a : 0, in_b == size ? step_b : 0);
+    step_a *= (size_t)in_a, step_b *= (size_t)in_b;
   }
-  return offset;
+  if (!walk.ndim) walk = (tsr_walk){1, {1}, {1}, {1}};
+  return walk;
+}
+
+static void apply(tsr_kf_add *kernel, float *y, const float *a, int repeat_a, const float *b, int repeat_b, int n) {
+  float many_a[REPEAT], many_b[REPEAT];
+  if (!repeat_a && !repeat_b) {
+    kernel(y, a, b, n);
+    return;
+  }
+  for (int i = 0; i < REPEAT; i++) many_a[i] = *a, many_b[i] = *b;
+  for (int i = 0; i < n; i += REPEAT)
+    kernel(y + i, repeat_a ? many_a : a + i, repeat_b ? many_b : b + i, n - i < REPEAT ? n - i : REPEAT);
 }
 
 void tsr_broadcast_run(const tsr_op_args *args, int task, tsr_kf_add *kernel) {
-  const tsr_shape *out = &args->out[0].shape, *a = &args->in[0].shape, *b = &args->in[1].shape;
-  int n = tsr_shape_last(out), repeat_a = dim_from_right(a, 0) != n, repeat_b = dim_from_right(b, 0) != n;
-  size_t begin, end;
-  tsr_task_range(tsr_rows(out), CHUNK_ROWS, task, &begin, &end);
-  for (size_t row = begin; row < end; row++) {
-    const float *x = args->in[0].data + row_offset(a, out, row), *z = args->in[1].data + row_offset(b, out, row);
-    float *y = args->out[0].data + row * n;
-    if (!repeat_a && !repeat_b) kernel(y, x, z, n);
-    else
-      for (int i = 0; i < n; i++) kernel(y + i, x + (repeat_a ? 0 : i), z + (repeat_b ? 0 : i), 1);
+  const tsr_arg *y = &args->out[0], *a = &args->in[0], *b = &args->in[args->n_in - 1];
+  tsr_walk walk = walk_of(&y->shape, &a->shape, &b->shape);
+  size_t n = walk.size[0], begin, end, count, from_a, from_b;
+  tsr_task_range(tsr_shape_count(&y->shape, NULL), TSR_TASK_FLOATS, task, &begin, &end);
+  for (size_t at = begin; at < end; at += count) {
+    size_t column = at % n;
+    count = n - column < end - at ? n - column : end - at;
+    tsr_walk_at(&walk, 1, at / n, &from_a, &from_b);
+    apply(kernel, y->data + at, a->data + from_a + column * walk.a[0], !walk.a[0], b->data + from_b + column * walk.b[0],
+          !walk.b[0], (int)count);
   }
 }

@@ -6,7 +6,7 @@
 
 int tsr_broadcast_shape(tsr_op_args *args, char *why);
 tsr_op_work tsr_broadcast_work(const tsr_op_args *args);
-/* Applies `kernel` to the task's rows of the output. */
+/* Applies `kernel` to the task's part of the output. An op of one input has it twice. */
 void tsr_broadcast_run(const tsr_op_args *args, int task, tsr_kf_add *kernel);
 
 #endif

@@ -1,8 +1,7 @@
-/* concat: see ops.inc. One task per input. */
+/* concat: see ops.inc. */
 #include <stdio.h>
-#include <string.h>
 
-#include "ops.h"
+#include "strips.h"
 
 int tsr_op_concat_shape(tsr_op_args *args, char *why) {
   int axis = args->attrs->concat.axis;
@@ -23,15 +22,14 @@ int tsr_op_concat_shape(tsr_op_args *args, char *why) {
   return 1;
 }
 
-tsr_op_work tsr_op_concat_work(const tsr_op_args *args) { return (tsr_op_work){.tasks = args->n_in}; }
+tsr_op_work tsr_op_concat_work(const tsr_op_args *args) { return tsr_strips_work(args); }
 
 void tsr_op_concat_run(const tsr_op_args *args, int task, void *scratch) {
   (void)scratch;
-  int axis = args->attrs->concat.axis;
-  const tsr_shape *y = &args->out[0].shape, *x = &args->in[task].shape;
-  size_t outer = tsr_dims_product(y, 0, axis), before = 0;
-  size_t run = tsr_dims_product(x, axis, x->ndim), stride = tsr_dims_product(y, axis, y->ndim);
-  for (int i = 0; i < task; i++) before += tsr_dims_product(&args->in[i].shape, axis, y->ndim);
-  for (size_t o = 0; o < outer; o++)
-    memcpy(args->out[0].data + o * stride + before, args->in[task].data + o * run, run * sizeof(float));
+  tsr_strip strips[TSR_MAX_IN];
+  for (int i = 0; i < args->n_in; i++) {
+    size_t run = tsr_dims_product(&args->in[i].shape, args->attrs->concat.axis, args->in[i].shape.ndim);
+    strips[i] = (tsr_strip){args->in[i].data, run, run};
+  }
+  tsr_strips_run(args, task, strips, args->n_in);
 }

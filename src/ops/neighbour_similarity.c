@@ -1,5 +1,5 @@
 /* neighbour_similarity: see ops.inc. What GLOM's islands are drawn from: neighbours that agree have similarity near 1
- * (Hinton 2021, arXiv 2102.12627). A task is one picture of the batch. */
+ * (Hinton 2021, arXiv 2102.12627). A task is a row of a grid. */
 #include <math.h>
 #include <stdio.h>
 
@@ -18,26 +18,25 @@ int tsr_op_neighbour_similarity_shape(tsr_op_args *args, char *why) {
 }
 
 tsr_op_work tsr_op_neighbour_similarity_work(const tsr_op_args *args) {
-  return (tsr_op_work){.tasks = args->in[0].shape.dims[0]};
+  return (tsr_op_work){.tasks = args->in[0].shape.dims[0] * (args->in[0].shape.dims[1] / args->attrs->neighbour_similarity.grid_w)};
 }
 
-static float cosine(const float *a, const float *b, int d) {
-  float ab = 0, aa = 0, bb = 0;
-  for (int i = 0; i < d; i++) ab += a[i] * b[i], aa += a[i] * a[i], bb += b[i] * b[i];
-  float norm = sqrtf(aa) * sqrtf(bb);
-  return norm > 0 ? ab / norm : 0;
+/* The similarity of a with b, whose square is known of a alone. */
+static float cosine(const tsr_kernels *kernels, const float *a, const float *b, float squares, int d) {
+  float norm = sqrtf(squares) * sqrtf(kernels->dot(b, b, d));
+  return norm > 0 ? kernels->dot(a, b, d) / norm : 0;
 }
 
 void tsr_op_neighbour_similarity_run(const tsr_op_args *args, int task, void *scratch) {
   (void)scratch;
+  const tsr_kernels *k = args->kernels;
   int n = args->in[0].shape.dims[1], levels = args->in[0].shape.dims[2], d = args->in[0].shape.dims[3];
-  int width = args->attrs->neighbour_similarity.grid_w;
-  const float *x = args->in[0].data + (size_t)task * n * levels * d;
-  float *y = args->out[0].data + (size_t)task * n * levels * 2;
-  for (int i = 0; i < n; i++)
-    for (int l = 0; l < levels; l++) {
-      const float *here = x + ((size_t)i * levels + l) * d;
-      *y++ = i % width + 1 < width ? cosine(here, here + (size_t)levels * d, d) : 0;
-      *y++ = i + width < n ? cosine(here, here + (size_t)levels * d * width, d) : 0;
-    }
+  int width = args->attrs->neighbour_similarity.grid_w, rows = n / width, cells = width * levels;
+  const float *x = args->in[0].data + (size_t)task * cells * d;
+  float *y = args->out[0].data + (size_t)task * cells * 2;
+  for (int i = 0; i < cells; i++, x += d) {
+    float squares = k->dot(x, x, d);
+    *y++ = i + levels < cells ? cosine(k, x, x + (size_t)levels * d, squares, d) : 0;
+    *y++ = task % rows + 1 < rows ? cosine(k, x, x + (size_t)cells * d, squares, d) : 0;
+  }
 }

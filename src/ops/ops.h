@@ -70,6 +70,12 @@ typedef struct tsr_op_row {
 
 extern const tsr_op_row tsr_ops[TSR_OP_COUNT];
 
+/* What a task of an op that does little with each number takes: 32 KB, some microseconds, against the tenth of one
+ * that handing out a task costs. */
+enum { TSR_TASK_FLOATS = 8192 };
+/* Columns of a task that sums rows: enough to read memory in long runs, few enough to share. */
+enum { TSR_SUM_COLUMNS = 128 };
+
 /* Tasks of `chunk` each over `count` units, and the part of the range that is task's: [*begin, *end). */
 static inline int tsr_tasks(size_t count, size_t chunk) { return (int)((count + chunk - 1) / chunk); }
 static inline void tsr_task_range(size_t count, size_t chunk, int task, size_t *begin, size_t *end) {

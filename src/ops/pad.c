@@ -1,8 +1,7 @@
 /* pad: see ops.inc. */
 #include <stdio.h>
-#include <string.h>
 
-#include "ops.h"
+#include "strips.h"
 
 int tsr_op_pad_shape(tsr_op_args *args, char *why) {
   int axis = args->attrs->pad.axis;
@@ -18,23 +17,15 @@ int tsr_op_pad_shape(tsr_op_args *args, char *why) {
   return 1;
 }
 
-tsr_op_work tsr_op_pad_work(const tsr_op_args *args) {
-  (void)args;
-  return (tsr_op_work){.tasks = 1};
-}
+tsr_op_work tsr_op_pad_work(const tsr_op_args *args) { return tsr_strips_work(args); }
 
 void tsr_op_pad_run(const tsr_op_args *args, int task, void *scratch) {
-  (void)task, (void)scratch;
+  (void)scratch;
   int axis = args->attrs->pad.axis;
   const tsr_shape *x = &args->in[0].shape;
-  size_t outer = tsr_dims_product(x, 0, axis), inner = tsr_dims_product(x, axis + 1, x->ndim);
-  size_t run = (size_t)x->dims[axis] * inner;
-  size_t before = (size_t)args->attrs->pad.before * inner, after = (size_t)args->attrs->pad.after * inner;
-  float *y = args->out[0].data;
-  for (size_t o = 0; o < outer; o++) {
-    memset(y, 0, before * sizeof *y);
-    memcpy(y + before, args->in[0].data + o * run, run * sizeof *y);
-    memset(y + before + run, 0, after * sizeof *y);
-    y += before + run + after;
-  }
+  size_t inner = tsr_dims_product(x, axis + 1, x->ndim), run = (size_t)x->dims[axis] * inner;
+  tsr_strip strips[3] = {{NULL, (size_t)args->attrs->pad.before * inner, 0},
+                         {args->in[0].data, run, run},
+                         {NULL, (size_t)args->attrs->pad.after * inner, 0}};
+  tsr_strips_run(args, task, strips, 3);
 }

@@ -28,7 +28,6 @@ void tsr_op_patchify_run(const tsr_op_args *args, int task, void *scratch) {
   const float *image = args->in[0].data + (size_t)(task / rows) * channels * plane + (size_t)(task % rows) * ph * width;
   float *y = args->out[0].data + (size_t)task * columns * ph * pw * channels;
   for (int px = 0; px < columns; px++)
-    for (int i = 0; i < ph; i++)
-      for (int j = 0; j < pw; j++)
-        for (int c = 0; c < channels; c++) *y++ = image[c * plane + (size_t)i * width + px * pw + j];
+    for (int i = 0; i < ph; i++, y += (size_t)pw * channels)
+      args->kernels->transpose(y, channels, image + (size_t)i * width + (size_t)px * pw, (int)plane, channels, pw);
 }

@@ -4,16 +4,20 @@
 
 #include "ops.h"
 
-enum { TSR_ROWWISE_ROWS = 64 };
+static inline size_t tsr_rowwise_chunk(const tsr_shape *shape) {
+  size_t rows = TSR_TASK_FLOATS / (size_t)tsr_shape_last(shape);
+  return rows < 1 ? 1 : rows;
+}
 
 static inline tsr_op_work tsr_rowwise_work(const tsr_shape *shape) {
-  return (tsr_op_work){.tasks = tsr_tasks(tsr_rows(shape), TSR_ROWWISE_ROWS)};
+  size_t rows = tsr_rows(shape);
+  return (tsr_op_work){.tasks = rows ? tsr_tasks(rows, tsr_rowwise_chunk(shape)) : 0};
 }
 
 /* Rows of the task; *offset is where its first element is. */
 static inline int tsr_rowwise_range(const tsr_shape *shape, int task, size_t *offset) {
   size_t begin, end;
-  tsr_task_range(tsr_rows(shape), TSR_ROWWISE_ROWS, task, &begin, &end);
+  tsr_task_range(tsr_rows(shape), tsr_rowwise_chunk(shape), task, &begin, &end);
   *offset = begin * (size_t)tsr_shape_last(shape);
   return (int)(end - begin);
 }

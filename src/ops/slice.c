@@ -1,8 +1,7 @@
 /* slice: see ops.inc. */
 #include <stdio.h>
-#include <string.h>
 
-#include "ops.h"
+#include "strips.h"
 
 int tsr_op_slice_shape(tsr_op_args *args, char *why) {
   int axis = args->attrs->slice.axis, begin = args->attrs->slice.begin, end = args->attrs->slice.end;
@@ -17,18 +16,14 @@ int tsr_op_slice_shape(tsr_op_args *args, char *why) {
   return 1;
 }
 
-tsr_op_work tsr_op_slice_work(const tsr_op_args *args) {
-  (void)args;
-  return (tsr_op_work){.tasks = 1};
-}
+tsr_op_work tsr_op_slice_work(const tsr_op_args *args) { return tsr_strips_work(args); }
 
 void tsr_op_slice_run(const tsr_op_args *args, int task, void *scratch) {
-  (void)task, (void)scratch;
+  (void)scratch;
   int axis = args->attrs->slice.axis;
   const tsr_shape *x = &args->in[0].shape, *y = &args->out[0].shape;
-  size_t outer = tsr_dims_product(x, 0, axis), inner = tsr_dims_product(x, axis + 1, x->ndim);
-  size_t run = (size_t)y->dims[axis] * inner, stride = (size_t)x->dims[axis] * inner;
-  for (size_t o = 0; o < outer; o++)
-    memcpy(args->out[0].data + o * run, args->in[0].data + o * stride + (size_t)args->attrs->slice.begin * inner,
-           run * sizeof(float));
+  size_t inner = tsr_dims_product(x, axis + 1, x->ndim);
+  tsr_strip strip = {args->in[0].data + (size_t)args->attrs->slice.begin * inner, (size_t)y->dims[axis] * inner,
+                     (size_t)x->dims[axis] * inner};
+  tsr_strips_run(args, task, &strip, 1);
 }

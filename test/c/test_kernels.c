@@ -506,6 +506,33 @@ static void check_binary(const char *isa, tsr_kf_add *kernel, int product) {
 static void check_add(const char *isa, tsr_kf_add *kernel) { check_binary(isa, kernel, 0); }
 static void check_mul(const char *isa, tsr_kf_mul *kernel) { check_binary(isa, kernel, 1); }
 
+static void check_dot(const char *isa, tsr_kf_dot *kernel) {
+  EACH(a, LENGTHS) {
+    int n = LENGTHS[a];
+    float *x = floats(n, 2), *y = floats(n, 2);
+    double sum = 0, size = 0;
+    for (int i = 0; i < n; i++) sum += (double)x[i] * y[i], size += fabs((double)x[i] * y[i]);
+    expect(fabs(kernel(x, y, n) - sum) <= (n + 2) * 6e-8 * size, isa, "dot", 0, n, 0);
+    free(x), free(y);
+  }
+}
+
+static void check_transpose(const char *isa, tsr_kf_transpose *kernel) {
+  EACH(a, LENGTHS) EACH(b, LENGTHS) for (int gap = 0; gap < 4; gap += 3) {
+    int rows = LENGTHS[a], columns = LENGTHS[b], ldx = columns + 2, ldy = rows + gap, ok = 1;
+    size_t bytes = (size_t)columns * ldy * sizeof(float);
+    float *x = floats((size_t)rows * ldx, 1), *y = guarded(bytes);
+    kernel(y, ldy, x, ldx, rows, columns);
+    for (int j = 0; j < columns; j++)
+      for (int i = 0; i < ldy; i++) {
+        const float *at = y + (size_t)j * ldy + i;
+        ok &= i < rows ? *at == x[(size_t)i * ldx + j] : untouched(at, sizeof *at);
+      }
+    expect(ok && margins(y, bytes), isa, "transpose", rows, columns, gap);
+    free(x), release(y);
+  }
+}
+
 /* ---- conversions ---- */
 
 static uint32_t bits_of(float x) {

@@ -1,0 +1,313 @@
+/* Ops that move or sum numbers, on random shapes, against loops over single elements written here: broadcasting, copies along
+ * an axis, permutations, means, pooling, convolution. Tasks run in reverse order, and each must write its own part only.
+ * Alone: make build/native/test_ops && build/native/test_ops */
+#include "../../src/ops/ops.h"
+
+#include <stdlib.h>
+
+#include "check.h"
+
+enum { ROUNDS = 150 };
+
+static uint64_t seed = 11;
+
+static int pick(int below) { return (int)(check_random(&seed) % (unsigned)below); }
+
+static float *numbers(size_t n) {
+  float *x = malloc(n * sizeof *x + 1); /* to the byte, for the address sanitizer */
+  for (size_t i = 0; i < n; i++) x[i] = check_uniform(&seed);
+  return x;
+}
+
+static tsr_arg tensor(tsr_shape shape) { return (tsr_arg){.shape = shape, .data = numbers(tsr_shape_count(&shape, NULL))}; }
+
+/* A shape of up to TSR_MAX_DIMS dims and `most` elements; sizes of 1 and, rarely, 0 are among them. */
+static tsr_shape random_shape(int most) {
+  tsr_shape s = {.ndim = 1 + pick(TSR_MAX_DIMS)};
+  int left = most;
+  for (int i = 0; i < s.ndim; i++) {
+    int size = pick(40) ? 1 + pick(pick(3) ? 9 : 200) : 0;
+    s.dims[i] = size > left ? 1 : size;
+    if (s.dims[i]) left /= s.dims[i];
+  }
+  return s;
+}
+
+/* Coordinates of element `at`, and where coordinates lead with the given steps. */
+static void coordinates(const tsr_shape *shape, size_t at, int index[TSR_MAX_DIMS]) {
+  for (int i = shape->ndim - 1; i >= 0; i--) index[i] = (int)(at % (size_t)shape->dims[i]), at /= (size_t)shape->dims[i];
+}
+static size_t place(const tsr_shape *shape, const int *index) {
+  size_t at = 0;
+  for (int i = 0; i < shape->ndim; i++) at = at * (size_t)shape->dims[i] + (size_t)(shape->dims[i] == 1 ? 0 : index[i]);
+  return at;
+}
+
+/* Runs the op with the shape rule's output; 0 when the rule refuses. Every task is run, from the last to the first. */
+static int run(tsr_op op, tsr_op_args *args) {
+  char why[TSR_WHY] = "";
+  args->kernels = tsr_kernels_select(NULL);
+  args->n_out = 1;
+  if (!CHECK(tsr_ops[op].shape(args, why))) return printf("%s: %s\n", tsr_ops[op].name, why), 0;
+  size_t n = tsr_shape_count(&args->out[0].shape, NULL);
+  args->out[0].data = numbers(n);
+  tsr_op_work work = tsr_ops[op].work(args);
+  void *scratch = malloc(work.scratch + 1);
+  for (int task = work.tasks - 1; task >= 0; task--) tsr_ops[op].run(args, task, scratch);
+  free(scratch);
+  return 1;
+}
+
+static void done(tsr_op_args *args) {
+  for (int i = 0; i < args->n_in; i++) free(args->in[i].data);
+  free(args->out[0].data);
+}
+
+/* The output is exactly `want`, of which there are as many as the output has elements. */
+static void expect(tsr_op op, const tsr_op_args *args, const float *want, double tolerance) {
+  size_t n = tsr_shape_count(&args->out[0].shape, NULL), wrong = 0;
+  for (size_t i = 0; i < n; i++) wrong += !(fabs((double)args->out[0].data[i] - want[i]) <= tolerance);
+  char text[2][TSR_SHAPE_TEXT];
+  if (!CHECK(wrong == 0))
+    printf("%s: %d wrong; %s to %s\n", tsr_ops[op].name, (int)wrong, tsr_shape_print(&args->in[0].shape, text[0]),
+           tsr_shape_print(&args->out[0].shape, text[1]));
+}
+
+static void broadcasts(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    tsr_shape y = random_shape(60000), a = y, b = y;
+    for (int i = 0; i < y.ndim; i++) {
+      if (!pick(4)) a.dims[i] = 1;
+      if (!pick(4) && a.dims[i] == y.dims[i]) b.dims[i] = 1;
+    }
+    tsr_op op = round % 3 == 0 ? TSR_OP_add : round % 3 == 1 ? TSR_OP_mul : TSR_OP_expand;
+    tsr_attrs attrs = {.expand = {.shape = y}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = op == TSR_OP_expand ? 1 : 2, .in = {tensor(a)}};
+    if (op != TSR_OP_expand) args.in[1] = tensor(b);
+    if (op != TSR_OP_expand && b.dims[0] == 1 && y.ndim > 1) /* a shape with fewer dims is aligned at the right */
+      memmove(args.in[1].shape.dims, b.dims + 1, sizeof(int32_t) * (size_t)--args.in[1].shape.ndim);
+    if (!run(op, &args)) continue;
+    size_t n = tsr_shape_count(&args.out[0].shape, NULL);
+    float *want = numbers(n);
+    for (size_t at = 0; at < n; at++) {
+      int index[TSR_MAX_DIMS];
+      coordinates(&args.out[0].shape, at, index);
+      float u = args.in[0].data[place(&a, index)], v = op == TSR_OP_expand ? 0 : args.in[1].data[place(&b, index)];
+      want[at] = op == TSR_OP_mul ? u * v : op == TSR_OP_add ? u + v : u;
+    }
+    expect(op, &args, want, 0);
+    free(want), done(&args);
+  }
+}
+
+static void permutations(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    tsr_shape x = random_shape(60000);
+    tsr_attrs attrs = {0};
+    int *order = attrs.permute.order;
+    for (int i = 0; i < x.ndim; i++) {
+      int j = pick(i + 1);
+      order[i] = order[j], order[j] = i;
+    }
+    tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(x)}};
+    if (!run(TSR_OP_permute, &args)) continue;
+    size_t n = tsr_shape_count(&x, NULL);
+    float *want = numbers(n);
+    for (size_t at = 0; at < n; at++) {
+      int index[TSR_MAX_DIMS], from[TSR_MAX_DIMS];
+      coordinates(&args.out[0].shape, at, index);
+      for (int i = 0; i < x.ndim; i++) from[order[i]] = index[i];
+      want[at] = args.in[0].data[place(&x, from)];
+    }
+    expect(TSR_OP_permute, &args, want, 0);
+    free(want), done(&args);
+  }
+}
+
+/* concat, slice and pad: element by element along the axis. */
+static void strips(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    tsr_shape x = random_shape(40000);
+    int axis = pick(x.ndim), length = x.dims[axis], before = pick(5), after = pick(5), begin = pick(length + 1);
+    tsr_op op = round % 3 == 0 ? TSR_OP_concat : round % 3 == 1 ? TSR_OP_slice : TSR_OP_pad;
+    tsr_attrs attrs = {0};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(x)}};
+    if (op == TSR_OP_concat) {
+      attrs.concat.axis = axis;
+      args.n_in = 1 + pick(TSR_MAX_IN);
+      for (int i = 1; i < args.n_in; i++) {
+        tsr_shape other = x;
+        other.dims[axis] = pick(4);
+        args.in[i] = tensor(other);
+      }
+    } else if (op == TSR_OP_slice) {
+      attrs.slice.axis = axis, attrs.slice.begin = begin, attrs.slice.end = begin + pick(length - begin + 1);
+    } else {
+      attrs.pad.axis = axis, attrs.pad.before = before, attrs.pad.after = after;
+    }
+    if (!run(op, &args)) continue;
+    size_t n = tsr_shape_count(&args.out[0].shape, NULL);
+    float *want = numbers(n);
+    for (size_t at = 0; at < n; at++) {
+      int index[TSR_MAX_DIMS], source = 0;
+      coordinates(&args.out[0].shape, at, index);
+      index[axis] += op == TSR_OP_slice ? begin : op == TSR_OP_pad ? -before : 0;
+      while (op == TSR_OP_concat && index[axis] >= args.in[source].shape.dims[axis])
+        index[axis] -= args.in[source++].shape.dims[axis];
+      int inside = index[axis] >= 0 && index[axis] < args.in[source].shape.dims[axis];
+      want[at] = inside ? args.in[source].data[place(&args.in[source].shape, index)] : 0;
+    }
+    expect(op, &args, want, 0);
+    free(want), done(&args);
+  }
+}
+
+static void sums(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    int b = 1 + pick(3), n = 1 + pick(40), c = 1 + pick(300), d = 1 + pick(20);
+    tsr_attrs attrs = {.mean = {.axis = pick(4)}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(tsr_shape_of(4, b, n, d, c))}};
+    const tsr_shape *x = &args.in[0].shape;
+    if (!run(TSR_OP_mean, &args)) continue;
+    size_t count = tsr_shape_count(&args.out[0].shape, NULL);
+    float *want = numbers(count < (size_t)b * c ? (size_t)b * c : count);
+    for (size_t at = 0; at < count; at++) {
+      int index[TSR_MAX_DIMS] = {0}, axis = attrs.mean.axis;
+      double sum = 0;
+      coordinates(&args.out[0].shape, at, index);
+      for (int i = 3; i > axis; i--) index[i] = index[i - 1];
+      for (index[axis] = 0; index[axis] < x->dims[axis]; index[axis]++) sum += args.in[0].data[place(x, index)];
+      want[at] = (float)(sum / x->dims[axis]);
+    }
+    expect(TSR_OP_mean, &args, want, 1e-5);
+    done(&args);
+
+    args = (tsr_op_args){.attrs = &attrs, .n_in = 2, .in = {tensor(tsr_shape_of(2, b, n)), tensor(tsr_shape_of(3, b, n, c))}};
+    if (!run(TSR_OP_weighted_sum, &args)) continue;
+    for (int i = 0; i < b * c; i++) {
+      double sum = 0;
+      for (int t = 0; t < n; t++)
+        sum += (double)args.in[0].data[i / c * n + t] * args.in[1].data[((size_t)(i / c) * n + t) * c + i % c];
+      want[i] = (float)sum;
+    }
+    expect(TSR_OP_weighted_sum, &args, want, 2e-5);
+    free(want), done(&args);
+  }
+}
+
+static void pictures(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    int b = 1 + pick(2), c = 1 + pick(5), ph = 1 + pick(5), pw = 1 + pick(9), rows = 1 + pick(4), columns = 1 + pick(4);
+    tsr_attrs attrs = {.patchify = {.patch_h = ph, .patch_w = pw}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(tsr_shape_of(4, b, c, rows * ph, columns * pw))}};
+    if (!run(TSR_OP_patchify, &args)) continue;
+    size_t n = tsr_shape_count(&args.out[0].shape, NULL);
+    float *want = numbers(n);
+    for (size_t at = 0; at < n; at++) { /* [b, row, column, i, j, channel] */
+      int channel = (int)at % c, j = (int)at / c % pw, i = (int)at / c / pw % ph, patch = (int)at / c / pw / ph;
+      int index[] = {patch / columns / rows, channel, patch / columns % rows * ph + i, patch % columns * pw + j};
+      want[at] = args.in[0].data[place(&args.in[0].shape, index)];
+    }
+    expect(TSR_OP_patchify, &args, want, 0);
+    free(want), done(&args);
+  }
+}
+
+/* The cosine with the right and the lower neighbour. */
+static void neighbours(void) {
+  int b = 2, h = 3, w = 4, levels = 2, d = 13;
+  tsr_attrs attrs = {.neighbour_similarity = {.grid_w = w}};
+  tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(tsr_shape_of(4, b, h * w, levels, d))}};
+  for (int i = 0; i < d; i++) args.in[0].data[i] = 0; /* a state of zeros has no direction: similarity 0 */
+  if (!run(TSR_OP_neighbour_similarity, &args)) return;
+  float want[2 * 3 * 4 * 2 * 2];
+  for (int i = 0; i < b * h * w * levels; i++)
+    for (int down = 0; down < 2; down++) {
+      int cell = i / levels % (h * w), has = down ? cell / w + 1 < h : cell % w + 1 < w;
+      const float *x = args.in[0].data + (size_t)i * d, *y = x + (has ? (down ? w : 1) * levels * d : 0);
+      double xy = 0, xx = 0, yy = 0;
+      for (int k = 0; k < d; k++) xy += (double)x[k] * y[k], xx += (double)x[k] * x[k], yy += (double)y[k] * y[k];
+      want[2 * i + down] = has && xx * yy > 0 ? (float)(xy / sqrt(xx * yy)) : 0;
+    }
+  expect(TSR_OP_neighbour_similarity, &args, want, 1e-6);
+  done(&args);
+}
+
+typedef struct window {
+  int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+} window;
+
+/* Calls visit for each pixel of x [B,H,W,C] under the window at output pixel (image, oy, ox). */
+#define EACH_UNDER(x, win, oy, ox, iy, ix, tap)                                            \
+  for (int tap = 0, iy, ix; tap < (win).kernel_h * (win).kernel_w; tap++)                  \
+    if ((iy = (oy) * (win).stride_h - (win).pad_h + tap / (win).kernel_w) >= 0 && iy < (x)->dims[1] && \
+        (ix = (ox) * (win).stride_w - (win).pad_w + tap % (win).kernel_w) >= 0 && ix < (x)->dims[2])
+
+static void pooling(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    int kernel = 1 + pick(4), pad = pick(kernel / 2 + 1), stride = 1 + pick(3);
+    window win = {kernel, kernel, stride, stride, pad, pad};
+    tsr_attrs attrs = {.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(tsr_shape_of(4, 1 + pick(2), kernel + pick(9), kernel + pick(9), 1 + pick(9)))}};
+    if (!run(TSR_OP_max_pool2d, &args)) continue;
+    const tsr_shape *x = &args.in[0].shape, *y = &args.out[0].shape;
+    size_t n = tsr_shape_count(y, NULL);
+    float *want = numbers(n);
+    for (size_t at = 0; at < n; at++) {
+      int o[TSR_MAX_DIMS];
+      coordinates(y, at, o);
+      want[at] = -INFINITY;
+      EACH_UNDER(x, win, o[1], o[2], iy, ix, tap)
+        want[at] = fmaxf(want[at], args.in[0].data[place(x, (int[]){o[0], iy, ix, o[3]})]);
+    }
+    expect(TSR_OP_max_pool2d, &args, want, 0);
+    free(want), done(&args);
+  }
+}
+
+/* Weights [n, taps, channels], packed as the loader does. */
+static void convolutions(void) {
+  const tsr_kernels *kernels = tsr_kernels_select(NULL);
+  for (int round = 0; round < ROUNDS; round++) {
+    window win = {1 + pick(4), 1 + pick(4), 1 + pick(3), 1 + pick(3), pick(4), pick(4)};
+    if (!pick(4)) win = (window){1, 1, 1, 1, 0, 0};
+    int c = 1 + pick(12), n = 1 + pick(pick(3) ? 20 : 200), taps = win.kernel_h * win.kernel_w;
+    tsr_weight weight = {.is_matrix = 1, .layout = {1, n, c, taps}, .k = c * taps, .shape = tsr_shape_of(4, n, c, win.kernel_h, win.kernel_w)};
+    float *w = numbers((size_t)n * weight.k);
+    weight.group_bytes = kernels->gemm_f32_packed_bytes(n, weight.k);
+    weight.panels = malloc(weight.group_bytes);
+    kernels->gemm_f32_pack(weight.panels, w, weight.k, 0, n, weight.k);
+    tsr_attrs attrs = {.conv2d = {win.kernel_h, win.kernel_w, win.stride_h, win.stride_w, win.pad_h, win.pad_w, TSR_ACT_RELU, 1}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 3, .in = {tensor(tsr_shape_of(4, 1 + pick(2), 4 + pick(12), 4 + pick(12), c)),
+                                                          {.shape = weight.shape, .weight = &weight}, tensor(tsr_shape_of(1, n))}};
+    if (run(TSR_OP_conv2d, &args)) {
+      const tsr_shape *x = &args.in[0].shape, *y = &args.out[0].shape;
+      size_t count = tsr_shape_count(y, NULL);
+      float *want = numbers(count);
+      for (size_t at = 0; at < count; at++) {
+        int o[TSR_MAX_DIMS];
+        coordinates(y, at, o);
+        double sum = args.in[2].data[o[3]];
+        EACH_UNDER(x, win, o[1], o[2], iy, ix, tap)
+          for (int k = 0; k < c; k++)
+            sum += (double)args.in[0].data[place(x, (int[]){o[0], iy, ix, k})] * w[(size_t)o[3] * weight.k + tap * c + k];
+        want[at] = sum > 0 ? (float)sum : 0;
+      }
+      expect(TSR_OP_conv2d, &args, want, 1e-4);
+      free(want);
+    }
+    free(w), free(weight.panels), done(&args);
+  }
+}
+
+int main(void) {
+  broadcasts();
+  permutations();
+  strips();
+  sums();
+  pictures();
+  neighbours();
+  pooling();
+  convolutions();
+  return check_done("ops");
+}
