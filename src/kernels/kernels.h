@@ -68,6 +68,8 @@ typedef void tsr_kf_l2_normalize(float *y, const float *x, float eps, int m, int
 typedef float tsr_kf_dot(const float *a, const float *b, int n);
 /* y[j][i] = x[i][j] for i < rows and j < columns; rows of x are ldx apart, those of y ldy. */
 typedef void tsr_kf_transpose(float *y, int ldy, const float *x, int ldx, int rows, int columns);
+/* y[i][j] = x[i][j] for M rows of N. */
+typedef void tsr_kf_copy_rows(float *y, int ldy, const float *x, int ldx, int m, int n);
 /* Widening of file dtypes to f32, IEEE exact: n elements; `x` may be unaligned. */
 typedef void tsr_kf_f16_to_f32(float *y, const void *x, int n);
 typedef void tsr_kf_bf16_to_f32(float *y, const void *x, int n);
@@ -88,7 +90,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
   X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
-  X(dot) X(transpose) \
+  X(dot) X(transpose) X(copy_rows) \
   X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
 
 typedef struct tsr_kernels {

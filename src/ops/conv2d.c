@@ -1,9 +1,13 @@
 /* conv2d: see ops.inc. Output pixels are rows of a product: each task gathers the pixels under the kernel for a block of
- * them (im2col, a block at a time), then multiplies. */
+ * them (im2col, a block at a time), then multiplies. In channels last a row of the kernel is one run of the picture's. */
 #include <stdio.h>
 #include <string.h>
 
 #include "matmul.h"
+
+enum { LEAST_TASKS = 8 };
+
+typedef __typeof__(((tsr_attrs *)0)->conv2d) conv2d_attrs;
 
 static int out_size(int in, int kernel, int stride, int pad) {
   return in + 2 * pad < kernel ? 0 : (in + 2 * pad - kernel) / stride + 1;
@@ -12,7 +16,7 @@ static int out_size(int in, int kernel, int stride, int pad) {
 int tsr_op_conv2d_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
   const tsr_weight *w = args->in[1].weight;
-  const __typeof__(args->attrs->conv2d) *a = &args->attrs->conv2d;
+  const conv2d_attrs *a = &args->attrs->conv2d;
   char text[TSR_SHAPE_TEXT];
   if (x->ndim != 4 || x->dims[3] != w->layout.channels || a->kernel_h * a->kernel_w != w->layout.taps) {
     snprintf(why, TSR_WHY, "input %s, weight of %d channels and %d taps", tsr_shape_print(x, text), w->layout.channels,
@@ -28,45 +32,91 @@ int tsr_op_conv2d_shape(tsr_op_args *args, char *why) {
   return 1;
 }
 
-tsr_op_work tsr_op_conv2d_work(const tsr_op_args *args) {
-  const tsr_weight *w = args->in[1].weight;
-  size_t pixels = tsr_rows(&args->out[0].shape);
-  return (tsr_op_work){.tasks = tsr_tasks(pixels, TSR_MATMUL_ROWS),
-                       .scratch = (size_t)TSR_MATMUL_ROWS * w->k * sizeof(float) + 64 + tsr_matmul_scratch(args->kernels, w, TSR_MATMUL_ROWS),
-                       .operations = (double)pixels * w->layout.n * w->k};
+/* A kernel of one pixel at every pixel: the map itself is the product's input, there is nothing to gather. */
+static int is_pointwise(const conv2d_attrs *a) {
+  return a->kernel_h * a->kernel_w * a->stride_h * a->stride_w == 1 && !a->pad_h && !a->pad_w;
 }
 
-/* The input under the kernel for output pixel `pixel`, as [kernel_h, kernel_w, C]; zeros outside the picture. */
-static void gather(const tsr_op_args *args, size_t pixel, float *row) {
-  const __typeof__(args->attrs->conv2d) *a = &args->attrs->conv2d;
-  const int32_t *in = args->in[0].shape.dims, *out = args->out[0].shape.dims;
-  int channels = in[3];
-  int ox = (int)(pixel % out[2]), oy = (int)(pixel / out[2] % out[1]);
-  const float *image = args->in[0].data + pixel / ((size_t)out[1] * out[2]) * in[1] * in[2] * channels;
-  int x0 = ox * a->stride_w - a->pad_w;
-  int first = x0 < 0 ? -x0 : 0, last = in[2] - x0 < a->kernel_w ? in[2] - x0 : a->kernel_w; /* taps inside the row */
-  for (int ky = 0; ky < a->kernel_h; ky++, row += (size_t)a->kernel_w * channels) {
-    int y = oy * a->stride_h - a->pad_h + ky;
-    if (y < 0 || y >= in[1] || first >= last) {
-      memset(row, 0, (size_t)a->kernel_w * channels * sizeof *row);
+/* Tasks are blocks of pixels. A map of few pixels has blocks of half the height, and few blocks are split by columns too, so
+ * that there is enough to share; every block of columns gathers the pixels again. */
+typedef struct split {
+  int rows, row_blocks, columns, column_blocks;
+} split;
+
+static split split_of(const tsr_op_args *args) {
+  size_t pixels = tsr_rows(&args->out[0].shape);
+  int n = args->in[1].weight->layout.n;
+  split s = {.rows = pixels < (size_t)LEAST_TASKS * TSR_MATMUL_ROWS ? TSR_MATMUL_ROWS / 2 : TSR_MATMUL_ROWS};
+  s.row_blocks = tsr_tasks(pixels, (size_t)s.rows);
+  int parts = s.row_blocks ? (LEAST_TASKS + s.row_blocks - 1) / s.row_blocks : 1;
+  s.columns = tsr_tasks((size_t)n, (size_t)parts * TSR_MATMUL_COLUMNS) * TSR_MATMUL_COLUMNS;
+  if (s.columns < TSR_MATMUL_SPLIT) s.columns = TSR_MATMUL_SPLIT;
+  s.column_blocks = tsr_tasks((size_t)n, (size_t)s.columns);
+  return s;
+}
+
+static size_t gathered_bytes(const tsr_op_args *args) {
+  if (is_pointwise(&args->attrs->conv2d)) return 0;
+  return ((size_t)split_of(args).rows * args->in[1].weight->k * sizeof(float) + 63) & ~(size_t)63;
+}
+
+tsr_op_work tsr_op_conv2d_work(const tsr_op_args *args) {
+  const tsr_weight *w = args->in[1].weight;
+  split s = split_of(args);
+  return (tsr_op_work){.tasks = s.row_blocks * s.column_blocks,
+                       .scratch = gathered_bytes(args) + tsr_matmul_scratch(args->kernels, w, s.rows),
+                       .operations = (double)tsr_rows(&args->out[0].shape) * w->layout.n * w->k};
+}
+
+/* What lies under one row of the kernel for `count` output pixels from column `ox`, k apart in `to`. line: the input's row. */
+static void gather_line(const tsr_op_args *args, float *to, int k, const float *line, int ox, int count) {
+  const conv2d_attrs *a = &args->attrs->conv2d;
+  int width = args->in[0].shape.dims[2], c = args->in[0].shape.dims[3], run = a->kernel_w * c, inside;
+  for (int i = 0; i < count; i += inside, to += (size_t)inside * k) {
+    int x = (ox + i) * a->stride_w - a->pad_w, room = width - a->kernel_w - x;
+    inside = x < 0 || room < 0 ? 0 : room / a->stride_w + 1; /* pixels from here whose window does not leave the picture */
+    if (inside) {
+      if (inside > count - i) inside = count - i;
+      args->kernels->copy_rows(to, k, line + (size_t)x * c, a->stride_w * c, inside, run);
       continue;
     }
-    memset(row, 0, (size_t)first * channels * sizeof *row);
-    memcpy(row + (size_t)first * channels, image + ((size_t)y * in[2] + x0 + first) * channels,
-           (size_t)(last - first) * channels * sizeof *row);
-    memset(row + (size_t)last * channels, 0, (size_t)(a->kernel_w - last) * channels * sizeof *row);
+    int first = x < 0 ? -x : 0, last = width - x < a->kernel_w ? width - x : a->kernel_w; /* columns of the kernel */
+    memset(to, 0, (size_t)run * sizeof *to);
+    if (first < last) memcpy(to + (size_t)first * c, line + (size_t)(x + first) * c, (size_t)(last - first) * c * sizeof *to);
+    inside = 1;
+  }
+}
+
+/* The input under the kernel for output pixels [begin, end), each as [kernel_h, kernel_w, C]; zeros outside the picture. */
+static void gather(const tsr_op_args *args, size_t begin, size_t end, float *rows) {
+  const conv2d_attrs *a = &args->attrs->conv2d;
+  const int32_t *in = args->in[0].shape.dims, *out = args->out[0].shape.dims;
+  int k = args->in[1].weight->k, run = a->kernel_w * in[3], count;
+  for (size_t at = begin; at < end; at += (size_t)count, rows += (size_t)count * k) {
+    int ox = (int)(at % out[2]), oy = (int)(at / out[2] % out[1]);
+    const float *image = args->in[0].data + at / ((size_t)out[1] * out[2]) * in[1] * in[2] * in[3];
+    count = end - at < (size_t)(out[2] - ox) ? (int)(end - at) : out[2] - ox;
+    for (int ky = 0; ky < a->kernel_h; ky++) {
+      int y = oy * a->stride_h - a->pad_h + ky;
+      float *to = rows + (size_t)ky * run;
+      if (y >= 0 && y < in[1]) gather_line(args, to, k, image + (size_t)y * in[2] * in[3], ox, count);
+      else
+        for (int i = 0; i < count; i++) memset(to + (size_t)i * k, 0, (size_t)run * sizeof *to);
+    }
   }
 }
 
 void tsr_op_conv2d_run(const tsr_op_args *args, int task, void *scratch) {
   const tsr_weight *w = args->in[1].weight;
+  split s = split_of(args);
   size_t begin, end;
-  tsr_task_range(tsr_rows(&args->out[0].shape), TSR_MATMUL_ROWS, task, &begin, &end);
-  float *rows = scratch;
-  size_t gathered = ((size_t)TSR_MATMUL_ROWS * w->k * sizeof(float) + 63) & ~(size_t)63;
-  for (size_t i = begin; i < end; i++) gather(args, i, rows + (i - begin) * w->k);
+  tsr_task_range(tsr_rows(&args->out[0].shape), (size_t)s.rows, task / s.column_blocks, &begin, &end);
+  int n0 = task % s.column_blocks * s.columns, n1 = n0 + s.columns < w->layout.n ? n0 + s.columns : w->layout.n;
+  const float *rows = scratch;
+  if (is_pointwise(&args->attrs->conv2d)) rows = args->in[0].data + begin * w->k;
+  else gather(args, begin, end, scratch);
   tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->conv2d.activation};
   if (args->attrs->conv2d.has_bias) matmul.bias = args->in[2].data;
-  tsr_matmul_block(&matmul, 0, rows, w->k, args->out[0].data + begin * w->layout.n, w->layout.n, (int)(end - begin), 0,
-                   w->layout.n, (char *)scratch + gathered);
+  tsr_matmul_block(&matmul, 0, rows, w->k, args->out[0].data + begin * w->layout.n, w->layout.n, (int)(end - begin), n0, n1,
+                   (char *)scratch + gathered_bytes(args));
 }

@@ -533,6 +533,20 @@ static void check_transpose(const char *isa, tsr_kf_transpose *kernel) {
   }
 }
 
+static void check_copy_rows(const char *isa, tsr_kf_copy_rows *kernel) {
+  EACH(a, LENGTHS) EACH(b, ROWS) for (int gap = 0; gap < 4; gap += 3) {
+    int m = ROWS[b], n = LENGTHS[a], ldx = n + 2, ldy = n + gap, ok = 1;
+    size_t bytes = (size_t)m * ldy * sizeof(float);
+    float *x = floats((size_t)m * ldx, 1), *y = guarded(bytes);
+    kernel(y, ldy, x, ldx, m, n);
+    for (int i = 0; i < m; i++)
+      ok &= same(y + (size_t)i * ldy, x + (size_t)i * ldx, n * sizeof *x) &&
+            untouched(y + (size_t)i * ldy + n, (size_t)gap * sizeof *y);
+    expect(ok && margins(y, bytes), isa, "copy_rows", m, n, gap);
+    free(x), release(y);
+  }
+}
+
 /* ---- conversions ---- */
 
 static uint32_t bits_of(float x) {
