@@ -5,7 +5,7 @@
 
 #include "matmul.h"
 
-enum { LEAST_TASKS = 8 };
+enum { LEAST_TASKS = 8, LEAST_COLUMNS = 128 };
 
 typedef __typeof__(((tsr_attrs *)0)->conv2d) conv2d_attrs;
 
@@ -50,7 +50,7 @@ static split split_of(const tsr_op_args *args) {
   s.row_blocks = tsr_tasks(pixels, (size_t)s.rows);
   int parts = s.row_blocks ? (LEAST_TASKS + s.row_blocks - 1) / s.row_blocks : 1;
   s.columns = tsr_tasks((size_t)n, (size_t)parts * TSR_MATMUL_COLUMNS) * TSR_MATMUL_COLUMNS;
-  if (s.columns < TSR_MATMUL_SPLIT) s.columns = TSR_MATMUL_SPLIT;
+  if (s.columns < LEAST_COLUMNS) s.columns = LEAST_COLUMNS;
   s.column_blocks = tsr_tasks((size_t)n, (size_t)s.columns);
   return s;
 }
