@@ -43,7 +43,7 @@ static size_t place(const tsr_shape *shape, const int *index) {
   return at;
 }
 
-/* Runs the op with the shape rule's output; 0 when the rule refuses. Every task is run, from the last to the first. */
+/* Runs the op with the shape rule's output; 0 when the rule refuses. Every task is run, from the last to the first of its round. */
 static int run(tsr_op op, tsr_op_args *args) {
   char why[TSR_WHY] = "";
   args->kernels = tsr_kernels_select(NULL);
@@ -53,8 +53,10 @@ static int run(tsr_op op, tsr_op_args *args) {
   args->out[0].data = numbers(n);
   tsr_op_work work = tsr_ops[op].work(args);
   void *scratch = malloc(work.scratch + 1);
-  for (int task = work.tasks - 1; task >= 0; task--) tsr_ops[op].run(args, task, scratch);
-  free(scratch);
+  args->shared = malloc(work.shared + 1);
+  for (int task = work.before - 1; task >= 0; task--) tsr_ops[op].run(args, task, scratch);
+  for (int task = work.tasks - 1; task >= work.before; task--) tsr_ops[op].run(args, task, scratch);
+  free(scratch), free(args->shared);
   return 1;
 }
 
