@@ -50,7 +50,8 @@ def write_onnx(call: torch.nn.Module, example: torch.Tensor, path: Path) -> None
 def write_int8(source: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     logging.getLogger().setLevel(logging.ERROR)  # it recommends a preparation that the session does anyway
-    quantize_dynamic(str(source), str(path), weight_type=QuantType.QInt8)
+    # unsigned weights: as fast as signed ones in products, and three times as fast in convolutions (CCT-14 309 ms against 955)
+    quantize_dynamic(str(source), str(path), weight_type=QuantType.QUInt8)
 
 
 @torch.no_grad()

@@ -1,10 +1,10 @@
 // The files that the benches run on, made once and kept outside the tree, in ${TESSERAE_CACHE:-~/.cache/tesserae}/bench:
 //   peer-VERSION/     onnxruntime-web, exactly as scripts/bench/peer/package-lock.json has it
-//   models/           each model's weights for both sides (scripts/bench/export.py); NAME.json says what they were made from
+//   models/NAME-HASH/ each model's weights for both sides (scripts/bench/export.py); HASH is of what they are made from
 // What is there is not made again; a run that was interrupted goes on where it stopped.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -42,11 +42,11 @@ export function peer() {
   return dist;
 }
 
-/** What a model's files depend on, as text. @param {string} name */
-function origin(name) {
+/** A model's folder, named after what its files depend on. @param {string} name */
+function modelFolder(name) {
   const pins = readFileSync(join(root, 'scripts', 'requirements.txt'), 'utf8').match(/^(torch|onnx|onnxruntime|vit-pytorch|glom-pytorch)==.*$/gm);
-  const exporter = createHash('sha256').update(readFileSync(join(here, 'export.py'))).digest('hex');
-  return JSON.stringify({ exporter, pins, ...MODELS[name] });
+  const hash = createHash('sha256').update(readFileSync(join(here, 'export.py'))).update(JSON.stringify({ pins, ...MODELS[name] }));
+  return join(cache, 'models', `${name}-${hash.digest('hex').slice(0, 8)}`);
 }
 
 /**
@@ -61,17 +61,21 @@ function origin(name) {
 
 /** A model's files; makes them the first time. @param {string} name @returns {Files} */
 export function modelFiles(name) {
-  const folder = join(cache, 'models');
-  const at = (/** @type {string} */ ending) => join(folder, `${name}.${ending}`);
+  const folder = modelFolder(name);
   const quantized = dtypes(name).includes('q8');
-  mkdirSync(folder, { recursive: true });
-  if (!existsSync(at('json')) || readFileSync(at('json'), 'utf8') !== origin(name)) {
+  const at = (/** @type {string} */ ending, within = folder) => join(within, `${name}.${ending}`);
+  if (!existsSync(folder)) {
     say(`making the files of ${name} (PyTorch is installed the first time; some minutes then)`);
-    rmSync(at('json'), { force: true });
     const began = Date.now();
-    run(run('scripts/pyenv.sh', []), ['scripts/bench/export.py', name, folder]);
-    if (quantized) run(process.execPath, ['web/cli.js', 'quantize', at('safetensors'), at('q8.safetensors')]);
-    writeFileSync(at('json'), origin(name));
+    const making = `${folder}-${process.pid}`; // takes its name when it is whole
+    mkdirSync(making, { recursive: true });
+    try {
+      run(run('scripts/pyenv.sh', []), ['scripts/bench/export.py', name, making]);
+      if (quantized) run(process.execPath, ['web/cli.js', 'quantize', at('safetensors', making), at('q8.safetensors', making)]);
+      if (!existsSync(folder)) renameSync(making, folder);
+    } finally {
+      rmSync(making, { recursive: true, force: true });
+    }
     say(`made the files of ${name} in ${Math.round((Date.now() - began) / 1000)} s: ${size(at('safetensors'))} for us, ${size(at('onnx'))} for the peer`);
   }
   return {
