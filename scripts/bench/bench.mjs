@@ -1,9 +1,9 @@
 // Speed, side by side with onnxruntime-web: the same weights, the same pictures, in turn, in one process (`make bench`).
 //
-//   node scripts/bench/bench.mjs [MODEL ...] [--threads 1,2] [--dtype f32,q8] [--engine node] [--quick] [--docs] [--fresh]
+//   node scripts/bench/bench.mjs [MODEL ...] [--threads 1,2] [--dtype f32,q8] [--engine node,chromium] [--quick] [--docs] [--fresh]
 //   node scripts/bench/bench.mjs vit_ti --threads 1 --engine node --quick        one model in some twenty seconds
 //
-// MODEL: names of scripts/bench/models.json, all of them by default.
+// MODEL: names of scripts/bench/models.json, all of them by default; in Chromium vit_ti and cct_7 unless others are named.
 // --quick   fewer turns, one cold start a side, no q8 from an f32 file
 // --warm    no cold starts at all: only what changes when a kernel does
 // --docs    write the tables of docs/performance.md
@@ -27,12 +27,12 @@ const PACE = {
   full: { warm: { least: 4, ms: 2000 }, turns: { least: 9, most: 41, ms: 10_000 }, colds: 3 },
   quick: { warm: { least: 4, ms: 500 }, turns: { least: 9, most: 21, ms: 2000 }, colds: 1 },
 };
-const LONG = ['glom']; // seconds a pass: 5 turns, not 9
+const LONG = ['glom']; // seconds a pass: 5 turns, not 9; 2 pictures, not 4
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    threads: { type: 'string', default: '1,2' }, dtype: { type: 'string', default: 'f32,q8' }, engine: { type: 'string', default: 'node' },
+    threads: { type: 'string', default: '1,2' }, dtype: { type: 'string', default: 'f32,q8' }, engine: { type: 'string', default: 'node,chromium' },
     quick: { type: 'boolean' }, warm: { type: 'boolean' }, docs: { type: 'boolean' }, fresh: { type: 'boolean' }, prefix: { type: 'string', default: '' },
   },
 });
@@ -53,6 +53,7 @@ function jobOf(name, dtype, threads, files) {
   const dist = peer();
   return {
     dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: 10, limit: existsSync(limit) ? limit : null,
+    pictures: LONG.includes(name) ? 2 : 4,
     warm: LONG.includes(name) ? { least: 2, ms: 0 } : pace.warm,
     turns: LONG.includes(name) ? { ...pace.turns, least: 5 } : pace.turns,
     sides: {

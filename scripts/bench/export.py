@@ -16,6 +16,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -41,7 +42,9 @@ class Call(torch.nn.Module):
 
 
 def write_onnx(call: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
-    with warnings.catch_warnings():
+    # GLOM's mask becomes a constant: the peer has no EyeLike for booleans
+    eye = mock.patch("torch.eye", lambda n, dtype=None, **_: torch.from_numpy(np.eye(int(n))).to(dtype))
+    with warnings.catch_warnings(), eye:
         warnings.simplefilter("ignore")  # the tracer's, about sizes that become constants: they are constant here
         torch.onnx.export(call, (example,), str(path), opset_version=OPSET, dynamo=False, do_constant_folding=True,
                           input_names=["image"], output_names=["output"])

