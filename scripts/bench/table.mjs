@@ -41,7 +41,7 @@ export function line(row) {
   const { model, dtype, threads, engine, peer, ours, ratio, judged } = row;
   const cold = ours.cold === null ? '' : `  cold ${both((side) => ms(side.cold))(row)} ms  peak ${both((side) => mb(side.peak))(row)} MB`;
   const notes = marks(row);
-  return `${model.padEnd(7)} ${dtype.padEnd(3)} ${threads} thread${threads > 1 ? 's' : ' '}  ${engine.padEnd(13)} ${ratio.toFixed(2)}x`
+  return `${model.padEnd(7)} ${dtype.padEnd(3)} ${threads} thread${threads > 1 ? 's' : ' '}  ${engine.padEnd(13)} ${ratio.toFixed(2)}x (mins ${(peer.min / ours.min).toFixed(2)}x)`
     + `  peer ${ms(peer.median)} ms  ours ${ms(ours.median)} ms (min ${ms(ours.min)}, ±${percent(ours.spread)})`
     + `  ${ours.gops.toFixed(1)} Gop/s${row.limit ? ` ${percent(share(row))} of the limit` : ''}${cold}`
     + `  off ${exponent(judged.ours.difference)}${dtype === 'q8' ? ` (peer ${exponent(judged.peer.difference)})` : ''}${notes.length ? `  [${notes.join('; ')}]` : ''}`;
@@ -50,7 +50,7 @@ export function line(row) {
 /** @typedef {[string, (row: Row) => string]} Column */
 
 /** @param {Column[]} columns @param {Row[]} rows */
-const markdown = (columns, rows) => [
+export const markdown = (columns, rows) => [
   `| ${columns.map(([head]) => head).join(' | ')} |`,
   `|${columns.map(() => '---|').join('')}`,
   ...rows.map((row) => `| ${columns.map(([, cell]) => cell(row)).join(' | ')} |`),
