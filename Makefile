@@ -53,9 +53,11 @@ INCLUDES := -Isrc -I$(B)/gen -isystem $(STB_DIR)
 CFLAGS_ALL := -std=c11 -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno $(INCLUDES)
 SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
-# WebAssembly is downloaded: only what runs long is compiled for speed, the rest for size (a tenth of the whole file).
+# WebAssembly is downloaded: only what runs long is compiled for speed, the rest for size (a tenth of the whole file). Ops and kernels
+# run on threads' stacks (src/threads.c), which have 256 KB and no guard: a large frame is refused.
 HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
-WASM_OPT = $(if $(filter $(HOT),$<),-O3,-Os)
+HOT_FLAGS := -O3 -Wframe-larger-than=16384
+WASM_OPT = $(if $(filter $(HOT),$<),$(HOT_FLAGS),-Os)
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
@@ -63,7 +65,7 @@ WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
 # $(1) name, $(2) compiler, $(3) its flags. Objects mirror src/ (and test/c/) under build/obj/<name>/; changed flags rebuild them.
 define flavour
 $(B)/obj/$(1)/flags: FORCE
-	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT))
+	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(HOT_FLAGS))
 $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 	@mkdir -p $$(@D); echo "  $(1)	$$<"
 	$(Q)$(2) $(CFLAGS_ALL) $(3) $$(WRAP) -MMD -MP -c $$< -o $$@
@@ -76,26 +78,39 @@ $(eval $(call flavour,native,$(CC),-O2 -DNDEBUG -pthread -DTSR_THREADS))
 $(eval $(call flavour,asan,$(SAN_CC),-O1 -g -pthread -DTSR_THREADS -fsanitize=$(SANITIZE)))
 $(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -fsanitize=fuzzer-no-link$(comma)$(SANITIZE)))
 
+# With threads only the files that know of them are compiled anew; the others are the same objects. `left` and its like are atomic
+# there, and everything else lies between two of them.
+THREADED := src/context.c src/threads.c src/wasm/exports.c
+$(eval $(call flavour,simd-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -matomics -mbulk-memory -DTSR_THREADS))
+$(eval $(call flavour,relaxed-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd -matomics -mbulk-memory -DTSR_THREADS))
+
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 # ---- WebAssembly ----
 
-WASM := dist/tesserae-simd.wasm dist/tesserae-relaxed.wasm
+WASM := $(foreach b,simd relaxed simd-threads relaxed-threads,dist/tesserae-$b.wasm)
 # No JavaScript glue: web/wasm.js instantiates the file itself. The stack lies below the data, so that an overflow traps
 # instead of writing into globals; memory starts small and grows; malloc returns NULL when it cannot.
 WASM_LDFLAGS := -O3 -sSTANDALONE_WASM=1 --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 -sMAXIMUM_MEMORY=4GB \
   -sINITIAL_MEMORY=4MB -sABORTING_MALLOC=0 -sSTACK_SIZE=1MB -Wl,--stack-first
 
-wasm: $(WASM) ## build dist/tesserae-simd.wasm and dist/tesserae-relaxed.wasm
+# Memory that threads share comes from outside. No -pthread: that would be a C library with locks, whose threads are JavaScript of
+# Emscripten's; ours (src/threads.c) run the core's own loops and never allocate. The library's objects were compiled without
+# atomics, which the linker would refuse.
+WASM_THREAD_LDFLAGS := -sIMPORTED_MEMORY -Wl,--shared-memory,--no-check-features
 
+wasm: $(WASM) ## build the four dist/tesserae-*.wasm: simd, relaxed, and both with threads
+
+# $(1) name, $(2) objects, $(3) further flags
 define link_wasm
-dist/tesserae-$(1).wasm: $(call objects,$(1),$(SRC)) $(B)/gen/sources.txt
+dist/tesserae-$(1).wasm: $(2) $(B)/gen/sources.txt
 	@mkdir -p $$(@D)
-	$(Q)$(EMCC) $(WASM_LDFLAGS) $$(filter %.o,$$^) -o $$@
+	$(Q)$(EMCC) $(WASM_LDFLAGS) $(3) $$(filter %.o,$$^) -o $$@
 	@$(NODE) scripts/size.mjs $$@
 endef
-$(eval $(call link_wasm,simd))
-$(eval $(call link_wasm,relaxed))
+threaded_objects = $(call objects,$(1),$(filter-out $(THREADED),$(SRC))) $(call objects,$(1)-threads,$(THREADED))
+$(foreach b,simd relaxed,$(eval $(call link_wasm,$b,$(call objects,$b,$(SRC)))))
+$(foreach b,simd relaxed,$(eval $(call link_wasm,$b-threads,$(call threaded_objects,$b),$(WASM_THREAD_LDFLAGS))))
 
 # ---- native library and tests ----
 

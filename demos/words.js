@@ -20,13 +20,14 @@ export function size(bytes) {
 /** @param {number} ms */
 export const time = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : `${plain.format(Math.round(ms))} ms`);
 
-/** @param {string} reason runtime.threadsReason */
-const threadsWord = (reason) => ({
+/** @param {string | null} reason runtime.threadsReason */
+const threadsWord = (reason) => (reason === null ? undefined : ({
   requested: 'one was asked for',
-  unsupported: 'this build runs on one',
+  unsupported: 'more cannot be had here',
   'not-cross-origin-isolated': 'the page is not cross-origin isolated',
-  memory: 'there was no memory for more',
-})[reason] ?? reason;
+  'no-worker': 'the page\'s own thread may not wait for others',
+  memory: 'there was no memory to share',
+})[reason] ?? reason);
 
 /**
  * What there is to know about a model: [name, value, further words].

@@ -28,6 +28,11 @@ tsr_status tsr_context_status(const tsr_context *ctx) { return ctx->err.code; }
 const char *tsr_context_message(const tsr_context *ctx) { return ctx->err.message; }
 void tsr_context_clear(tsr_context *ctx) { tsr_error_clear(&ctx->err); }
 int tsr_context_threads(const tsr_context *ctx) { return tsr_pool_threads(ctx->pool); }
+#if defined(TSR_THREADS) && defined(__wasm__)
+void *tsr_context_admit_thread(tsr_context *ctx) { return tsr_pool_admit(ctx->pool); }
+void tsr_context_serve_thread(tsr_context *ctx, int thread) { tsr_pool_serve(ctx->pool, thread); }
+void tsr_context_stop(tsr_context *ctx) { tsr_pool_stop(ctx->pool); }
+#endif
 size_t tsr_context_bytes(const tsr_context *ctx) { return ctx->heap.in_use; }
 size_t tsr_context_peak_bytes(const tsr_context *ctx) { return ctx->heap.peak; }
 tsr_heap *tsr_context_heap(tsr_context *ctx) { return &ctx->heap; }

@@ -19,6 +19,7 @@ static void end_session(tsr_model *model) {
   tsr_arena_free(&s->arena);
   tsr_text_free(&s->key);
   s->exec = NULL;
+  s->view = NULL;
   s->graph = (tsr_graph){0};
 }
 
@@ -94,16 +95,18 @@ static void write_key(const tsr_model *model, const char *request, tsr_text *key
 
 enum { MAX_PATTERNS = 256 };
 
-static tsr_status read_request(tsr_builder *b, const char *request, const char *patterns[MAX_PATTERNS]) {
+static tsr_status read_request(tsr_builder *b, const char *request, const char *patterns[MAX_PATTERNS], const tsr_json **attention) {
   if (!request) return TSR_OK;
   const tsr_json *root = tsr_json_parse(b->arena, b->err, request, strlen(request), "request");
   const tsr_json *capture = tsr_json_get(root, "capture");
+  *attention = tsr_json_get(root, "attention");
   b->options.given = tsr_json_get(root, "options");
   for (const tsr_json *item = capture ? capture->child : NULL; item; item = item->next) {
     if (item->kind != TSR_JSON_STRING || b->pattern_count == MAX_PATTERNS)
       return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "capture is a list of at most %d tap names or patterns", MAX_PATTERNS);
     patterns[b->pattern_count++] = item->string;
   }
+  if (*attention) b->pattern_count = tsr_attention_patterns(*attention, b->err, patterns, MAX_PATTERNS);
   b->patterns = patterns;
   return b->err->code;
 }
@@ -129,14 +132,16 @@ static tsr_status begin_session(tsr_model *model, const char *request) {
   tsr_session *s = &model->session;
   tsr_error *err = &model->ctx->err;
   const char *patterns[MAX_PATTERNS];
+  const tsr_json *attention = NULL;
   tsr_builder b = tsr_model_builder(model, &s->arena);
   b.inputs = model->inputs;
   b.input_count = model->input_count;
-  if (read_request(&b, request, patterns)) return err->code;
+  if (read_request(&b, request, patterns, &attention)) return err->code;
   b.graph.output = model->arch->build(&b);
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
   s->graph = b.graph;
+  if (attention && !(s->view = tsr_attention_plan(s, err, attention))) return err->code;
   s->exec = tsr_exec_create(&model->ctx->heap, err, &s->graph, model->ctx->kernels, tsr_pool_threads(model->ctx->pool));
   return err->code;
 }
@@ -170,6 +175,10 @@ static void write_result(tsr_model *model) {
   tsr_text *t = &model->result;
   tsr_text_clear(t);
   tsr_text_add(t, "[");
+  if (model->session.view) {
+    tsr_attention_write(t, model->session.view);
+    return;
+  }
   tsr_write_meaning(t, "output", &g->output_meaning, &g->values[g->output].shape);
   for (int i = 0; i < g->tap_count; i++) {
     if (g->taps[i].value == TSR_NO_VALUE) continue;
@@ -187,12 +196,13 @@ tsr_status tsr_model_run(tsr_model *model, const char *request) {
   write_result(model);
   if (!tsr_text_get(&model->result)) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the result");
   tsr_exec_run(model->session.exec, model->ctx->pool);
-  return TSR_OK;
+  return model->session.view ? tsr_attention_read(model->ctx, &model->session) : TSR_OK;
 }
 
 const float *tsr_model_output(tsr_model *model, int index) {
   const tsr_session *s = &model->session;
   if (!s->exec || index < 0) return NULL;
+  if (s->view) return tsr_attention_output(s->view, index);
   if (index == 0) return tsr_exec_data(s->exec, s->graph.output);
   for (int i = 0; i < s->graph.tap_count; i++)
     if (s->graph.taps[i].value != TSR_NO_VALUE && --index == 0) return tsr_exec_data(s->exec, s->graph.taps[i].value);

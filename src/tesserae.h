@@ -45,6 +45,12 @@ const char *tsr_context_message(const tsr_context *ctx);
 void tsr_context_clear(tsr_context *ctx);
 /* Threads at work; bytes in use now, and at most so far, by everything in this context. */
 int tsr_context_threads(const tsr_context *ctx);
+#if defined(TSR_THREADS) && defined(__wasm__)
+/* WebAssembly starts no threads by itself: a context has one, and the host admits others (threads.h says how). */
+void *tsr_context_admit_thread(tsr_context *ctx);
+void tsr_context_serve_thread(tsr_context *ctx, int thread);
+void tsr_context_stop(tsr_context *ctx);
+#endif
 size_t tsr_context_bytes(const tsr_context *ctx);
 size_t tsr_context_peak_bytes(const tsr_context *ctx);
 /* Memory for the caller's own buffers, counted in the context, 64-byte aligned. NULL (and TSR_ERR_OUT_OF_MEMORY): out of memory. */
@@ -88,7 +94,11 @@ tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *
 /* Runs the model. request: NULL, or JSON {"capture": ["blocks.*.attn", ...], "options": {"iters": 12, ...}}.
  * A pattern matches tap names; * stands for any characters. TSR_ERR_ARGUMENT: no tap matches (lists the nearest), an unknown
  * option or one out of range; TSR_ERR_SHAPE: the input does not fit the model (says what would);
- * TSR_ERR_OUT_OF_MEMORY. After a failure the model is as it was before. */
+ * TSR_ERR_OUT_OF_MEMORY. After a failure the model is as it was before.
+ * Or {"attention": {"taps": [names], "heads": "mean" | "all" | [indices], "rollout": false, "pool": name of weights or null}}: the
+ * outputs are then "attention" [L,K,N,M], of heads or their mean (K = 1), or the rollout [N,N], and, where there is a grid, "map" [cells]:
+ * what a classification looks at, in the rollout or the last layer's mean over these heads. TSR_ERR_ARGUMENT: layers of several
+ * shapes or images, a head that is not there. */
 tsr_status tsr_model_run(tsr_model *model, const char *request);
 
 /* JSON array, one entry per output of the last run: [{ "name": "output", "kind", "dims", "grid", "prefix_tokens" }, captures...]. */

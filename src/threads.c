@@ -1,48 +1,178 @@
-/* The thread pool; see threads.h. */
+/* The thread pool; see threads.h.
+ *
+ * A job is a count of tasks to take: whoever counts `left` down from n takes task tasks - n, and subtracts what it has done from
+ * `pending` at the end. The caller waits for tasks, not for threads: one that wakes late finds nothing left and disturbs
+ * nobody. Fields of the job change only while pending is 0, and a task that was taken keeps pending above 0. */
 #include "threads.h"
 
 #ifdef TSR_THREADS
 
-#include <pthread.h>
 #include <stdatomic.h>
+
+#ifndef __wasm__
+#include <pthread.h>
+#endif
+
+/* How often a thread looks for a change before it sleeps: some 50 us. To be woken takes as long, and layers follow each other faster. */
+enum { SPINS = 20000, STACK_BYTES = 256 * 1024 };
+
+/* A number that threads wait on. Each stands in a cache line of its own: waiting threads read it all the time. */
+typedef struct gate {
+  _Alignas(64) atomic_int value;
+  atomic_int asleep; /* threads that must be woken when the value changes */
+} gate;
+
+#ifndef __wasm__
+typedef struct worker {
+  tsr_pool *pool;
+  int thread;
+  pthread_t id;
+} worker;
+#endif
 
 struct tsr_pool {
   tsr_heap *heap;
   int threads;
-  pthread_mutex_t mutex;
-  pthread_cond_t start, done;
-  unsigned round;    /* counts the jobs handed out; guarded by mutex */
-  int working, quit; /* guarded by mutex */
-  atomic_int next;   /* next task to take */
-  int tasks;
+  int tasks; /* the job */
   tsr_task_fn *run;
   void *user;
-  struct worker {
-    tsr_pool *pool;
-    int thread;
-    pthread_t id;
-  } workers[TSR_MAX_THREADS];
+  gate round;   /* counts the jobs */
+  gate pending; /* tasks that are not done */
+  _Alignas(64) atomic_int left; /* tasks that nobody has taken; below 0 once threads have looked in vain */
+  atomic_int quit;              /* the threads end, or one of them trapped */
+#ifdef __wasm__
+  void *stacks[TSR_MAX_THREADS];
+#else
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  worker workers[TSR_MAX_THREADS];
+#endif
 };
 
-static void take_tasks(tsr_pool *pool, int thread) {
-  for (int task; (task = atomic_fetch_add(&pool->next, 1)) < pool->tasks;) pool->run(pool->user, task, thread);
+#ifdef __wasm__
+
+static void sleep_while(tsr_pool *pool, gate *g, int value) {
+  (void)pool;
+  __builtin_wasm_memory_atomic_wait32((int *)&g->value, value, -1);
 }
 
-static void *work(void *argument) {
-  struct worker *self = argument;
-  tsr_pool *pool = self->pool;
-  unsigned seen = 0;
+static void wake_all(tsr_pool *pool, gate *g) {
+  (void)pool;
+  __builtin_wasm_memory_atomic_notify((int *)&g->value, TSR_MAX_THREADS);
+}
+
+static void relax(void) {}
+
+#else
+
+static void sleep_while(tsr_pool *pool, gate *g, int value) {
   pthread_mutex_lock(&pool->mutex);
-  for (;;) {
-    while (pool->round == seen && !pool->quit) pthread_cond_wait(&pool->start, &pool->mutex);
-    if (pool->quit) break;
-    seen = pool->round;
-    pthread_mutex_unlock(&pool->mutex);
-    take_tasks(pool, self->thread);
-    pthread_mutex_lock(&pool->mutex);
-    if (--pool->working == 0) pthread_cond_signal(&pool->done);
-  }
+  while (atomic_load(&g->value) == value) pthread_cond_wait(&pool->changed, &pool->mutex);
   pthread_mutex_unlock(&pool->mutex);
+}
+
+static void wake_all(tsr_pool *pool, gate *g) {
+  (void)g;
+  pthread_mutex_lock(&pool->mutex);
+  pthread_cond_broadcast(&pool->changed);
+  pthread_mutex_unlock(&pool->mutex);
+}
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+#endif
+
+/* Returns soon after the gate's value is another. */
+static void wait_while(tsr_pool *pool, gate *g, int value) {
+  for (int i = 0; i < SPINS; i++, relax())
+    if (atomic_load(&g->value) != value) return;
+  atomic_fetch_add(&g->asleep, 1); /* before the value is looked at again: who changes it after that sees a sleeper */
+  sleep_while(pool, g, value);
+  atomic_fetch_sub(&g->asleep, 1);
+}
+
+static void wake(tsr_pool *pool, gate *g) {
+  if (atomic_load(&g->asleep)) wake_all(pool, g);
+}
+
+static void take_tasks(tsr_pool *pool, int thread) {
+  int done = 0;
+  for (int n; (n = atomic_fetch_sub(&pool->left, 1)) > 0; done++) pool->run(pool->user, pool->tasks - n, thread);
+  if (done && atomic_fetch_sub(&pool->pending.value, done) == done) wake(pool, &pool->pending);
+}
+
+static void work(tsr_pool *pool, int thread) {
+  for (;;) {
+    int seen = atomic_load(&pool->round.value); /* before `quit`: what is set after that changes the round too */
+    if (atomic_load(&pool->quit)) return;
+    take_tasks(pool, thread);
+    wait_while(pool, &pool->round, seen);
+  }
+}
+
+void tsr_pool_run(tsr_pool *pool, int tasks, tsr_task_fn *run, void *user) {
+  if (pool->threads == 1 || tasks <= 1) {
+    for (int task = 0; task < tasks; task++) run(user, task, 0);
+    return;
+  }
+  pool->run = run;
+  pool->user = user;
+  pool->tasks = tasks;
+  atomic_store(&pool->pending.value, tasks);
+  atomic_store(&pool->left, tasks);
+  atomic_fetch_add(&pool->round.value, 1);
+  wake(pool, &pool->round);
+  take_tasks(pool, 0);
+  for (int n; (n = atomic_load(&pool->pending.value)) > 0;) wait_while(pool, &pool->pending, n);
+#ifdef __wasm__
+  if (atomic_load(&pool->quit)) __builtin_trap(); /* as the thread did: results are missing */
+#endif
+}
+
+#ifdef __wasm__
+
+tsr_pool *tsr_pool_create(tsr_heap *heap, int threads) {
+  (void)threads; /* they come with tsr_pool_admit */
+  tsr_pool *pool = tsr_heap_calloc(heap, 1, sizeof *pool);
+  if (!pool) return NULL;
+  pool->heap = heap;
+  pool->threads = 1;
+  return pool;
+}
+
+void *tsr_pool_admit(tsr_pool *pool) {
+  if (pool->threads == TSR_MAX_THREADS) return NULL;
+  char *stack = tsr_heap_alloc(pool->heap, STACK_BYTES);
+  if (!stack) return NULL;
+  pool->stacks[pool->threads++] = stack;
+  return stack + STACK_BYTES;
+}
+
+void tsr_pool_serve(tsr_pool *pool, int thread) { work(pool, thread); }
+
+void tsr_pool_stop(tsr_pool *pool) {
+  atomic_store(&pool->quit, 1);
+  atomic_fetch_add(&pool->round.value, 1);
+  wake_all(pool, &pool->round);
+  atomic_store(&pool->pending.value, 0);
+  wake_all(pool, &pool->pending);
+}
+
+void tsr_pool_destroy(tsr_pool *pool) {
+  if (!pool) return;
+  while (pool->threads > 1) tsr_heap_free(pool->heap, pool->stacks[--pool->threads]);
+  tsr_heap_free(pool->heap, pool);
+}
+
+#else
+
+static void *start(void *argument) {
+  worker *self = argument;
+  work(self->pool, self->thread);
   return NULL;
 }
 
@@ -52,50 +182,31 @@ tsr_pool *tsr_pool_create(tsr_heap *heap, int threads) {
   pool->heap = heap;
   pool->threads = 1;
   pthread_mutex_init(&pool->mutex, NULL);
-  pthread_cond_init(&pool->start, NULL);
-  pthread_cond_init(&pool->done, NULL);
+  pthread_cond_init(&pool->changed, NULL);
   if (threads > TSR_MAX_THREADS) threads = TSR_MAX_THREADS;
   while (pool->threads < threads) {
-    struct worker *worker = &pool->workers[pool->threads];
-    *worker = (struct worker){.pool = pool, .thread = pool->threads};
-    if (pthread_create(&worker->id, NULL, work, worker)) break;
+    worker *next = &pool->workers[pool->threads];
+    *next = (worker){.pool = pool, .thread = pool->threads};
+    if (pthread_create(&next->id, NULL, start, next)) break;
     pool->threads++;
   }
   return pool;
 }
 
-void tsr_pool_run(tsr_pool *pool, int tasks, tsr_task_fn *run, void *user) {
-  if (pool->threads == 1 || tasks <= 1) {
-    for (int task = 0; task < tasks; task++) run(user, task, 0);
-    return;
-  }
-  pthread_mutex_lock(&pool->mutex);
-  pool->run = run;
-  pool->user = user;
-  pool->tasks = tasks;
-  atomic_store(&pool->next, 0);
-  pool->working = pool->threads - 1;
-  pool->round++;
-  pthread_cond_broadcast(&pool->start);
-  pthread_mutex_unlock(&pool->mutex);
-  take_tasks(pool, 0);
-  pthread_mutex_lock(&pool->mutex);
-  while (pool->working) pthread_cond_wait(&pool->done, &pool->mutex);
-  pthread_mutex_unlock(&pool->mutex);
-}
-
 void tsr_pool_destroy(tsr_pool *pool) {
   if (!pool) return;
-  pthread_mutex_lock(&pool->mutex);
-  pool->quit = 1;
-  pthread_cond_broadcast(&pool->start);
-  pthread_mutex_unlock(&pool->mutex);
+  atomic_store(&pool->quit, 1);
+  atomic_fetch_add(&pool->round.value, 1);
+  wake_all(pool, &pool->round);
   for (int i = 1; i < pool->threads; i++) pthread_join(pool->workers[i].id, NULL);
-  pthread_cond_destroy(&pool->start);
-  pthread_cond_destroy(&pool->done);
+  pthread_cond_destroy(&pool->changed);
   pthread_mutex_destroy(&pool->mutex);
   tsr_heap_free(pool->heap, pool);
 }
+
+#endif
+
+int tsr_pool_threads(const tsr_pool *pool) { return pool->threads; }
 
 #else
 
@@ -119,13 +230,9 @@ void tsr_pool_destroy(tsr_pool *pool) {
   if (pool) tsr_heap_free(pool->heap, pool);
 }
 
-#endif
-
 int tsr_pool_threads(const tsr_pool *pool) {
-#ifdef TSR_THREADS
-  return pool->threads;
-#else
   (void)pool;
   return 1;
-#endif
 }
+
+#endif

@@ -9,14 +9,16 @@ import { node24 } from './helpers/node24.js';
 
 const read = (/** @type {string} */ path) => readFileSync(join(root, path));
 
-// Run in another Node too, hence as text: imports, exports and the first memory's bytes, as JSON.
+// Run in another Node too, hence as text: imports, exports and the first memory's bytes, as JSON. The builds with threads take a
+// memory as large as web/wasm.js makes, and grow it themselves.
 const DESCRIBE = `
   const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
-  const instance = new WebAssembly.Instance(module, { env: { emscripten_notify_memory_growth() {} } });
+  const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
+  const instance = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {} } });
   console.log(JSON.stringify({
     imports: WebAssembly.Module.imports(module).map((i) => i.module + '.' + i.name),
     exports: WebAssembly.Module.exports(module).map((e) => e.name).sort(),
-    bytes: instance.exports.memory.buffer.byteLength,
+    bytes: (instance.exports.memory ?? memory).buffer.byteLength,
   }));`;
 
 /** @param {string} node @param {string} file */
@@ -26,13 +28,17 @@ async function describe(node, file) {
   return JSON.parse(output);
 }
 
-function check(/** @type {{ imports: string[], exports: string[], bytes: number }} */ { imports, exports, bytes }) {
+/** What only the builds with threads have. */
+const OF_THREADS = ['tsr_wasm_context_admit_thread', 'tsr_wasm_context_serve_thread', 'tsr_wasm_context_stop'];
+
+function check(/** @type {{ imports: string[], exports: string[], bytes: number }} */ { imports, exports, bytes }, threads = false) {
   // No file system, no clock, no exit: nothing that a page would have to provide.
-  assert.deepEqual(imports, ['env.emscripten_notify_memory_growth']);
+  assert.deepEqual(imports, ['env.emscripten_notify_memory_growth', ...threads ? ['env.memory'] : []]);
   const own = exports.filter((name) => name.startsWith('tsr_wasm_'));
   assert.ok(own.length > 5, `${own}`);
+  assert.deepEqual(own.filter((name) => OF_THREADS.includes(name)), threads ? OF_THREADS : []);
   assert.deepEqual(exports.filter((name) => !own.includes(name)), ['__indirect_function_table', '_emscripten_stack_restore',
-    '_initialize', 'emscripten_stack_get_current', 'memory']);
+    '_initialize', 'emscripten_stack_get_current', ...threads ? [] : ['memory']]);
   assert.ok(bytes <= 4 << 20, `starts with ${bytes} bytes of memory`);
 }
 
@@ -42,15 +48,18 @@ test('sizes are within the budgets', async (t) => {
   assert.equal(code, 0, output);
 });
 
-test('the SIMD build imports next to nothing', async () => {
-  check(await describe(process.execPath, 'dist/tesserae-simd.wasm'));
-});
+for (const threads of [false, true]) {
+  const build = (/** @type {string} */ name) => `dist/tesserae-${name}${threads ? '-threads' : ''}.wasm`;
+  test(`the SIMD build ${threads ? 'with threads ' : ''}imports next to nothing`, async () => {
+    check(await describe(process.execPath, build('simd')), threads);
+  });
 
-test('the relaxed build is the same from outside', { skip: node24.skip }, async () => {
-  const relaxed = await describe(node24.path, 'dist/tesserae-relaxed.wasm');
-  check(relaxed);
-  assert.deepEqual(relaxed, await describe(process.execPath, 'dist/tesserae-simd.wasm'));
-});
+  test(`the relaxed build ${threads ? 'with threads ' : ''}is the same from outside`, { skip: node24.skip }, async () => {
+    const relaxed = await describe(node24.path, build('relaxed'));
+    check(relaxed, threads);
+    assert.deepEqual(relaxed, await describe(process.execPath, build('simd')));
+  });
+}
 
 test('the package holds what its exports name, and no tests or sources', async () => {
   const { code, output } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts', '--loglevel=error']);

@@ -22,7 +22,7 @@ const HELP = `tesserae ${version}: vision transformers on your own device
       --model <path or URL>          default: the model that ships (CIFAR-10: ten classes)
       --top <n>                      how many classes for each picture (default 5)
       --dtype <auto|f32|q8>          how weights are kept (default auto: as the file has them)
-      --threads <n>                  threads at work (this version has one)
+      --threads <n>                  threads at work (default: the cores there are, four at most)
       --json                         one JSON object per picture
       --attention                    under each picture, where the answer draws from (attention rollout)
       --expect-from-name             compare with the class that a file's name starts with (cat_1.png: cat), and count
@@ -186,6 +186,9 @@ async function bareEngine() {
   return engine;
 }
 
+/** What the header that was fed asks for (tsr_loader_weights). @param {Engine} engine @returns {{ name: string, shape: number[], role: string }[]} */
+const weightsOf = ({ heap, wasm, loader }) => JSON.parse(heap.string(wasm.tsr_wasm_loader_weights(loader)) || '[]');
+
 /** @param {string} path @param {string} mode */
 async function openFile(path, mode) {
   try {
@@ -293,7 +296,7 @@ async function quantize([from, to], flags) {
   try {
     const { metadata, entries, dataStart, dataBytes, size } = await readHeader(engine, input);
     if (size !== dataStart + dataBytes) throw new TesseraeError('ERR_FETCH_TRUNCATED', `${from} has ${size} bytes, its header says ${dataStart + dataBytes}`);
-    const matrices = new Set(engine.weights().filter(({ role }) => role === 'matrix').map(({ name }) => name));
+    const matrices = new Set(weightsOf(engine).filter(({ role }) => role === 'matrix').map(({ name }) => name));
     engine.abandon();
     const plan = entries.map((entry) => {
       const n = entry.shape[0];

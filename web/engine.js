@@ -7,12 +7,13 @@
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { Heap } from './heap.js';
-import { instantiate } from './wasm.js';
+import { builtin, isNode } from './platform.js';
+import { started } from './spawn.js';
+import { instantiate, isThreaded, sharedMemory } from './wasm.js';
 
 /** @typedef {import('./rpc.js').WireInput} WireInput */
 /** @typedef {import('./rpc.js').TensorInput} TensorInput */
 /** @typedef {import('./heap.js').Frame} Frame */
-/** @typedef {{ name: string, kind: string, dims: number[], grid: number[] | null, prefixTokens: number, pointer: number, count: number }} Output */
 
 /** Bytes handed to the loader at a time: the staging block's size. */
 const STAGING = 1 << 20;
@@ -31,6 +32,13 @@ function checkTensor({ data, dims }, name) {
   }
 }
 
+/** @returns {any} a worker of the pool */
+function spawn() {
+  // the literal form is what bundlers look for
+  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./thread.js', import.meta.url), { execArgv: [] });
+  return new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'tesserae thread' });
+}
+
 export class Engine {
   constructor() {
     /** @type {any} */
@@ -45,6 +53,12 @@ export class Engine {
     this.info = null;
     /** @type {unknown} */
     this.trap = null;
+    /** Workers of the pool. @type {any[]} */
+    this.threads = [];
+    /** Resolves when they have started, or not. @type {Promise<unknown>} */
+    this.starting = Promise.resolve();
+    /** Why there are fewer than were asked for. @type {string | null} */
+    this.threadsReason = null;
   }
 
   /**
@@ -84,10 +98,9 @@ export class Engine {
     const { wasm, heap, context } = this;
     const status = wasm.tsr_wasm_context_status(context);
     const code = heap.string(wasm.tsr_wasm_status_name(status));
-    const stage = heap.string(wasm.tsr_wasm_status_stage(status));
     const message = heap.string(wasm.tsr_wasm_context_message(context));
     wasm.tsr_wasm_context_clear(context);
-    throw new TesseraeError(code, message, { stage, retryable: code === 'ERR_FETCH_TRUNCATED' });
+    throw new TesseraeError(code, message, { retryable: code === 'ERR_FETCH_TRUNCATED' });
   }
 
   /** @param {number} status 0, or a failure that stands in the context */
@@ -95,10 +108,16 @@ export class Engine {
     if (status) this.fail();
   }
 
-  /** @param {WebAssembly.Module} module */
-  open(module) {
+  /**
+   * @param {WebAssembly.Module} module @param {number} [threads] that are to run, this one included; 0: there is no other module
+   * @returns {boolean} false: there is no memory that threads could share, and a build without them is wanted
+   */
+  open(module, threads = 0) {
+    const threaded = isThreaded(module);
+    const memory = threaded ? sharedMemory() : undefined;
+    if (threaded && !memory && threads) return false;
     try {
-      this.wasm = instantiate(module);
+      this.wasm = instantiate(module, memory);
       this.context = this.wasm.tsr_wasm_context_create(1);
     } catch (error) {
       // no room for the first pages of memory is told as a RangeError
@@ -107,6 +126,42 @@ export class Engine {
     }
     if (!this.context) throw new RangeError('no room for a context');
     this.heap = new Heap(this.wasm, this.context);
+    if (memory) this.starting = Promise.all(Array.from({ length: threads - 1 }, () => this.start(module, memory)));
+    else if (threads > 1) this.threadsReason = 'unsupported';
+    return true;
+  }
+
+  /** Starts a thread; one that does not start is not an error. @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */
+  async start(module, memory) {
+    const { wasm, context } = this;
+    try {
+      const thread = spawn();
+      this.threads.push(thread);
+      thread.postMessage({ module, memory });
+      await started(thread, () => {}, () => {});
+      thread.unref?.(); // it never ends by itself, and must not keep a Node process alive
+      const stack = wasm.tsr_wasm_context_admit_thread(context) >>> 0;
+      if (!stack) throw new Error('no memory for its stack');
+      thread.postMessage({ context, thread: wasm.tsr_wasm_context_threads(context) - 1, stack });
+    } catch (error) {
+      this.threadsReason = `failed: ${/** @type {Error} */ (error).message}`;
+    }
+  }
+
+  /** How many threads run, when they have started, and why not more. */
+  async join() {
+    await this.starting;
+    return { threads: this.wasm.tsr_wasm_context_threads(this.context), threadsReason: this.threadsReason };
+  }
+
+  /**
+   * Ends the threads. They are told to stop first, and given a moment: Chromium takes two seconds to end a worker that is in a loop,
+   * and as long for one whose own workers are not gone.
+   */
+  async close() {
+    this.wasm?.tsr_wasm_context_stop?.(this.context);
+    await Promise.all(this.threads.map((thread) => thread.terminate()));
+    if (this.threads.length) await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
 
   /** Every architecture the core knows, parsed. @returns {any[]} */
@@ -141,11 +196,6 @@ export class Engine {
       this.abandon();
       throw error;
     }
-  }
-
-  /** JSON of the weights the header asks for (tsr_loader_weights), parsed. @returns {{ name: string, shape: number[], role: string }[]} */
-  weights() {
-    return JSON.parse(this.heap.string(this.wasm.tsr_wasm_loader_weights(this.loader)) || '[]');
   }
 
   /** The model's info, when every byte has been fed. @returns {any} */
@@ -223,12 +273,11 @@ export class Engine {
   }
 
   /**
-   * One pass; then `read` sees the outputs where they lie.
-   * @template T
-   * @param {WireInput} input @param {{ capture?: string[], options?: any }} request @param {Record<string, TensorInput>} inputs
-   * @param {(outputs: Output[], frame: Frame) => T} read @returns {T}
+   * One pass: copies of its outputs, each with its meaning.
+   * @param {WireInput} input @param {{ capture?: string[], options?: any, attention?: any }} request @param {Record<string, TensorInput>} [inputs]
+   * @returns {any[]}
    */
-  pass(input, request, inputs, read) {
+  run(input, request, inputs = {}) {
     const { wasm, heap, model } = this;
     return heap.frame((/** @type {Frame} */ frame) => {
       /** @type {number[]} */
@@ -251,14 +300,10 @@ export class Engine {
         }
         this.check(wasm.tsr_wasm_model_run(model, frame.string(JSON.stringify(request))));
         /** @type {any[]} */
-        const entries = JSON.parse(heap.string(wasm.tsr_wasm_model_result(model)));
-        const outputs = entries.map(({ prefix_tokens: prefixTokens, ...meaning }, i) => ({
-          ...meaning,
-          prefixTokens,
-          pointer: wasm.tsr_wasm_model_output(model, i) >>> 0,
-          count: product(meaning.dims),
+        const outputs = JSON.parse(heap.string(wasm.tsr_wasm_model_result(model)));
+        return outputs.map(({ prefix_tokens: prefixTokens, ...meaning }, i) => ({
+          ...meaning, prefixTokens, data: heap.floats(wasm.tsr_wasm_model_output(model, i), product(meaning.dims)).slice(),
         }));
-        return read(/** @type {Output[]} */ (outputs), frame);
       } finally {
         // the core does not copy inputs: it must forget them before their blocks are freed
         for (const name of names) wasm.tsr_wasm_model_set_input(model, name, 0, 0, 0);
@@ -266,86 +311,12 @@ export class Engine {
     });
   }
 
-  /** @param {WireInput} input @param {{ capture?: string[], options?: any }} request @param {Record<string, TensorInput>} [inputs] */
-  run(input, request, inputs = {}) {
-    return this.pass(input, request, inputs, (outputs) => outputs.map(({ pointer, count, ...meaning }) => (
-      { ...meaning, data: this.heap.floats(pointer, count).slice() })));
-  }
-
   /**
    * Attention of some layers. heads: 'mean', 'all' or indices; rollout multiplies the layers instead.
    * @param {WireInput} input @param {{ taps: string[], pool: string | null, heads: any, rollout: boolean }} request
    */
-  attention(input, { taps, pool, heads, rollout }) {
-    return this.pass(input, { capture: pool ? [...taps, pool] : taps }, {}, (outputs, frame) => {
-      const layers = taps.map((tap) => /** @type {Output} */ (outputs.find((output) => output.name === tap)));
-      const [{ dims: full, grid, prefixTokens }] = layers;
-      const shape = full.slice(-3);
-      for (const { name, dims, count } of layers) {
-        if (count !== product(shape)) {
-          throw argumentError(`attention: ${name} is [${dims}]; give one image at a time`
-            + `${name === taps[0] ? '' : `, and ask for layers of one shape (${taps[0]} is [${full}])`}`);
-        }
-      }
-      const [headCount, rows, columns] = shape;
-      const kept = Array.isArray(heads) ? heads : Array.from({ length: headCount }, (_, i) => i);
-      const wrong = kept.find((head) => !(head < headCount));
-      if (wrong !== undefined) throw argumentError(`attention: head ${wrong} asked for; the layer has 0 to ${headCount - 1}`);
-      const area = rows * columns;
-      /** Mean over the kept heads of one layer. @param {Output} layer */
-      const mean = ({ pointer, count }) => {
-        const all = this.heap.floats(pointer, count);
-        const out = new Float32Array(area);
-        for (let i = 0; i < area; i++) {
-          let sum = 0;
-          for (const head of kept) sum += all[head * area + i];
-          out[i] = sum / kept.length;
-        }
-        return out;
-      };
-      /** @type {Float32Array} */
-      let data;
-      let dims;
-      if (rollout) {
-        if (rows !== columns) throw argumentError(`attention: rollout needs square attention, ${taps[0]} is [${full}]`);
-        const table = frame.copy(Uint32Array.from(layers, (layer) => layer.pointer));
-        const out = frame.alloc(4 * area);
-        this.check(this.wasm.tsr_wasm_attention_rollout(this.context, out, table, layers.length, headCount, rows));
-        data = this.heap.floats(out, area).slice();
-        dims = [rows, columns];
-      } else {
-        const parts = layers.map((layer) => {
-          if (heads === 'mean') return mean(layer);
-          const all = this.heap.floats(layer.pointer, layer.count);
-          const out = new Float32Array(kept.length * area);
-          kept.forEach((head, i) => out.set(all.subarray(head * area, (head + 1) * area), i * area));
-          return out;
-        });
-        dims = [layers.length, parts[0].length / area, rows, columns];
-        data = new Float32Array(product(dims));
-        parts.forEach((part, i) => data.set(part, i * part.length));
-      }
-      const weights = pool ? outputs.find((output) => output.name === pool) : undefined;
-      const map = columns - prefixTokens === product(grid ?? []) && rows === columns
-        ? look(rollout ? data : mean(layers[layers.length - 1]), rows, prefixTokens, weights && this.heap.floats(weights.pointer, weights.count))
-        : null;
-      return { data, dims, grid, prefixTokens, map };
-    });
+  attention(input, request) {
+    const [{ data, dims, grid, prefixTokens }, map] = this.run(input, { attention: request });
+    return { data, dims, grid, prefixTokens, map: map?.data ?? null };
   }
-}
-
-/**
- * What the classification looks at, one value a cell: the class token's row where there is one, else the rows weighted as the
- * pooling weights them (equally where it has no weights of its own).
- * @param {Float32Array} attention [N,N] @param {number} n @param {number} prefix @param {Float32Array} [weights] [N]
- */
-function look(attention, n, prefix, weights) {
-  if (prefix) return attention.slice(prefix, n);
-  const map = new Float32Array(n);
-  for (let j = 0; j < n; j++) {
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += attention[i * n + j] * (weights?.length === n ? weights[i] : 1 / n);
-    map[j] = sum;
-  }
-  return map;
 }

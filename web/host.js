@@ -6,9 +6,10 @@
 import { Engine } from './engine.js';
 import { fromWire, TesseraeError } from './errors.js';
 import { builtin, isNode } from './platform.js';
+import { started } from './spawn.js';
 
-/** How long a worker's script may take to load before the calling thread takes over. */
-const START_MS = 3000;
+/** How long an engine may take to end its threads before it is ended itself. */
+const CLOSE_MS = 100;
 const NOTHING = { bytes: 0, peak: 0, wasm: 0 };
 
 /** @param {unknown} reason why it closed */
@@ -31,17 +32,19 @@ export class LocalHost {
   async call(op, ...args) {
     if (!this.engine) throw this.closed;
     try {
-      return this.engine.call(op, args);
+      return await this.engine.call(op, args);
     } finally {
-      this.memory = this.engine.memory();
+      if (this.engine) this.memory = this.engine.memory();
     }
   }
 
   /** @param {unknown} [reason] what later calls reject with */
   close(reason) {
     this.closed ??= disposed(reason);
-    this.engine = null; // the instance is garbage now, its memory with it
     this.memory = NOTHING;
+    const { engine } = this;
+    this.engine = null; // the instance is garbage now, its memory with it
+    return engine?.close();
   }
 }
 
@@ -71,6 +74,8 @@ export class WorkerHost {
     this.lastId = 0;
     /** @type {unknown} */
     this.closed = null;
+    /** @type {Promise<void> | undefined} */
+    this.ended = undefined;
   }
 
   /** @param {import('./rpc.js').Reply} reply */
@@ -79,7 +84,7 @@ export class WorkerHost {
     this.waiting.delete(id);
     // an idle model must not keep a Node process alive
     if (!this.waiting.size) this.port.unref?.();
-    this.memory = memory;
+    if (!this.closed) this.memory = memory;
     if (error) call?.reject(fromWire(error));
     else call?.resolve(result);
   }
@@ -104,7 +109,13 @@ export class WorkerHost {
     this.memory = NOTHING;
     for (const { reject } of this.waiting.values()) reject(this.closed);
     this.waiting.clear();
-    return this.port.terminate(); // Node's gives a promise
+    // the engine ends its threads; if it is busy, terminating it does, later
+    return this.ended ??= new Promise((resolve) => {
+      const end = () => resolve(this.port.terminate()); // Node's gives a promise
+      this.waiting.set(0, { resolve: end, reject: end });
+      this.port.postMessage({ id: 0, op: 'close', args: [] });
+      setTimeout(end, CLOSE_MS);
+    });
   }
 }
 
@@ -122,33 +133,14 @@ function spawn() {
  */
 export async function openHost(wanted) {
   if (!wanted) return new LocalHost('requested');
-  /** @type {any} */
-  let worker;
   try {
-    worker = spawn();
+    const worker = spawn();
     const host = new WorkerHost(worker);
-    await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`it did not start within ${START_MS} ms`)), START_MS);
-      /** @param {string} name @param {(event: any) => void} listener */
-      const on = (name, listener) => (isNode ? worker.on(name, listener) : worker.addEventListener(name, listener));
-      on('message', (event) => {
-        const message = isNode ? event : event.data;
-        if (!message.ready) return host.receive(message);
-        clearTimeout(timer);
-        resolve(undefined);
-      });
-      /** @param {any} event */
-      const broken = (event) => {
-        const text = event?.message ?? (typeof event === 'number' ? `it ended with code ${event}` : 'its script did not load');
-        clearTimeout(timer);
-        reject(new Error(text));
-        if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${text}; load the model again`));
-      };
-      for (const name of ['error', 'messageerror', 'exit']) on(name, broken);
+    await started(worker, (reply) => host.receive(reply), (why) => {
+      if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${why}; load the model again`));
     });
     return host;
   } catch (error) {
-    worker?.terminate();
     return new LocalHost(`failed: ${/** @type {Error} */ (error).message}`);
   }
 }

@@ -5,7 +5,7 @@ import { argumentError, TesseraeError } from './errors.js';
 import { openHost } from './host.js';
 import { Model } from './model.js';
 import { abortable, checkOptions, oneOf } from './options.js';
-import { isNode } from './platform.js';
+import { builtin, isNode } from './platform.js';
 import { fromNetwork, openSource, RESTART } from './source.js';
 import { compile } from './wasm.js';
 
@@ -25,14 +25,14 @@ const IN_FLIGHT = 3;
  * @typedef {object} LoadOptions
  * @property {'auto' | 'f32' | 'q8'} [dtype] how weights are kept: as the file has them, as f32, or quantized while loading
  * @property {boolean} [worker] run in a worker (default true)
- * @property {'auto' | number} [threads] threads at work; this version has one
+ * @property {'auto' | number} [threads] threads at work (default 'auto': the cores there are, four at most)
  * @property {boolean} [deterministic] the same bits on every machine: the build without relaxed SIMD
  * @property {AbortSignal} [signal] gives up the load; it rejects with the signal's reason
  * @property {(progress: Progress) => void} [onProgress] what it throws ends the load
  * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node has none
  * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
  * @property {string} [integrity] 'sha256-' and the base64 digest that the file must have
- * @property {string | URL} [wasmUrl] where the .wasm lies: the file, or a folder (ending in /) that holds both builds
+ * @property {string | URL} [wasmUrl] where the .wasm lies: the file, or a folder (ending in /) that holds all builds
  * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself
  * @property {boolean} [warmup] run once on zeros before the model is handed out
  * @property {'auto' | 'wasm' | Decoder} [decode] who decodes image files: the browser (auto), the core (wasm; always in Node), or a function
@@ -84,10 +84,26 @@ function settle(given) {
   return all;
 }
 
-/** Why there is one thread. This version has no build with more. @param {'auto' | number} threads */
-function threadsReason(threads) {
-  if (threads === 1) return 'requested';
-  return !isNode && /** @type {any} */ (globalThis).crossOriginIsolated === false ? 'not-cross-origin-isolated' : 'unsupported';
+/** Threads that 'auto' starts at most: more than a phone's fast cores gain little. */
+const AUTO_THREADS = 4;
+/** What the core has room for (src/threads.h). */
+const MAX_THREADS = 16;
+
+/**
+ * How many threads to run, and why not more.
+ * @param {'auto' | number} wanted @param {{ worker: boolean, reason?: string | null }} host where the engine will run, or does
+ * @returns {[number, string | null]}
+ */
+function planThreads(wanted, { worker, reason }) {
+  const scope = /** @type {any} */ (globalThis);
+  if (wanted === 1) return [1, 'requested'];
+  if (!isNode && scope.crossOriginIsolated === false) return [1, 'not-cross-origin-isolated'];
+  if (!isNode && typeof scope.Worker !== 'function') return [1, 'unsupported'];
+  if (reason?.startsWith('failed')) return [1, reason]; // where one worker did not start, others will not
+  if (!isNode && !worker && scope.document) return [1, 'no-worker']; // a page's own thread may not wait for others
+  const cores = isNode ? builtin('os').availableParallelism() : scope.navigator.hardwareConcurrency;
+  const count = Math.min(...(wanted === 'auto' ? [cores, AUTO_THREADS] : [wanted, MAX_THREADS]));
+  return [count, count > 1 && (wanted === 'auto' || count === wanted) ? null : 'unsupported'];
 }
 
 /** Progress that never goes back. @param {(progress: Progress) => void} tell */
@@ -152,13 +168,23 @@ async function load(source, options, signal, own) {
   });
   const opened = openSource(source, net);
   report('wasm', 0, null);
-  const compiling = compile({ deterministic, wasmUrl: options.wasmUrl, wasmBinary: options.wasmBinary, fetch, signal });
+  /** @param {boolean} threaded */
+  const build = (threaded) => compile({ deterministic, threaded, wasmUrl: options.wasmUrl, wasmBinary: options.wasmBinary, fetch, signal });
+  let compiling = build(planThreads(threads, options)[0] > 1);
   compiling.catch(() => {});
+  /** @type {string | null} */
+  let threadsReason = null;
   const url = cache !== false && cacheable(opened.url) ? opened.url : null;
   const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
   const opening = openHost(options.worker).then(async (host) => {
     own(host);
-    await host.call('open', (await compiling).module);
+    let count;
+    [count, threadsReason] = planThreads(threads, host);
+    if (!await host.call('open', (await compiling).module, count)) {
+      threadsReason = 'memory';
+      compiling = build(false);
+      await host.call('open', (await compiling).module);
+    }
     return host;
   });
   opening.catch(() => {});
@@ -194,6 +220,7 @@ async function load(source, options, signal, own) {
   const { info, loaded, fromCache } = result;
   const { relaxedSimd } = await compiling;
   const host = await opening;
+  const joined = await host.call('join');
   if (warmup) {
     report('warmup', loaded, loaded, fromCache);
     const { dims } = info.input;
@@ -201,7 +228,12 @@ async function load(source, options, signal, own) {
     await host.call('run', { type: 'tensor', data, dims }, {});
   }
   const runtime = {
-    simd: true, relaxedSimd, threads: 1, threadsReason: threadsReason(threads), worker: host.worker, workerReason: host.reason,
+    simd: true,
+    relaxedSimd,
+    threads: joined.threads,
+    threadsReason: joined.threadsReason ?? threadsReason,
+    worker: host.worker,
+    workerReason: host.reason,
   };
   const model = new Model(host, info, runtime, { decode: options.decode, fetch });
   report('ready', loaded, loaded, fromCache);

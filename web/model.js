@@ -38,7 +38,8 @@ import { tensorOf, toInput } from './preprocess.js';
  * @property {boolean} simd
  * @property {boolean | null} relaxedSimd null: unknown, the caller gave the .wasm
  * @property {number} threads
- * @property {string} threadsReason why not more: 'requested', 'unsupported' or 'not-cross-origin-isolated'
+ * @property {string | null} threadsReason why not more: 'requested', 'not-cross-origin-isolated', 'no-worker', 'memory',
+ *   'unsupported' or 'failed: ...'; null: as many as asked for
  * @property {boolean} worker
  * @property {string | null} workerReason why there is none
  */

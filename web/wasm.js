@@ -40,35 +40,41 @@ async function compileFrom(url, signal, fetch) {
   return typed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
 }
 
+/** The builds, best first: they all run the same models. */
+const BUILDS = ['relaxed-threads', 'simd-threads', 'relaxed', 'simd'];
+
 /**
  * The compiled module.
- * @param {{ deterministic: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch, signal: AbortSignal }} options
+ * @param {{ deterministic: boolean, threaded?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch,
+ *   signal: AbortSignal }} options threaded: a build with threads, if there is one
  * @returns {Promise<Compiled>}
  */
-export async function compile({ deterministic, wasmUrl, wasmBinary, fetch, signal }) {
+export async function compile({ deterministic, threaded = false, wasmUrl, wasmBinary, fetch, signal }) {
   const can = detect();
   if (!can.simd) {
     throw new TesseraeError('ERR_NO_SIMD', 'no WebAssembly SIMD here; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
   }
   const relaxed = can.relaxedSimd && !deterministic;
   const given = wasmUrl && String(wasmUrl);
-  /** @type {[string, boolean][]} */
-  let choices = [
-    // both literals stay as they are: bundlers look for this very form
-    [given ? `${given}tesserae-relaxed.wasm` : new URL('../dist/tesserae-relaxed.wasm', import.meta.url).href, true],
-    [given ? `${given}tesserae-simd.wasm` : new URL('../dist/tesserae-simd.wasm', import.meta.url).href, false],
+  // the literals stay as they are: bundlers look for this very form
+  const urls = [
+    new URL('../dist/tesserae-relaxed-threads.wasm', import.meta.url),
+    new URL('../dist/tesserae-simd-threads.wasm', import.meta.url),
+    new URL('../dist/tesserae-relaxed.wasm', import.meta.url),
+    new URL('../dist/tesserae-simd.wasm', import.meta.url),
   ];
-  if (given && !given.endsWith('/')) choices = [[given, /relaxed/.test(given)]];
-  else if (!relaxed) choices.shift();
+  let choices = BUILDS.map((name, i) => ({ name, url: given ? `${given}tesserae-${name}.wasm` : urls[i].href }))
+    .filter(({ name }) => (relaxed || !/relaxed/.test(name)) && (threaded || !/threads/.test(name)));
+  if (given && !given.endsWith('/')) choices = [{ name: given, url: given }];
   let failure;
   try {
     if (wasmBinary) {
       const module = wasmBinary instanceof WebAssembly.Module ? wasmBinary : await WebAssembly.compile(wasmBinary);
       return { module, relaxedSimd: null };
     }
-    for (const [url, relaxedSimd] of choices) {
+    for (const { name, url } of choices) {
       try {
-        return { module: await compileFrom(url, signal, fetch), relaxedSimd };
+        return { module: await compileFrom(url, signal, fetch), relaxedSimd: /relaxed/.test(name) };
       } catch (error) {
         failure = new Error(`${url}: ${/** @type {Error} */ (error).message}`, { cause: error });
       }
@@ -86,18 +92,29 @@ export async function compile({ deterministic, wasmUrl, wasmBinary, fetch, signa
 }
 
 /**
- * An instance's exports, ready for calls.
- * @param {WebAssembly.Module} module @returns {any}
+ * Memory for a module that imports one, to be shared with its threads: as large a maximum as the machine grants (phones refuse large
+ * ones), or undefined.
  */
-export function instantiate(module) {
-  /** @type {any} */
-  const imports = {};
-  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    // the one import of our builds; nothing to do, because views are checked on each use
-    if (name === 'emscripten_notify_memory_growth') imports[from] = { [name]() {} };
-    else throw new Error(`it imports the ${kind} ${name}: not this version's`);
+export function sharedMemory() {
+  for (let maximum = 65536; maximum >= 8192; maximum /= 2) { // pages of 64 KB: 4 GB to 512 MB
+    try {
+      return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
+    } catch { /* less, then */ }
   }
-  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, imports));
+  return undefined;
+}
+
+/** Whether a module is one of the builds with threads. @param {WebAssembly.Module} module */
+export const isThreaded = (module) => WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
+
+/**
+ * An instance's exports, ready for calls, `memory` among them.
+ * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] @returns {any}
+ */
+export function instantiate(module, memory) {
+  // nothing to do when the memory grows, because views are checked on each use
+  const imports = { env: { memory, emscripten_notify_memory_growth() {} } };
+  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, /** @type {any} */ (imports)));
   exports._initialize?.();
-  return exports;
+  return { memory, ...exports };
 }

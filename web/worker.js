@@ -9,20 +9,17 @@ import { buffersOf } from './rpc.js';
 const port = isNode ? builtin('worker_threads').parentPort : globalThis;
 const engine = new Engine();
 
-/** @param {import('./rpc.js').Request} request */
-function answer({ id, op, args }) {
+/** @param {{ data: import('./rpc.js').Request }} event */
+port.onmessage = async ({ data: { id, op, args } }) => {
   /** @type {any} */
   let result;
   /** @type {any} */
   let error;
   try {
-    result = engine.call(op, args);
+    result = await engine.call(op, args);
   } catch (thrown) {
     error = toWire(thrown);
   }
   port.postMessage({ id, result, error, memory: engine.memory() }, buffersOf(result));
-}
-
-if (isNode) port.on('message', answer);
-else port.onmessage = (/** @type {MessageEvent} */ event) => answer(event.data);
+};
 port.postMessage({ ready: true });

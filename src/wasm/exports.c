@@ -44,6 +44,11 @@ TSR_EXPORT(void, context_clear, (tsr_context *c), (c))
 TSR_EXPORT(size_t, context_bytes, (const tsr_context *c), (c))
 TSR_EXPORT(size_t, context_peak_bytes, (const tsr_context *c), (c))
 TSR_EXPORT(int, context_threads, (const tsr_context *c), (c))
+#ifdef TSR_THREADS
+TSR_EXPORT(void *, context_admit_thread, (tsr_context *c), (c))
+TSR_EXPORT(void, context_serve_thread, (tsr_context *c, int thread), (c, thread))
+TSR_EXPORT(void, context_stop, (tsr_context *c), (c))
+#endif
 TSR_EXPORT(void *, context_alloc, (tsr_context *c, size_t bytes), (c, bytes))
 TSR_EXPORT(void, context_free, (tsr_context *c, void *block), (c, block))
 TSR_EXPORT(tsr_status, loader_feed, (tsr_loader *l, const void *bytes, size_t n), (l, bytes, n))
@@ -58,10 +63,6 @@ TSR_EXPORT(tsr_status, model_run, (tsr_model *m, const char *request), (m, reque
 TSR_EXPORT(const char *, model_result, (tsr_model *m), (m))
 TSR_EXPORT(const float *, model_output, (tsr_model *m, int index), (m, index))
 TSR_EXPORT(void, model_destroy, (tsr_model *m), (m))
-TSR_EXPORT(tsr_status, attention_rollout,
-           (tsr_context *c, float *out, const float *const *layers, int layer_count, int heads, int tokens),
-           (c, out, layers, layer_count, heads, tokens))
 TSR_EXPORT(void, quantize_rows, (int8_t *q, float *scale, const float *w, int n, int k), (q, scale, w, n, k))
 TSR_EXPORT(const char *, list_architectures, (tsr_context *c), (c))
 TSR_EXPORT(const char *, status_name, (tsr_status s), (s))
-TSR_EXPORT(const char *, status_stage, (tsr_status s), (s))

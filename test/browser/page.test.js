@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { after, before, test } from 'node:test';
 import { colourOf } from '../../demos/colour.js';
 import { CLASSES, groups, photos } from '../../demos/samples.js';
@@ -144,7 +145,7 @@ test('opens with a sample classified: five bars, facts, nothing to complain abou
   const got = (await page.locator('#bars .name').allInnerTexts()).map((name) => name.split('\n')[0]);
   assert.deepEqual(got, want.map(({ label }) => label));
   const facts = await text('#facts');
-  for (const part of ['Compact Convolutional Transformer', 'Relaxed SIMD\nyes', 'Threads\n1', 'Worker\nyes', 'Last answer', 'in use', node.info.parameters.toLocaleString('en')]) {
+  for (const part of ['Compact Convolutional Transformer', 'Relaxed SIMD\nyes', `Threads\n${Math.min(4, availableParallelism())}`, 'Worker\nyes', 'Last answer', 'in use', node.info.parameters.toLocaleString('en')]) {
     assert.ok(facts.includes(part), `no "${part}" in: ${facts}`);
   }
   assert.ok(await page.locator('#load').isHidden());

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Engine } from '../../web/engine.js';
@@ -66,8 +66,9 @@ for (const worker of [true, false]) {
     };
 
     test('the runtime says what it runs on', () => {
+      const threads = Math.min(4, availableParallelism());
       assert.deepEqual({ ...model.runtime, relaxedSimd: null }, {
-        simd: true, relaxedSimd: null, threads: 1, threadsReason: 'unsupported', worker, workerReason: worker ? null : 'requested',
+        simd: true, relaxedSimd: null, threads, threadsReason: threads > 1 ? null : 'unsupported', worker, workerReason: worker ? null : 'requested',
       });
       const { bytes, peak, wasm } = model.memory();
       assert.ok(bytes > 0 && peak >= bytes && wasm > bytes);
@@ -358,6 +359,7 @@ describe('workers that fail', () => {
   const runs = async (model, reason) => {
     assert.equal(model.runtime.worker, false);
     assert.match(model.runtime.workerReason, reason);
+    assert.equal(model.runtime.threadsReason, model.runtime.workerReason, 'and threads are not tried');
     close((await model.forward(IMAGE)).output.data, EXPECTED);
     await model.dispose();
   };

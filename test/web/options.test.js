@@ -1,5 +1,6 @@
 // Options, suggestions, errors across a worker's border. Alone: node --test test/web/options.test.js (needs no build)
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fromWire, TesseraeError, toWire } from '../../web/errors.js';
 import { abortable, checkOptions, nearest, oneOf } from '../../web/options.js';
@@ -44,12 +45,15 @@ test('errors keep everything on their way out of a worker', () => {
   assert.equal(other.message, 'no');
 });
 
-test('stages follow from codes', () => {
+test('stages follow from codes, as in the core', () => {
   const stages = {
     ERR_ARGUMENT: 'call', ERR_SHAPE: 'call', ERR_DISPOSED: 'call', ERR_FETCH_RANGE: 'fetch', ERR_INTEGRITY: 'fetch', ERR_CONFIG: 'model',
     ERR_MODEL_DTYPE: 'model', ERR_IMAGE_FORMAT: 'image', ERR_OUT_OF_MEMORY: 'memory', ERR_NO_SIMD: 'environment',
     ERR_WASM_COMPILE: 'environment', ERR_WORKER_FAILED: 'environment', ERR_INTERNAL_TRAP: 'environment',
   };
+  const rows = [...readFileSync(new URL('../../src/status.inc', import.meta.url), 'utf8').matchAll(/"(ERR_\w+)",\s*"(\w+)"/g)];
+  assert.ok(rows.length > 15, `${rows.length} rows`);
+  for (const [, code, stage] of rows) assert.equal(new TesseraeError(code, '').stage, stage, code);
   for (const [code, stage] of Object.entries(stages)) assert.equal(new TesseraeError(code, '').stage, stage, code);
 });
 

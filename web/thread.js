@@ -1,0 +1,27 @@
+// @ts-check
+/**
+ * The script of one thread of the pool (src/threads.c). It is handed module and memory, says that it is ready, is handed its place
+ * in the pool, and from then on runs the core's own loop.
+ */
+
+// platform.js would be a file more to load, for this line
+/** @type {any} */
+const port = /** @type {any} */ (globalThis).process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
+/** @type {any} */
+let wasm;
+
+/** `{ module, memory }`, later `{ context, thread, stack }` @param {MessageEvent} event */
+port.onmessage = ({ data: { module, memory, context, thread, stack } }) => {
+  if (module) {
+    // functions that only the first thread calls; and no _initialize: the memory is set up
+    wasm = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {} } }).exports;
+    port.postMessage({ ready: true });
+    return;
+  }
+  wasm._emscripten_stack_restore(stack);
+  try {
+    wasm.tsr_wasm_context_serve_thread(context, thread);
+  } catch {
+    wasm.tsr_wasm_context_stop(context); // a trap: the run that waits for this thread must hear of it
+  }
+};
