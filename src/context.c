@@ -16,6 +16,18 @@ tsr_context *tsr_context_create(int threads) {
   return NULL;
 }
 
+void tsr_context_set_clock(tsr_context *ctx, double (*now)(void)) { ctx->now = now; }
+
+void tsr_context_try_kernels(tsr_context *ctx) {
+  size_t bytes = tsr_kernels_trial_bytes();
+  if (!ctx->now || ctx->tried || !bytes) return;
+  void *memory = tsr_heap_calloc(&ctx->heap, 1, bytes);
+  if (!memory) return; /* the forms differ in speed only */
+  ctx->kernels = tsr_kernels_try(memory, ctx->now);
+  ctx->tried = 1;
+  tsr_heap_free(&ctx->heap, memory);
+}
+
 void tsr_context_destroy(tsr_context *ctx) {
   if (!ctx) return;
   tsr_heap last = {.in_use = sizeof *ctx};

@@ -12,7 +12,12 @@ struct tsr_context {
   tsr_error err;
   tsr_pool *pool;
   const tsr_kernels *kernels;
+  double (*now)(void);    /* NULL: no clock, no trial of kernels */
+  int tried;
   tsr_text architectures; /* what tsr_list_architectures hands out */
 };
+
+/* Chooses between kernels of the same numbers, once, if there is a clock. */
+void tsr_context_try_kernels(tsr_context *ctx);
 
 #endif

@@ -14,7 +14,7 @@ const read = (/** @type {string} */ path) => readFileSync(join(root, path));
 const DESCRIBE = `
   const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
-  const instance = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {} } });
+  const instance = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => 0 } });
   console.log(JSON.stringify({
     imports: WebAssembly.Module.imports(module).map((i) => i.module + '.' + i.name),
     exports: WebAssembly.Module.exports(module).map((e) => e.name).sort(),
@@ -32,8 +32,8 @@ async function describe(node, file) {
 const OF_THREADS = ['tsr_wasm_context_admit_thread', 'tsr_wasm_context_serve_thread', 'tsr_wasm_context_stop'];
 
 function check(/** @type {{ imports: string[], exports: string[], bytes: number }} */ { imports, exports, bytes }, threads = false) {
-  // No file system, no clock, no exit: nothing that a page would have to provide.
-  assert.deepEqual(imports, ['env.emscripten_notify_memory_growth', ...threads ? ['env.memory'] : []]);
+  // No file system, no exit: a clock is all that a page has to provide.
+  assert.deepEqual([...imports].sort(), ['env.emscripten_notify_memory_growth', ...threads ? ['env.memory'] : [], 'env.tsr_now']);
   const own = exports.filter((name) => name.startsWith('tsr_wasm_'));
   assert.ok(own.length > 5, `${own}`);
   assert.deepEqual(own.filter((name) => OF_THREADS.includes(name)), threads ? OF_THREADS : []);

@@ -14,7 +14,7 @@ let wasm;
 port.onmessage = ({ data: { module, memory, context, thread, stack } }) => {
   if (module) {
     // functions that only the first thread calls; and no _initialize: the memory is set up
-    wasm = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {} } }).exports;
+    wasm = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: Date.now } }).exports;
     port.postMessage({ ready: true });
     return;
   }

@@ -113,7 +113,7 @@ export const isThreaded = (module) => WebAssembly.Module.imports(module).some(({
  */
 export function instantiate(module, memory) {
   // nothing to do when the memory grows, because views are checked on each use
-  const imports = { env: { memory, emscripten_notify_memory_growth() {} } };
+  const imports = { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => performance.now() } };
   const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, /** @type {any} */ (imports)));
   exports._initialize?.();
   return { memory, ...exports };

@@ -10,32 +10,36 @@ int TSR_Q8_NAME(gemm_q8_row_bytes)(int k) {
   return padded > INT32_MAX / bytes ? INT32_MAX : padded * bytes;
 }
 
-static tsr_q8_range range_of_row(const float *x, int k) {
-  tsr_f32x4 low = tsr_f32x4_splat(0), high = low;
+/* The row's range; *is_finite: neither NaN nor an infinity is in it (nor does its sum overflow). */
+static tsr_q8_range range_of_row(const float *x, int k, int *is_finite) {
+  tsr_f32x4 low = tsr_f32x4_splat(0), high = low, sum = low;
   int p = 0;
   for (; p + 4 <= k; p += 4) { /* min and max drop a NaN in their second operand */
     tsr_f32x4 v = tsr_f32x4_load(x + p);
-    low = tsr_f32x4_min(low, v), high = tsr_f32x4_max(high, v);
+    low = tsr_f32x4_min(low, v), high = tsr_f32x4_max(high, v), sum = tsr_f32x4_add(sum, v);
   }
-  float least = tsr_f32x4_lowest(low), greatest = tsr_f32x4_highest(high);
+  float least = tsr_f32x4_lowest(low), greatest = tsr_f32x4_highest(high), total = tsr_f32x4_sum(sum);
   for (; p < k; p++) {
     if (x[p] < least) least = x[p];
     if (x[p] > greatest) greatest = x[p];
   }
+  *is_finite = total - total == 0;
   return tsr_q8_range_of(least, greatest);
 }
 
-/* tsr_q8_value of four, without its last clamp. */
+/* tsr_q8_value of four, without its last clamp; a row of finite numbers needs none of the others. */
 TSR_INLINE tsr_i32x4 quantize4(const float *x, tsr_f32x4 low, tsr_f32x4 high, tsr_f32x4 inverse, tsr_f32x4 magic,
-                               tsr_i32x4 offset) {
+                               tsr_i32x4 offset, int is_finite) {
   tsr_f32x4 v = tsr_f32x4_load(x);
-  v = tsr_i32x4_as_f32(tsr_i32x4_and(tsr_f32x4_bits(v), tsr_f32x4_eq(v, v))); /* NaN -> 0 */
-  v = tsr_f32x4_min(tsr_f32x4_max(v, low), high);
+  if (!is_finite) {
+    v = tsr_i32x4_as_f32(tsr_i32x4_and(tsr_f32x4_bits(v), tsr_f32x4_eq(v, v))); /* NaN -> 0 */
+    v = tsr_f32x4_min(tsr_f32x4_max(v, low), high);
+  }
   v = tsr_f32x4_add(tsr_f32x4_mul(v, inverse), magic);
   return tsr_i32x4_sub(tsr_f32x4_bits(v), offset);
 }
 
-static void quantize_row(tsr_q8_element *y, const float *x, int k, const tsr_q8_range *range) {
+TSR_INLINE void quantize_row(tsr_q8_element *y, const float *x, int k, const tsr_q8_range *range, int is_finite) {
   static const volatile float round_magic = TSR_ROUND_MAGIC; /* see simd.h on constants */
   static const volatile int16_t most = TSR_Q8_MAX;
   tsr_f32x4 low = tsr_f32x4_splat(range->low), high = tsr_f32x4_splat(range->high);
@@ -44,8 +48,8 @@ static void quantize_row(tsr_q8_element *y, const float *x, int k, const tsr_q8_
   tsr_i16x8 zero16 = tsr_i16x8_splat(0), most16 = tsr_i16x8_splat(most);
   int p = 0, padded = tsr_q8_padded(k);
   for (; p + 8 <= k; p += 8) {
-    tsr_i32x4 a = quantize4(x + p, low, high, inverse, magic, offset);
-    tsr_i32x4 b = quantize4(x + p + 4, low, high, inverse, magic, offset);
+    tsr_i32x4 a = quantize4(x + p, low, high, inverse, magic, offset, is_finite);
+    tsr_i32x4 b = quantize4(x + p + 4, low, high, inverse, magic, offset, is_finite);
     TSR_Q8_STORE8(y + p, tsr_i16x8_min(tsr_i16x8_max(tsr_i16x8_narrow(a, b), zero16), most16));
   }
   for (; p < k; p++) y[p] = (tsr_q8_element)tsr_q8_value(range, x[p]);
@@ -56,8 +60,10 @@ void TSR_Q8_NAME(gemm_q8_quantize)(void *q, float *scale, int32_t *zero, const f
   tsr_q8_element *y = q;
   size_t row = (size_t)tsr_q8_padded(k);
   for (int i = 0; i < m; i++) {
-    tsr_q8_range range = range_of_row(x + (size_t)i * ldx, k);
-    quantize_row(y + i * row, x + (size_t)i * ldx, k, &range);
+    int is_finite;
+    tsr_q8_range range = range_of_row(x + (size_t)i * ldx, k, &is_finite);
+    if (is_finite) quantize_row(y + i * row, x + (size_t)i * ldx, k, &range, 1);
+    else quantize_row(y + i * row, x + (size_t)i * ldx, k, &range, 0);
     scale[i] = range.scale;
     zero[i] = range.zero;
   }

@@ -11,10 +11,10 @@
 
 enum { TILE_ROWS = 4 }; /* 8 accumulators and their operands fit the 15 vector registers of x64 */
 
-/* What the float end needs of the columns of one panel; zero beyond the last. */
+/* What the float end needs of the columns of one panel: TSR_PANEL numbers each. */
 typedef struct columns {
-  float scale[TSR_PANEL], bias[TSR_PANEL];
-  int32_t sum[TSR_PANEL];
+  const float *scale, *bias;
+  const int32_t *sum;
   int width;
 } columns;
 
@@ -79,13 +79,15 @@ static tile_fn *const tiles[][TILE_ROWS] = {
 
 void TSR_Q8_KERNEL(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero, const int8_t *panels,
                    const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0, int n1, int k) {
+  static const float zeros[TSR_PANEL] = {0};
+  float scale[TSR_PANEL] = {0}, offset[TSR_PANEL] = {0}; /* the last columns, where there are fewer than a panel's */
+  int32_t sum[TSR_PANEL] = {0};
   int padded = tsr_q8_padded(k);
   for (int n = n0; n < n1; n += TSR_PANEL) {
-    columns column = {.width = n1 - n < TSR_PANEL ? n1 - n : TSR_PANEL};
-    for (int j = 0; j < column.width; j++) {
-      column.scale[j] = w_scale[n + j];
-      column.sum[j] = w_sum[n + j];
-      column.bias[j] = bias ? bias[n + j] : 0;
+    columns column = {w_scale + n, bias ? bias + n : zeros, w_sum + n, TSR_PANEL};
+    if (n1 - n < TSR_PANEL) {
+      column = (columns){scale, offset, sum, n1 - n};
+      for (int j = 0; j < n1 - n; j++) scale[j] = w_scale[n + j], sum[j] = w_sum[n + j], offset[j] = bias ? bias[n + j] : 0;
     }
     const int8_t *panel = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded);
     tile_fn *const *form = tiles[TSR_Q8_USES_PAIRS && k && panel[0]];

@@ -5,6 +5,15 @@
 
 #include "../tesserae.h"
 
+/* performance.now of the page, worker or Node */
+__attribute__((import_module("env"), import_name("tsr_now"))) double tsr_now(void);
+
+EMSCRIPTEN_KEEPALIVE tsr_context *tsr_wasm_context_create(int threads) {
+  tsr_context *ctx = tsr_context_create(threads);
+  if (ctx) tsr_context_set_clock(ctx, tsr_now);
+  return ctx;
+}
+
 /* loading: total_bytes < 0 means unknown */
 EMSCRIPTEN_KEEPALIVE tsr_loader *tsr_wasm_loader_create(tsr_context *ctx, int dtype, double total_bytes) {
   return tsr_loader_create(ctx, (tsr_load_dtype)dtype, total_bytes < 0 ? UINT64_MAX : (uint64_t)total_bytes);
@@ -36,7 +45,6 @@ EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_model_preprocess(tsr_model *model, uint
 #define TSR_EXPORT(type, name, params, args) \
   EMSCRIPTEN_KEEPALIVE type tsr_wasm_##name params { return tsr_##name args; }
 
-TSR_EXPORT(tsr_context *, context_create, (int threads), (threads))
 TSR_EXPORT(void, context_destroy, (tsr_context *c), (c))
 TSR_EXPORT(tsr_status, context_status, (const tsr_context *c), (c))
 TSR_EXPORT(const char *, context_message, (const tsr_context *c), (c))

@@ -1,0 +1,51 @@
+/* The trial that chooses between kernels of the same numbers: which form of the 8-bit product is fastest depends on the
+ * machine's instructions and on what the engine makes of them, and neither can be asked for. */
+#include "kernels.h"
+
+#ifdef __wasm_relaxed_simd__
+
+enum { N = 64, K = 256, CALLS = 24, BATCHES = 6, LEAST_MS = 8, MOST_MS = 40 };
+
+/* A product of every height of tile; zeros do, because integer arithmetic takes the same time for all numbers. */
+typedef struct trial {
+  float c[4 * N], w_scale[N], a_scale[4];
+  int32_t w_sum[N], a_zero[4];
+  char q[4 * 2 * K];
+  int8_t panels[N / TSR_PANEL * (16 + TSR_PANEL * K)], w[N * K];
+} trial;
+
+size_t tsr_kernels_trial_bytes(void) { return sizeof(trial); }
+
+static double time_of(const tsr_kernels *k, trial *t, double (*now)(void)) {
+  double began = now();
+  for (int call = 0; call < CALLS; call++)
+    for (int m = 1; m <= 4; m++) k->gemm_q8(t->c, N, t->q, t->a_scale, t->a_zero, t->panels, t->w_scale, t->w_sum, NULL, m, 0, N, K);
+  return now() - began;
+}
+
+const tsr_kernels *tsr_kernels_try(void *memory, double (*now)(void)) {
+  const tsr_kernels *forms[] = {tsr_kernels_select("relaxed"), tsr_kernels_select("fused")};
+  trial *t = memory;
+  double best[2] = {1e30, 1e30}, began = now();
+  forms[0]->gemm_q8_pack(t->panels, t->w, K, 0, N, K);
+  /* Engines compile a function well only after it has run for a while, beside it: the first milliseconds say nothing. */
+  while (now() - began < LEAST_MS)
+    for (int i = 0; i < 2; i++) time_of(forms[i], t, now);
+  for (int batch = 0; batch < BATCHES && now() - began < MOST_MS; batch++)
+    for (int i = 0; i < 2; i++) {
+      double ms = time_of(forms[i], t, now);
+      if (ms < best[i]) best[i] = ms;
+    }
+  return forms[best[1] < best[0]]; /* a clock too coarse to tell leaves the first */
+}
+
+#else
+
+size_t tsr_kernels_trial_bytes(void) { return 0; }
+
+const tsr_kernels *tsr_kernels_try(void *memory, double (*now)(void)) {
+  (void)memory, (void)now;
+  return tsr_kernels_select(NULL); /* there is one form */
+}
+
+#endif
