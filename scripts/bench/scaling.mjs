@@ -5,15 +5,14 @@
 //
 // Results go to build/scaling.json, where those of an earlier run stay until they are measured again; --docs writes the section of
 // docs/performance.md from all of them.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { safetensors } from '../../test/parity/weights.js';
 import { loadModel } from '../../web/index.js';
-import { root } from './files.mjs';
+import { keep, publish, resultOf } from './files.mjs';
 import { middle } from './numbers.mjs';
-import { markdown, replaceSection } from './table.mjs';
+import { markdown } from './table.mjs';
+import { targetTable } from './targets.mjs';
 
 const SIDES = [128, 160, 192, 224, 256, 320, 384, 448, 512];
 const BATCHES = [1, 2, 4, 8];
@@ -122,10 +121,9 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
     allowPositionals: true,
     options: { dtype: { type: 'string', default: 'f32,q8' }, threads: { type: 'string', default: '1' }, docs: { type: 'boolean' } },
   });
-  const RESULT = join(root, 'build', 'scaling.json');
+  const RESULT = 'scaling.json';
   /** @type {Point[]} */
-  let points = existsSync(RESULT) ? JSON.parse(readFileSync(RESULT, 'utf8')) : [];
-  mkdirSync(join(root, 'build'), { recursive: true });
+  let points = resultOf(RESULT, []);
   for (const series of positionals.length ? positionals : ['sides', 'batches']) {
     if (!['sides', 'batches'].includes(series)) throw new Error(`${series}: give sides or batches`);
     for (const dtype of values.dtype.split(',')) {
@@ -135,13 +133,9 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
           + `${((2 * operations) / median / 1e6).toFixed(1)} Gop/s  activations ${(activations / 1e6).toFixed(1)} MB`);
       }
       points = [...points.filter((point) => point.series !== series || point.dtype !== dtype), ...made];
-      writeFileSync(RESULT, JSON.stringify(points, null, 1));
+      keep(RESULT, points);
     }
   }
-  if (values.docs) {
-    const page = join(root, 'docs', 'performance.md');
-    writeFileSync(page, replaceSection(readFileSync(page, 'utf8'), 'scaling', section(points)));
-    console.error('bench: docs/performance.md has the new tables');
-  }
+  if (values.docs) publish({ scaling: section(points), targets: targetTable(resultOf('bench.json', { rows: [] }).rows, points) });
   process.exit(0);
 }

@@ -49,7 +49,7 @@ export function line(row) {
 
 /** @typedef {[string, (row: Row) => string]} Column */
 
-/** @param {Column[]} columns @param {Row[]} rows */
+/** A table of a line for each row. @template T @param {[string, (row: T) => string][]} columns @param {T[]} rows */
 export const markdown = (columns, rows) => [
   `| ${columns.map(([head]) => head).join(' | ')} |`,
   `|${columns.map(() => '---|').join('')}`,
