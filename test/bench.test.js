@@ -50,7 +50,7 @@ function row({ ours, ...change } = {}) {
   const side = { cold: 100, first: 20, peak: 5e7, median: 10, min: 9, spread: 0.1, gops: 20, threads: 2 };
   const outputs = [[1, 2]];
   return {
-    model: 'vit_ti', title: 'ViT-Ti', dtype: 'f32', threads: 2, engine: 'Node 24.1.0', turns: 9, ratio: 2, limit: 50, peer: side,
+    model: 'vit_ti', title: 'ViT-Ti', dtype: 'f32', threads: 2, engine: 'Node 24.1.0', turns: 9, ratio: 2, limit: 50, others: 0.01, peer: side,
     ours: { ...side, median: 5, gops: 40, memory: { peak: 2e6 }, weightsBytes: 1e6, fromF32: null, ...ours },
     judged: judge('f32', { pytorch: outputs, peer: outputs, ours: outputs }), build: 'abc', ...change,
   };
@@ -63,6 +63,8 @@ test('rows say what they are, and what was not as asked', () => {
   assert.deepEqual(marks(row()), []);
   assert.deepEqual(marks(row({ ours: { threads: 1 } })), ['ours had 1 of 2 threads']);
   assert.match(line(row({ ours: { threads: 1 } })), /\[ours had 1 of 2 threads\]/);
+  assert.deepEqual(marks(row({ others: 0.3 })), ['30 % of the machine went to other programs']);
+  assert.deepEqual(marks(row({ others: null })), []);
   const judged = judge('f32', { pytorch: [[1, 2]], peer: [[1, 2]], ours: [[2, 1]] });
   assert.match(line(row({ judged })), /WRONG/);
 });

@@ -1,11 +1,12 @@
 // One measurement in a Chromium of its own, on a cross-origin isolated page under the strict policy of scripts/serve.mjs: takes a job
 // (work.mjs) as JSON, prints one JSON line. A worker starts threads here as it does for users.
 //   node in_chromium.mjs '{"what":"turns",...}'
-import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { launchChromium } from '../../test/helpers/chromium.js';
 import { serve } from '../serve.mjs';
 import { root } from './files.mjs';
+import { command, family, peak, watch } from './machine.mjs';
 
 const job = JSON.parse(process.argv[2]);
 mkdirSync(join(root, 'build'), { recursive: true });
@@ -26,30 +27,8 @@ function publish(path) {
   return address(here);
 }
 
-/** @param {string} pid @param {string} file */
-const read = (pid, file) => {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
-  } catch {
-    return ''; // it has ended, or there is no /proc
-  }
-};
-
-/** Whether a process comes from this one. @param {string} pid */
-function ours(pid) {
-  for (let at = pid; Number(at) > 1; at = /PPid:\s+(\d+)/.exec(read(at, 'status'))?.[1] ?? '0') if (Number(at) === process.pid) return true;
-  return false;
-}
-
-/** The most memory that a page's process had resident, in bytes; null where nobody says. */
-function peak() {
-  let pids = /** @type {string[]} */ ([]);
-  try {
-    pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  } catch { /* not Linux */ }
-  const pages = pids.filter((pid) => read(pid, 'cmdline').includes('--type=renderer') && ours(pid));
-  return Math.max(0, ...pages.map((pid) => 1024 * Number(/VmHWM:\s+(\d+)/.exec(read(pid, 'status'))?.[1] ?? 0))) || null;
-}
+/** The most memory that a page's process had resident, in bytes, or null. */
+const resident = () => Math.max(0, ...family().filter((pid) => command(pid).includes('--type=renderer')).map((pid) => peak(pid) ?? 0)) || null;
 
 const { peer, ours: own } = job.sides;
 const sides = {
@@ -66,12 +45,13 @@ try {
   const page = await browser.newPage();
   await page.goto(address(join(root, 'scripts', 'bench', 'page.html')));
   if (!(await page.evaluate(() => globalThis.crossOriginIsolated))) throw new Error('the page is not cross-origin isolated');
-  const idle = peak();
+  const idle = resident();
+  const others = watch();
   const result = await page.evaluate(async ([work, given]) => {
     const { cold, turns } = await import(work);
     return given.what === 'cold' ? cold(given.side, given) : turns(given);
   }, /** @type {[string, any]} */ ([address(join(root, 'scripts', 'bench', 'work.mjs')), task]));
-  console.log(JSON.stringify({ ...result, engine: `Chromium ${browser.version()}`, peak: peak(), idle }));
+  console.log(JSON.stringify({ ...result, engine: `Chromium ${browser.version()}`, peak: resident(), idle, others: others() }));
 } finally {
   await browser.close();
   await close();

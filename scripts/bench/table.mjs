@@ -1,5 +1,8 @@
 // Rows of build/bench.json as text: a line while the bench runs, the tables of docs/performance.md. Pure; test/bench.test.js.
 
+/** What others may have of the machine's time before a measurement says so: with less than two cores the peer's waiting threads cost it dearly. */
+export const BUSY = 0.06;
+
 /** @typedef {{ cold: number | null, first: number | null, peak: number | null }} Cold milliseconds, bytes */
 /** @typedef {Cold & { median: number, min: number, spread: number, gops: number, threads: number }} Side */
 /**
@@ -12,6 +15,7 @@
  * @property {number} turns
  * @property {number} ratio the peer's median over ours
  * @property {number | null} limit Gop/s of one thread in a loop of registers only
+ * @property {number | null} others the part of the machine's time that went to other programs meanwhile
  * @property {Side} peer
  * @property {Side & { memory: import('../../web/rpc.js').MemoryUse, weightsBytes: number, fromF32: Cold | null }} ours
  * @property {ReturnType<typeof import('./numbers.mjs').judge>} judged
@@ -28,10 +32,11 @@ export const share = ({ ours, limit, threads }) => (limit ? ours.gops / (limit *
 const percent = (/** @type {number | null} */ x) => (x === null ? '-' : `${Math.round(100 * x)} %`);
 
 /** What a reader must know before comparing a row. @param {Row} row @returns {string[]} */
-export function marks({ threads, ours, peer, judged }) {
+export function marks({ threads, ours, peer, judged, others }) {
   const got = [['ours', ours], ['peer', peer]].filter(([, side]) => /** @type {Side} */ (side).threads !== threads);
   return [
     ...got.map(([name, side]) => `${name} had ${/** @type {Side} */ (side).threads} of ${threads} threads`),
+    ...(others !== null && others > BUSY ? [`${percent(others)} of the machine went to other programs`] : []),
     ...judged.wrong.map((what) => `WRONG: ${what}`),
   ];
 }
