@@ -10,8 +10,8 @@ const port = /** @type {any} */ (globalThis).process?.getBuiltinModule?.('node:w
 /** @type {any} */
 let wasm;
 
-/** `{ module, memory }`, later `{ context, thread, stack }` @param {MessageEvent} event */
-port.onmessage = ({ data: { module, memory, context, thread, stack } }) => {
+/** @param {any} message `{ module, memory }`, later `{ context, thread, stack }` */
+const take = ({ module, memory, context, thread, stack }) => {
   if (module) {
     // functions that only the first thread calls; and no _initialize: the memory is set up
     wasm = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: Date.now } }).exports;
@@ -25,3 +25,6 @@ port.onmessage = ({ data: { module, memory, context, thread, stack } }) => {
     wasm.tsr_wasm_context_stop(context); // a trap: the run that waits for this thread must hear of it
   }
 };
+// as in worker.js
+if (port.on) port.on('message', take);
+else port.onmessage = (/** @type {MessageEvent} */ { data }) => take(data);
