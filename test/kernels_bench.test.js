@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { choose, filter, markdown } from '../scripts/bench/kernels.mjs';
+import { choose, compare, filter, markdown } from '../scripts/bench/kernels.mjs';
 import { ACCUMULATORS, instance, measureLimits, UNROLL } from '../scripts/bench/limit.mjs';
 import { detect } from '../web/wasm.js';
 import { root, run } from './helpers/make.js';
@@ -38,8 +38,16 @@ test('words choose ops, isas and shapes; one that is none of these is refused', 
   assert.throws(() => left('9x16x4'), /9x16x4/);
 });
 
+test('several sweeps: the best of each row and of its limit, wherever they came', () => {
+  const row = (/** @type {string} */ isa, /** @type {number} */ best, /** @type {number} */ limit) => ({ op: 'gemm', shape: '8x8', isa, build: 'simd', best, slower: 0, limit });
+  const [ref, simd] = compare([[row('ref', 2, 40), row('simd', 30, 40)], [row('ref', 3, 50), row('simd', 20, 50)]]);
+  assert.deepEqual([ref.best, ref.overRef, ref.share], [3, null, null]);
+  assert.deepEqual([simd.best, simd.overRef, simd.share], [30, 10, 0.6]);
+  assert.equal(compare([[{ ...row('simd', 1, 1), limit: null }]])[0].share, null);
+});
+
 test('the page has a line for each op and shape, a column for each build and for other isas', () => {
-  const figure = (/** @type {string} */ isa, /** @type {string} */ build, /** @type {any} */ more) => ({ op: 'gemm', shape: '8x8', isa, build, best: 1, slower: 0, overRef: null, share: null, ...more });
+  const figure = (/** @type {string} */ isa, /** @type {string} */ build, /** @type {any} */ more) => ({ op: 'gemm', shape: '8x8', isa, build, best: 1, slower: 0, limit: 1, overRef: null, share: null, ...more });
   const text = markdown([figure('ref', 'simd', {}), figure('simd', 'simd', { overRef: 10.26, share: 0.5 }), figure('relaxed', 'relaxed', { overRef: 123.4, share: 0.915 }),
     figure('fused', 'relaxed', { overRef: 9, share: 1 }), figure('simd', 'relaxed', { op: 'gelu', overRef: 4, share: 0.1 })]);
   assert.deepEqual(text.split('\n'), ['| op | shape | simd build | relaxed build | fused |', '|---|---|---:|---:|---:|',

