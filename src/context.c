@@ -18,13 +18,16 @@ tsr_context *tsr_context_create(int threads) {
 
 void tsr_context_set_clock(tsr_context *ctx, double (*now)(void)) { ctx->now = now; }
 
+/* The engine optimizes a form between the trial that first runs it and the next. */
+enum { TRIALS = 3 };
+
 void tsr_context_try_kernels(tsr_context *ctx) {
   size_t bytes = tsr_kernels_trial_bytes();
-  if (!ctx->now || ctx->tried || !bytes) return;
+  if (!ctx->now || ctx->trials == TRIALS || !bytes) return;
   void *memory = tsr_heap_calloc(&ctx->heap, 1, bytes);
   if (!memory) return; /* the forms differ in speed only */
   ctx->kernels = tsr_kernels_try(memory, ctx->now);
-  ctx->tried = 1;
+  ctx->trials++;
   tsr_heap_free(&ctx->heap, memory);
 }
 

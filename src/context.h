@@ -13,11 +13,11 @@ struct tsr_context {
   tsr_pool *pool;
   const tsr_kernels *kernels;
   double (*now)(void);    /* NULL: no clock, no trial of kernels */
-  int tried;
+  int trials;
   tsr_text architectures; /* what tsr_list_architectures hands out */
 };
 
-/* Chooses between kernels of the same numbers, once, if there is a clock. */
+/* Chooses between kernels of the same numbers, if there is a clock; the first few calls only. */
 void tsr_context_try_kernels(tsr_context *ctx);
 
 #endif

@@ -125,6 +125,8 @@ void tsr_exec_run(tsr_exec *exec, tsr_pool *pool) {
   }
 }
 
+void tsr_exec_use(tsr_exec *exec, const tsr_kernels *kernels) { exec->kernels = kernels; }
+
 size_t tsr_exec_bytes(const tsr_exec *exec) { return exec->bytes; }
 
 void tsr_exec_destroy(tsr_exec *exec) {

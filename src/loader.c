@@ -86,7 +86,6 @@ tsr_model *tsr_loader_finish(tsr_loader *loader) {
     if (memcmp(digest, loader->digest, sizeof digest))
       status = tsr_error_set(&ctx->err, TSR_ERR_INTEGRITY, "the file's SHA-256 is not the one asked for; it was changed or damaged");
   }
-  if (!status && tsr_weights_any_q8(&loader->model->weights)) tsr_context_try_kernels(ctx);
   if (!status) status = tsr_model_write_info(loader->model);
   if (!status) {
     model = loader->model;

@@ -195,6 +195,9 @@ tsr_status tsr_model_run(tsr_model *model, const char *request) {
   bind_inputs(model);
   write_result(model);
   if (!tsr_text_get(&model->result)) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the result");
+  if (model->ran && tsr_weights_any_q8(&model->weights)) tsr_context_try_kernels(model->ctx);
+  model->ran = 1;
+  tsr_exec_use(model->session.exec, model->ctx->kernels);
   tsr_exec_run(model->session.exec, model->ctx->pool);
   return model->session.view ? tsr_attention_read(model->ctx, &model->session) : TSR_OK;
 }

@@ -37,6 +37,7 @@ struct tsr_model {
   tsr_input inputs[TSR_MAX_INPUTS];
   int input_count;
   tsr_session session;
+  int ran; /* at least once: the engine has seen its kernels run */
   tsr_text info, result, unused;
 };
 

@@ -39,8 +39,8 @@ typedef struct tsr_model tsr_model;
 tsr_context *tsr_context_create(int threads);
 /* Frees the context. Its models and loaders must be gone. NULL is fine. */
 void tsr_context_destroy(tsr_context *ctx);
-/* A clock in milliseconds. With one, loading a model of 8-bit weights first finds out, within some ten milliseconds, which of several
- * forms of the product is fastest on this machine; the numbers are the same. */
+/* A clock in milliseconds. With one, the second, third and fourth run of 8-bit weights begin with a trial of some five milliseconds, of which of
+ * several forms of the product is fastest on this machine; the numbers are the same. */
 void tsr_context_set_clock(tsr_context *ctx, double (*now)(void));
 tsr_status tsr_context_status(const tsr_context *ctx);
 /* The message of the failure that stands, "" when there is none; valid until the next call. */

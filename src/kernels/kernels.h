@@ -103,8 +103,9 @@ typedef struct tsr_kernels {
  * back to the next lower one. Never fails. */
 const tsr_kernels *tsr_kernels_select(const char *isa);
 
-/* Runs the forms of the 8-bit product for some ten milliseconds and returns the table with the fastest. All give the same bits, and share packed
- * weights and rows. memory: tsr_kernels_trial_bytes() of zeros, 16-byte aligned; 0 bytes: there is nothing to choose. now: milliseconds. */
+/* Runs the forms of the 8-bit product for some five milliseconds and returns the table with the fastest. All give the same bits, and share packed
+ * weights and rows. Engines compile a function well only after it has run for a while: the usual form should have run before, and
+ * a second trial says more of the others than the first. memory: tsr_kernels_trial_bytes() of zeros, 16-byte aligned; 0 bytes: there is nothing to choose. now: milliseconds. */
 size_t tsr_kernels_trial_bytes(void);
 const tsr_kernels *tsr_kernels_try(void *memory, double (*now)(void));
 

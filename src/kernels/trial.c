@@ -4,7 +4,7 @@
 
 #ifdef __wasm_relaxed_simd__
 
-enum { N = 64, K = 256, CALLS = 24, BATCHES = 6, LEAST_MS = 8, MOST_MS = 40 };
+enum { N = 64, K = 256, CALLS = 12, LEAST = 3, MOST_MS = 5 };
 
 /* A product of every height of tile; zeros do, because integer arithmetic takes the same time for all numbers. */
 typedef struct trial {
@@ -28,15 +28,12 @@ const tsr_kernels *tsr_kernels_try(void *memory, double (*now)(void)) {
   trial *t = memory;
   double best[2] = {1e30, 1e30}, began = now();
   forms[0]->gemm_q8_pack(t->panels, t->w, K, 0, N, K);
-  /* Engines compile a function well only after it has run for a while, beside it: the first milliseconds say nothing. */
-  while (now() - began < LEAST_MS)
-    for (int i = 0; i < 2; i++) time_of(forms[i], t, now);
-  for (int batch = 0; batch < BATCHES && now() - began < MOST_MS; batch++)
+  for (int round = 0; round < LEAST || now() - began < MOST_MS; round++)
     for (int i = 0; i < 2; i++) {
       double ms = time_of(forms[i], t, now);
       if (ms < best[i]) best[i] = ms;
     }
-  return forms[best[1] < best[0]]; /* a clock too coarse to tell leaves the first */
+  return forms[best[1] < 0.9 * best[0]]; /* a clock too coarse to tell leaves the first */
 }
 
 #else
