@@ -159,7 +159,7 @@ size: ## print the sizes of the wasm files and the JavaScript; fails above the b
 
 test: ## set up, build everything and run every test
 	$(Q)scripts/setup.sh
-	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers $(KERNEL_WASM)
+	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers $(KERNEL_WASM) $(B)/wasm/test_kernels.wasm
 	$(Q)$(MAKE) types
 	$(Q)$(NODE) --test --test-reporter=spec $$(find test -name '*.test.js' | sort)
 
@@ -207,6 +207,12 @@ $(B)/bench/kernels-$(1).wasm: $(call objects,$(1),$(KERNEL_SRC)) $(B)/gen/source
 endef
 $(eval $(call link_bench,simd))
 $(eval $(call link_bench,relaxed))
+
+# The kernels' test once more, as WebAssembly for Node's WASI: natively there are no relaxed instructions.
+KERNEL_TEST := test/c/test_kernels.c $(wildcard src/kernels/*.c)
+$(B)/wasm/test_kernels.wasm: $(call objects,relaxed,$(KERNEL_TEST)) $(B)/gen/sources.txt
+	@mkdir -p $(@D)
+	$(Q)$(EMCC) -O3 -sSTANDALONE_WASM=1 -sALLOW_MEMORY_GROWTH=1 -sSTACK_SIZE=1MB $(filter %.o,$^) -o $@
 
 bench-kernels: ## time every kernel against its scalar reference and the machine's limit (OPS="gemm_q8 gelu")
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) $(KERNEL_WASM)
