@@ -121,12 +121,21 @@ static const char *weight_name(const tsr_builder *b, const char *name, char full
   return full;
 }
 
-tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
+static tsr_value vector(tsr_builder *b, const char *name, tsr_shape shape,
+                        tsr_weight *declare(tsr_weights *, tsr_error *, const char *, const tsr_shape *)) {
   char full[2 * TSR_PATH_BYTES];
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  tsr_weight *w = tsr_weights_vector(b->weights, b->err, weight_name(b, name, full), &shape);
+  tsr_weight *w = declare(b->weights, b->err, weight_name(b, name, full), &shape);
   if (!w) return TSR_NO_VALUE;
   return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w, .data = w->values});
+}
+
+tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
+  return vector(b, name, shape, tsr_weights_vector);
+}
+
+tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape) {
+  return vector(b, name, shape, tsr_weights_depthwise);
 }
 
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout) {

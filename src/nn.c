@@ -86,6 +86,19 @@ tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv 
   return x;
 }
 
+tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
+  int c = tsr_dim(b, x, -1);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value inputs[3] = {x, tsr_weight_depthwise(b, "weight", tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w)),
+                         conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, c)) : TSR_NO_VALUE};
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h, .stride_w = conv.stride_w, .pad_h = conv.pad_h,
+                                          .pad_w = conv.pad_w, .activation = conv.activation}};
+  x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
 static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, const int offsets[3], tsr_attention a) {
   if (q == TSR_NO_VALUE || k == TSR_NO_VALUE || v == TSR_NO_VALUE) return TSR_NO_VALUE;
   a.meaning.kind = "attention";

@@ -28,6 +28,10 @@ typedef struct tsr_conv {
 } tsr_conv;
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv);
 
+/* torch.nn.Conv2d with groups = C = out: x [B,H,W,C] -> [B,H',W',C]; weights name.weight [C,1,kernel_h,kernel_w], name.bias. `out` of conv is
+ * not read. */
+tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv);
+
 /* Softmax attention over heads. qkv: one value [B,N,3*H*D] whose columns are q, k, v; or q, k and v apart, each [B,N,H*D].
  * Gives [B,N,H*D]; the probabilities become the tap `tap` (a format with one %d for `index`) of kind "attention". */
 typedef struct tsr_attention {

@@ -62,6 +62,12 @@ tsr_weight *tsr_weights_vector(tsr_weights *weights, tsr_error *err, const char 
   return declare(weights, err, name, shape);
 }
 
+tsr_weight *tsr_weights_depthwise(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape) {
+  tsr_weight *w = declare(weights, err, name, shape);
+  if (w && shape->dims[0]) w->taps = (int)(tsr_shape_count(shape, NULL) / (size_t)shape->dims[0]);
+  return w;
+}
+
 tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape,
                                tsr_matrix_layout layout) {
   tsr_weight *w = declare(weights, err, name, shape);
@@ -289,12 +295,24 @@ static tsr_status take_scale(tsr_weights *weights, tsr_error *err, tsr_weight *w
   return status;
 }
 
+/* Numbers [at, at + n) of a depthwise weight, to where their taps are. */
+static void scatter_taps(const tsr_kernels *kernels, tsr_weight *w, tsr_dtype dtype, size_t at, const char *bytes, size_t n) {
+  float part[64];
+  size_t taps = (size_t)w->taps, channels = (size_t)w->shape.dims[0], count;
+  for (size_t i = 0; i < n; i += count) {
+    count = n - i < sizeof part / sizeof *part ? n - i : sizeof part / sizeof *part;
+    to_f32(kernels, part, dtype, bytes + i * tsr_dtype_bytes(dtype), count);
+    for (size_t j = 0; j < count; j++) w->values[(at + i + j) % taps * channels + (at + i + j) / taps] = part[j];
+  }
+}
+
 tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, uint64_t first,
                             const void *bytes, size_t n) {
   tsr_weight *w = find(weights, entry->name, strlen(entry->name));
   if (!w) return take_scale(weights, err, find_scaled(weights, entry->name), bytes, n);
   size_t element = tsr_dtype_bytes(entry->dtype), at = (size_t)(first / element);
-  if (!w->is_matrix) to_f32(weights->kernels, w->values + at, entry->dtype, bytes, n / element);
+  if (w->taps) scatter_taps(weights->kernels, w, entry->dtype, at, bytes, n / element);
+  else if (!w->is_matrix) to_f32(weights->kernels, w->values + at, entry->dtype, bytes, n / element);
   else if (entry->dtype == TSR_DTYPE_I8 && !w->is_q8 && !w->has_scale) return hold(weights, err, w, at, bytes, n);
   else if (n) return take_rows(weights, err, w, entry->dtype, at / (size_t)w->k, bytes, n);
   return TSR_OK;

@@ -27,6 +27,7 @@ typedef struct tsr_weight {
   const tsr_tensor_entry *entry, *scale_entry;
   /* vectors */
   float *values;
+  int taps;         /* of a depthwise convolution: its rows [channels, taps] are kept as [taps, channels]; else 0 */
   /* matrices */
   tsr_matrix_layout layout;
   int k;            /* channels * taps */
@@ -59,6 +60,8 @@ typedef enum tsr_weight_dtype { TSR_WEIGHTS_AS_FILE, TSR_WEIGHTS_F32, TSR_WEIGHT
 /* The weight called `name`, declared on first use. NULL and the error: out of memory; after sealing also an unknown
  * name; a name used twice with different shapes (TSR_ERR_CONFIG). */
 tsr_weight *tsr_weights_vector(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape);
+/* A vector of shape [channels, 1, ...] whose rows belong to a channel each, kept with the channels last. */
+tsr_weight *tsr_weights_depthwise(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape);
 tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape,
                                tsr_matrix_layout layout);
 

@@ -70,6 +70,13 @@ typedef float tsr_kf_dot(const float *a, const float *b, int n);
 typedef void tsr_kf_transpose(float *y, int ldy, const float *x, int ldx, int rows, int columns);
 /* y[i][j] = x[i][j] for M rows of N. */
 typedef void tsr_kf_copy_rows(float *y, int ldy, const float *x, int ldx, int m, int n);
+/* Windows of rows x columns over a map, channel by channel, for `pixels` outputs p of C channels each, beside each other in y. Tap (r, t)
+ * of channel j is x[p * step + r * line + t * C + j].
+ * depthwise: y = bias[j] + sum of tap * w[r * w_line + t * C + j]; bias NULL: 0. The order of the sum is fixed.
+ * max_window: y = the largest tap; a NaN counts only if it is the first. */
+typedef void tsr_kf_depthwise(float *y, const float *x, int step, int line, const float *w, int w_line, const float *bias,
+                              int pixels, int rows, int columns, int c);
+typedef void tsr_kf_max_window(float *y, const float *x, int step, int line, int pixels, int rows, int columns, int c);
 /* Widening of file dtypes to f32, IEEE exact: n elements; `x` may be unaligned. */
 typedef void tsr_kf_f16_to_f32(float *y, const void *x, int n);
 typedef void tsr_kf_bf16_to_f32(float *y, const void *x, int n);
@@ -90,7 +97,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
   X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
-  X(dot) X(transpose) X(copy_rows) \
+  X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \
   X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
 
 typedef struct tsr_kernels {

@@ -4,14 +4,11 @@
 #include <string.h>
 
 #include "matmul.h"
+#include "window.h"
 
 enum { LEAST_TASKS = 8, LEAST_COLUMNS = 128 };
 
 typedef __typeof__(((tsr_attrs *)0)->conv2d) conv2d_attrs;
-
-static int out_size(int in, int kernel, int stride, int pad) {
-  return in + 2 * pad < kernel ? 0 : (in + 2 * pad - kernel) / stride + 1;
-}
 
 int tsr_op_conv2d_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
@@ -23,7 +20,8 @@ int tsr_op_conv2d_shape(tsr_op_args *args, char *why) {
              w->layout.taps);
     return 0;
   }
-  int h = out_size(x->dims[1], a->kernel_h, a->stride_h, a->pad_h), width = out_size(x->dims[2], a->kernel_w, a->stride_w, a->pad_w);
+  int h = tsr_window_count(x->dims[1], a->kernel_h, a->stride_h, a->pad_h);
+  int width = tsr_window_count(x->dims[2], a->kernel_w, a->stride_w, a->pad_w);
   if (h < 1 || width < 1) {
     snprintf(why, TSR_WHY, "input %s is smaller than the kernel %dx%d", tsr_shape_print(x, text), a->kernel_h, a->kernel_w);
     return 0;
@@ -71,19 +69,13 @@ tsr_op_work tsr_op_conv2d_work(const tsr_op_args *args) {
 /* What lies under one row of the kernel for `count` output pixels from column `ox`, k apart in `to`. line: the input's row. */
 static void gather_line(const tsr_op_args *args, float *to, int k, const float *line, int ox, int count) {
   const conv2d_attrs *a = &args->attrs->conv2d;
-  int width = args->in[0].shape.dims[2], c = args->in[0].shape.dims[3], run = a->kernel_w * c, inside;
-  for (int i = 0; i < count; i += inside, to += (size_t)inside * k) {
-    int x = (ox + i) * a->stride_w - a->pad_w, room = width - a->kernel_w - x;
-    inside = x < 0 || room < 0 ? 0 : room / a->stride_w + 1; /* pixels from here whose window does not leave the picture */
-    if (inside) {
-      if (inside > count - i) inside = count - i;
-      args->kernels->copy_rows(to, k, line + (size_t)x * c, a->stride_w * c, inside, run);
-      continue;
-    }
-    int first = x < 0 ? -x : 0, last = width - x < a->kernel_w ? width - x : a->kernel_w; /* columns of the kernel */
-    memset(to, 0, (size_t)run * sizeof *to);
-    if (first < last) memcpy(to + (size_t)first * c, line + (size_t)(x + first) * c, (size_t)(last - first) * c * sizeof *to);
-    inside = 1;
+  int width = args->in[0].shape.dims[2], c = args->in[0].shape.dims[3], run = a->kernel_w * c;
+  for (int i = 0; i < count;) {
+    tsr_span part = tsr_window_span(width, a->kernel_w, a->stride_w, a->pad_w, ox + i, count - i);
+    int inside = (part.last - part.first) * c;
+    if (inside < run) memset(to, 0, (size_t)run * sizeof *to);
+    args->kernels->copy_rows(to + (size_t)part.first * c, k, line + (size_t)part.from * c, a->stride_w * c, part.count, inside);
+    i += part.count, to += (size_t)part.count * k;
   }
 }
 

@@ -1,8 +1,7 @@
 /* max_pool2d: see ops.inc. A task is a row of output pixels. */
-#include <math.h>
 #include <stdio.h>
 
-#include "ops.h"
+#include "window.h"
 
 int tsr_op_max_pool2d_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
@@ -12,8 +11,8 @@ int tsr_op_max_pool2d_shape(tsr_op_args *args, char *why) {
     snprintf(why, TSR_WHY, "input %s, kernel %d, padding %d (at most half the kernel)", tsr_shape_print(x, text), kernel, pad);
     return 0;
   }
-  args->out[0].shape = tsr_shape_of(4, x->dims[0], (x->dims[1] + 2 * pad - kernel) / stride + 1,
-                                    (x->dims[2] + 2 * pad - kernel) / stride + 1, x->dims[3]);
+  args->out[0].shape = tsr_shape_of(4, x->dims[0], tsr_window_count(x->dims[1], kernel, stride, pad),
+                                    tsr_window_count(x->dims[2], kernel, stride, pad), x->dims[3]);
   return 1;
 }
 
@@ -25,20 +24,14 @@ void tsr_op_max_pool2d_run(const tsr_op_args *args, int task, void *scratch) {
   (void)scratch;
   const int32_t *in = args->in[0].shape.dims, *out = args->out[0].shape.dims;
   int kernel = args->attrs->max_pool2d.kernel, stride = args->attrs->max_pool2d.stride, pad = args->attrs->max_pool2d.pad;
-  int channels = in[3], oy = task % out[1];
-  const float *image = args->in[0].data + (size_t)(task / out[1]) * in[1] * in[2] * channels;
-  float *y = args->out[0].data + (size_t)task * out[2] * channels;
-  for (int ox = 0; ox < out[2]; ox++, y += channels) {
-    for (int c = 0; c < channels; c++) y[c] = -INFINITY;
-    for (int ky = 0; ky < kernel; ky++) {
-      int iy = oy * stride - pad + ky;
-      if (iy < 0 || iy >= in[1]) continue;
-      for (int kx = 0; kx < kernel; kx++) {
-        int ix = ox * stride - pad + kx;
-        if (ix < 0 || ix >= in[2]) continue;
-        const float *x = image + ((size_t)iy * in[2] + ix) * channels;
-        for (int c = 0; c < channels; c++) y[c] = x[c] > y[c] ? x[c] : y[c];
-      }
-    }
+  int c = in[3], line = in[2] * c;
+  tsr_span rows = tsr_window_span(in[1], kernel, stride, pad, task % out[1], 1);
+  const float *x = args->in[0].data + ((size_t)(task / out[1]) * in[1] + rows.from) * line;
+  float *y = args->out[0].data + (size_t)task * out[2] * c;
+  for (int ox = 0; ox < out[2];) {
+    tsr_span part = tsr_window_span(in[2], kernel, stride, pad, ox, out[2] - ox);
+    args->kernels->max_window(y + (size_t)ox * c, x + (size_t)part.from * c, stride * c, line, part.count, rows.last - rows.first,
+                              part.last - part.first, c);
+    ox += part.count;
   }
 }

@@ -26,6 +26,9 @@ static const bench_shape PRODUCTS[] = {
 static const bench_shape ROWS[] = {{197, 768, 0, 1}, {197, 192, 0, 1}, {0}}, SCORES[] = {{197, 197, 0, 1}, {0}};
 static const bench_shape HIDDEN[] = {{197, 3072, 0, 1}, {48, 64, 0, 1}, {0}}, WEIGHTS[] = {{1, 768, 768, 1}, {0}};
 
+/* Maps of 14 columns, rows as one: all windows of 3x3 that end inside. */
+static const bench_shape MAPS[] = {{226, 384, 0, 1}, {0}};
+
 /* Everything that some op is called with. */
 typedef struct bench_data {
   bench_shape shape;
@@ -78,6 +81,8 @@ TIMED(mul, ELEMENTS, ROWS, d->c, d->a, d->b, s.m * s.n)
 TIMED(dot, ELEMENTS, HIDDEN, d->a, d->b, s.m * s.n)
 TIMED(transpose, ELEMENTS, ROWS, d->c, s.m, d->a, s.n, s.m, s.n)
 TIMED(copy_rows, ELEMENTS, ROWS, d->c, s.n, d->a, s.n, s.m, s.n)
+TIMED(depthwise, ELEMENTS, MAPS, d->c, d->a, s.n, 14 * s.n, d->b, 3 * s.n, NULL, s.m - 30, 3, 3, s.n)
+TIMED(max_window, ELEMENTS, MAPS, d->c, d->a, s.n, 14 * s.n, s.m - 30, 3, 3, s.n)
 TIMED(f16_to_f32, ELEMENTS, HIDDEN, d->c, d->halves, s.m * s.n)
 TIMED(bf16_to_f32, ELEMENTS, HIDDEN, d->c, d->halves, s.m * s.n)
 TIMED(gemm_f32_pack, ELEMENTS, WEIGHTS, d->panels, d->w, s.k, 0, s.n, s.k)

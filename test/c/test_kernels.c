@@ -547,6 +547,36 @@ static void check_copy_rows(const char *isa, tsr_kf_copy_rows *kernel) {
   }
 }
 
+/* A window of 3 rows and 2 columns that moves by `apart` pixels over a map of width + 5 columns; weights of 4 columns. */
+static void window_case(const char *isa, tsr_kf_depthwise *depthwise, tsr_kf_max_window *max_window, int c, int pixels, int apart) {
+  int rows = 3, columns = 2, step = apart * c, line = (pixels * apart + 5) * c, w_line = 4 * c, ok = 1, equal = 1;
+  size_t bytes = (size_t)pixels * c * sizeof(float), taps = pixels ? (size_t)2 * line + (size_t)(pixels - 1) * step + 2 * c : 0;
+  float *x = floats(taps, 1), *w = floats((size_t)2 * w_line + 2 * c, 1), *bias = floats(c, 1), *y = guarded(bytes), *ref = guarded(bytes);
+  const float *offset = pixels % 2 ? bias : NULL;
+  if (depthwise) depthwise(y, x, step, line, w, w_line, offset, pixels, rows, columns, c);
+  else max_window(y, x, step, line, pixels, rows, columns, c);
+  if (depthwise) tsr_k_depthwise_ref(ref, x, step, line, w, w_line, offset, pixels, rows, columns, c);
+  for (int i = 0; i < pixels * c; i++) {
+    double sum = offset ? offset[i % c] : 0, size = fabs(sum), most = -INFINITY;
+    for (int r = 0; r < rows; r++)
+      for (int t = 0; t < columns; t++) {
+        double v = x[i / c * step + r * line + t * c + i % c], product = v * w[r * w_line + t * c + i % c];
+        sum += product, size += fabs(product), most = fmax(most, v);
+      }
+    if (depthwise) ok &= fabs(y[i] - sum) <= 8 * 6e-8 * size, equal &= y[i] == ref[i];
+    else ok &= y[i] == most;
+  }
+  expect(ok && margins(y, bytes), isa, depthwise ? "depthwise against double" : "max_window", pixels, apart, c);
+  if (strcmp(isa, "relaxed")) expect(equal, isa, "depthwise against ref", pixels, apart, c);
+  free(x), free(w), free(bias), release(y), release(ref);
+}
+static void check_depthwise(const char *isa, tsr_kf_depthwise *kernel) {
+  EACH(a, LENGTHS) EACH(b, ROWS) for (int apart = 1; apart < 3; apart++) window_case(isa, kernel, NULL, LENGTHS[a], ROWS[b], apart);
+}
+static void check_max_window(const char *isa, tsr_kf_max_window *kernel) {
+  EACH(a, LENGTHS) EACH(b, ROWS) for (int apart = 1; apart < 3; apart++) window_case(isa, NULL, kernel, LENGTHS[a], ROWS[b], apart);
+}
+
 /* ---- conversions ---- */
 
 static uint32_t bits_of(float x) {

@@ -302,6 +302,32 @@ static void convolutions(void) {
   }
 }
 
+/* Weights [kernel_h, kernel_w, C], as they are kept. */
+static void depthwise_convolutions(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    window win = {1 + pick(4), 1 + pick(4), 1 + pick(3), 1 + pick(3), pick(5), pick(5)};
+    int c = 1 + pick(20);
+    tsr_attrs attrs = {.depthwise_conv2d = {win.stride_h, win.stride_w, win.pad_h, win.pad_w, TSR_ACT_RELU}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 2 + pick(2), .in = {tensor(tsr_shape_of(4, 1 + pick(2), 4 + pick(12), 4 + pick(12), c)),
+                                                                   tensor(tsr_shape_of(4, c, 1, win.kernel_h, win.kernel_w))}};
+    if (args.n_in > 2) args.in[2] = tensor(tsr_shape_of(1, c));
+    if (!run(TSR_OP_depthwise_conv2d, &args)) continue;
+    const tsr_shape *x = &args.in[0].shape, *y = &args.out[0].shape;
+    size_t count = tsr_shape_count(y, NULL);
+    float *want = numbers(count);
+    for (size_t at = 0; at < count; at++) {
+      int o[TSR_MAX_DIMS];
+      coordinates(y, at, o);
+      double sum = args.n_in > 2 ? args.in[2].data[o[3]] : 0;
+      EACH_UNDER(x, win, o[1], o[2], iy, ix, tap)
+        sum += (double)args.in[0].data[place(x, (int[]){o[0], iy, ix, o[3]})] * args.in[1].data[tap * c + o[3]];
+      want[at] = sum > 0 ? (float)sum : 0;
+    }
+    expect(TSR_OP_depthwise_conv2d, &args, want, 1e-5);
+    free(want), done(&args);
+  }
+}
+
 int main(void) {
   broadcasts();
   permutations();
@@ -311,5 +337,6 @@ int main(void) {
   neighbours();
   pooling();
   convolutions();
+  depthwise_convolutions();
   return check_done("ops");
 }

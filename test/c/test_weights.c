@@ -149,6 +149,31 @@ static void scales_in_either_order(void) {
   free(file.bytes);
 }
 
+/* A depthwise weight [5,1,2,3], taken piece by piece, has its taps before its channels. */
+static void depthwise(void) {
+  tsr_heap heap = {0};
+  tsr_error err = {0};
+  tsr_arena arena = {.heap = &heap};
+  tsr_weights weights = {.heap = &heap, .arena = &arena, .kernels = tsr_kernels_select(NULL)};
+  tsr_tensor_entry entry = {.name = "w", .dtype = TSR_DTYPE_F32, .shape = tsr_shape_of(4, 5, 1, 2, 3), .end = 120};
+  tsr_safetensors_header header = {.entries = &entry, .count = 1, .data_bytes = 120};
+  float file[30];
+  for (int i = 0; i < 30; i++) file[i] = (float)i;
+  const tsr_weight *w = tsr_weights_depthwise(&weights, &err, "w", &entry.shape);
+  CHECK_INT(tsr_weights_check(&weights, &err, &header, TSR_WEIGHTS_Q8, NULL), TSR_OK);
+  CHECK(tsr_weights_piece(&weights, &entry) > 0);
+  for (int at = 0, n; at < 30; at += n) {
+    n = 1 + at < 30 - at ? 1 + at : 30 - at;
+    CHECK_INT(tsr_weights_take(&weights, &err, &entry, 4 * (uint64_t)at, file + at, 4 * (size_t)n), TSR_OK);
+  }
+  for (int c = 0; c < 5; c++)
+    for (int tap = 0; tap < 6; tap++) CHECK_INT(w->values[tap * 5 + c], c * 6 + tap);
+  CHECK(!tsr_weights_any_q8(&weights));
+  tsr_weights_free(&weights);
+  tsr_arena_free(&arena);
+  CHECK_INT(heap.in_use, 0);
+}
+
 /* ---- memory ---- */
 
 /* A wide model, whose largest matrix is a third of it: the peak is the packed weights, the header and a panel. */
@@ -198,6 +223,7 @@ int main(void) {
       every_way_of_cutting("glom", groups, kind, dtype);
     }
   scales_in_either_order();
+  depthwise();
   peak(TSR_LOAD_Q8, 0);
   peak(TSR_LOAD_Q8, 1 << 16);
   peak(TSR_LOAD_F32, 1 << 16);

@@ -1,0 +1,8 @@
+/* The depthwise convolution with fused multiply-add where the machine has it. */
+#ifdef __wasm_relaxed_simd__
+#define TSR_DEPTHWISE_KERNEL tsr_k_depthwise_relaxed
+#define TSR_MADD(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#include "depthwise_tile.h"
+#else
+typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */
+#endif
