@@ -8,7 +8,7 @@ tsr_context *tsr_context_create(int threads) {
   tsr_heap first = {0}; /* the context's own block cannot be counted in a heap that lives inside it */
   tsr_context *ctx = tsr_heap_calloc(&first, 1, sizeof *ctx);
   if (!ctx) return NULL;
-  ctx->kernels = tsr_kernels_select(NULL);
+  ctx->kernels = tsr_kernels_best();
   ctx->architectures.heap = &ctx->heap;
   ctx->pool = tsr_pool_create(&ctx->heap, threads < 1 ? 1 : threads > TSR_MAX_THREADS ? TSR_MAX_THREADS : threads);
   if (ctx->pool) return ctx;
@@ -87,5 +87,5 @@ const char *tsr_list_architectures(tsr_context *ctx) {
 }
 
 void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k) {
-  tsr_kernels_select(NULL)->quantize_weight_q8(q, scale, w, n, k);
+  tsr_kernels_best()->quantize_weight_q8(q, scale, w, n, k);
 }

@@ -106,8 +106,12 @@ typedef struct tsr_kernels {
 #undef X
 } tsr_kernels;
 
-/* isa names "ref", "simd", "relaxed", "fused", or NULL for the best this build has on most machines. An isa without a variant of an op falls
- * back to the next lower one. Never fails. */
+/* The best that this build has on most machines; and what is to be tried beside it, or NULL. */
+const tsr_kernels *tsr_kernels_best(void);
+const tsr_kernels *tsr_kernels_other(void);
+
+/* For tests and benches: isa names "ref", "simd", "relaxed", "fused", or NULL for the best. An isa without a variant of an op falls back to
+ * the next lower one. Never fails. The library does not call it, so that the kernels which are never the best stay out of the wasm. */
 const tsr_kernels *tsr_kernels_select(const char *isa);
 
 /* Runs the forms of the 8-bit product for some five milliseconds and returns the table with the fastest. All give the same bits, and share packed

@@ -42,17 +42,20 @@ static const tsr_kernels table_fused = {
 #include "kernels.inc"
 };
 #define TABLE_BEST table_relaxed
+#define TABLE_OTHER &table_fused
 #else
 #define TABLE_BEST table_simd
+#define TABLE_OTHER (const tsr_kernels *)NULL
 #endif
 
 #pragma GCC diagnostic pop
 
+const tsr_kernels *tsr_kernels_best(void) { return &TABLE_BEST; }
+const tsr_kernels *tsr_kernels_other(void) { return TABLE_OTHER; }
+
 const tsr_kernels *tsr_kernels_select(const char *isa) {
   if (isa && !strcmp(isa, "ref")) return &table_ref;
   if (isa && !strcmp(isa, "simd")) return &table_simd;
-#ifdef __wasm_relaxed_simd__
-  if (isa && !strcmp(isa, "fused")) return &table_fused;
-#endif
+  if (isa && !strcmp(isa, "fused") && TABLE_OTHER) return TABLE_OTHER;
   return &TABLE_BEST; /* NULL, "relaxed", and names from a newer caller */
 }

@@ -24,7 +24,7 @@ static double time_of(const tsr_kernels *k, trial *t, double (*now)(void)) {
 }
 
 const tsr_kernels *tsr_kernels_try(void *memory, double (*now)(void)) {
-  const tsr_kernels *forms[] = {tsr_kernels_select("relaxed"), tsr_kernels_select("fused")};
+  const tsr_kernels *forms[] = {tsr_kernels_best(), tsr_kernels_other()};
   trial *t = memory;
   double best[2] = {1e30, 1e30}, began = now();
   forms[0]->gemm_q8_pack(t->panels, t->w, K, 0, N, K);
@@ -42,7 +42,7 @@ size_t tsr_kernels_trial_bytes(void) { return 0; }
 
 const tsr_kernels *tsr_kernels_try(void *memory, double (*now)(void)) {
   (void)memory, (void)now;
-  return tsr_kernels_select(NULL); /* there is one form */
+  return tsr_kernels_best(); /* there is one form */
 }
 
 #endif
