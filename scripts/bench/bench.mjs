@@ -27,7 +27,8 @@ const PACE = {
   full: { warm: { least: 4, ms: 2000 }, turns: { least: 9, most: 41, ms: 10_000 }, colds: 3 },
   quick: { warm: { least: 4, ms: 500 }, turns: { least: 9, most: 21, ms: 2000 }, colds: 1 },
 };
-const LONG = ['glom']; // seconds a pass: 5 turns, not 9; 2 pictures, not 4
+const LARGE = ['vit_b', 'glom']; // one cold start, not three: each takes ten seconds and more, and varies little
+const LONG = ['glom']; // seconds a pass: 5 turns, not 9; 1 picture, not 4, and no more to warm up
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -58,8 +59,9 @@ function jobOf(name, dtype, threads, files) {
   const theirs = peer();
   return {
     dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: 10, limit: join(here, 'limit.mjs'),
-    pictures: LONG.includes(name) ? 2 : 4,
-    warm: LONG.includes(name) ? { least: 2, ms: 0 } : pace.warm,
+    colds: options.warm ? 0 : LARGE.includes(name) ? 1 : pace.colds,
+    pictures: LONG.includes(name) ? 1 : 4,
+    warm: LONG.includes(name) ? { least: 1, ms: 0 } : pace.warm,
     turns: LONG.includes(name) ? { ...pace.turns, least: 5 } : pace.turns,
     sides: {
       peer: { module: join(theirs, 'ort.node.min.mjs'), wasm: `${theirs}/`, model: dtype === 'f32' ? files.onnx : files.int8 },
@@ -99,7 +101,7 @@ async function measure(engine, job) {
 /** Cold starts in fresh processes; the median of each figure. @param {string} engine @param {any} job @param {'peer' | 'ours'} side */
 async function colds(engine, job, side) {
   const runs = [];
-  for (let i = 0; i < (options.warm ? 0 : pace.colds); i++) runs.push(await measure(engine, { ...job, what: 'cold', side }));
+  for (let i = 0; i < job.colds; i++) runs.push(await measure(engine, { ...job, what: 'cold', side }));
   const of = (/** @type {string} */ name) => (runs.length ? middle(runs.map((run) => run[name])) : null);
   return { cold: of('cold'), import: of('import'), load: of('load'), first: of('first'), peak: of('peak'), idle: of('idle'), memory: runs[0]?.memory };
 }
@@ -110,14 +112,14 @@ async function row(model, dtype, threads, engine) {
   const job = jobOf(model, dtype, threads, files);
   const fromF32 = { ...job, sides: { ...job.sides, ours: { ...job.sides.ours, model: files.f32 } } };
   const cold = { peer: await colds(engine, job, 'peer'), ours: await colds(engine, job, 'ours') };
-  const other = dtype === 'q8' && !options.quick && !options.warm ? await colds(engine, fromF32, 'ours') : null;
+  const other = dtype === 'q8' && !options.quick ? await colds(engine, fromF32, 'ours') : null;
   const { times, ratio, judged, about, limit, others, engine: version } = await measure(engine, { ...job, what: 'turns' });
   const side = (/** @type {'peer' | 'ours'} */ name) => ({
     ...cold[name], threads: about[name].threads, median: middle(times[name]), min: Math.min(...times[name]), spread: spread(times[name]),
     gops: (2 * about.ours.operations) / middle(times[name]) / 1e6, times: times[name],
   });
   const { runtime, memory, weightsBytes, operations } = about.ours;
-  const ours = { ...side('ours'), runtime, memory: other?.memory ?? memory, weightsBytes, fromF32: other };
+  const ours = { ...side('ours'), runtime, memory: other?.memory ?? memory, weightsBytes, fromF32: other?.cold ? other : null };
   return /** @type {any} */ ({
     model, title: MODELS[model].title, dtype, threads, engine: version, operations, turns: times.ours.length, ratio, limit, others,
     peer: side('peer'), ours, judged, build,
