@@ -155,13 +155,17 @@ export class Engine {
   }
 
   /**
-   * Ends the threads. They are told to stop first, and given a moment: Chromium takes two seconds to end a worker that is in a loop,
-   * and as long for one whose own workers are not gone.
+   * The threads return from the core's loop, for good. Whoever ends this worker then ends them with it: Chromium takes two seconds for
+   * one that is in a loop, and when a worker is ended just after its own workers it may never be done.
    */
-  async close() {
+  stop() {
     this.wasm?.tsr_wasm_context_stop?.(this.context);
-    await Promise.all(this.threads.map((thread) => thread.terminate()));
-    if (this.threads.length) await new Promise((resolve) => { setTimeout(resolve, 20); });
+  }
+
+  /** Ends the threads, where there is no worker around this engine. */
+  close() {
+    this.stop();
+    return Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 
   /** Every architecture the core knows, parsed. @returns {any[]} */

@@ -8,8 +8,8 @@ import { fromWire, TesseraeError } from './errors.js';
 import { builtin, isNode } from './platform.js';
 import { started } from './spawn.js';
 
-/** How long an engine may take to end its threads before it is ended itself. */
-const CLOSE_MS = 100;
+/** How long an engine may take to stop its threads before it is ended. */
+const STOP_MS = 100;
 const NOTHING = { bytes: 0, peak: 0, wasm: 0 };
 
 /** @param {unknown} reason why it closed */
@@ -109,12 +109,12 @@ export class WorkerHost {
     this.memory = NOTHING;
     for (const { reject } of this.waiting.values()) reject(this.closed);
     this.waiting.clear();
-    // the engine ends its threads; if it is busy, terminating it does, later
+    // the engine stops its threads first; if it is busy, it ends with them, a little later
     return this.ended ??= new Promise((resolve) => {
       const end = () => resolve(this.port.terminate()); // Node's gives a promise
       this.waiting.set(0, { resolve: end, reject: end });
-      this.port.postMessage({ id: 0, op: 'close', args: [] });
-      setTimeout(end, CLOSE_MS);
+      this.port.postMessage({ id: 0, op: 'stop', args: [] });
+      setTimeout(end, STOP_MS);
     });
   }
 }

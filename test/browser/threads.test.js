@@ -135,11 +135,20 @@ test('dispose ends the threads, asleep or at work', { skip: process.platform !==
     globalThis.models = await Promise.all([load(path, { threads: 4 }), load(path, { threads: 2 })]);
   }, `/${site.model}`);
   assert.equal(await settled(6), 6, 'two workers, and four threads of theirs');
-  await page.evaluate(() => {
-    const [first, second] = globalThis.models;
-    const pending = first.classify(Array.from({ length: 50 }, () => ({ data: new Uint8Array(12), width: 2, height: 2 }))).catch(() => {});
-    return Promise.all([first.dispose(), second.dispose(), pending]);
-  });
+  await page.evaluate(() => Promise.all(globalThis.models.map((model) => model.dispose())));
+  assert.equal(await settled(0), 0);
+  // at work, while they start, and several at once
+  await page.evaluate(async (path) => {
+    const { loadModel: load } = await import('/web/index.js');
+    for (let round = 0; round < 6; round++) {
+      const controller = new AbortController();
+      const given = load(path, { threads: 3, signal: controller.signal, onProgress: ({ loaded }) => loaded && setTimeout(() => controller.abort(), 10 * round) });
+      const [first, second] = await Promise.all([load(path, { threads: 4 }), load(path, { threads: 2 })]);
+      await given.then((model) => model.dispose(), () => {});
+      const pending = first.classify(Array.from({ length: 50 }, () => ({ data: new Uint8Array(12), width: 2, height: 2 }))).catch(() => {});
+      await Promise.all([first.dispose(), second.dispose(), pending]);
+    }
+  }, `/${site.model}`);
   assert.equal(await settled(0), 0);
   await page.context().close();
 });

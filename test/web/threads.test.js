@@ -201,7 +201,7 @@ test('a thread that traps: the run ends, and so does the instance', async () => 
   engine.call('finish', []);
   const pass = () => engine.call('run', [{ type: 'tensor', ...INPUT }, {}]);
   pass();
-  engine.wasm.tsr_wasm_context_stop(engine.context); // what web/thread.js does when the core's loop traps
+  engine.stop(); // what web/thread.js does when the core's loop traps
   assert.throws(pass, { code: 'ERR_INTERNAL_TRAP' });
   await engine.close();
 });
