@@ -7,9 +7,7 @@
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { Heap } from './heap.js';
-import { builtin, isNode } from './platform.js';
-import { started } from './spawn.js';
-import { instantiate, isThreaded, sharedMemory } from './wasm.js';
+import { instantiate } from './wasm.js';
 
 /** @typedef {import('./rpc.js').WireInput} WireInput */
 /** @typedef {import('./rpc.js').TensorInput} TensorInput */
@@ -32,13 +30,6 @@ function checkTensor({ data, dims }, name) {
   }
 }
 
-/** @returns {any} a worker of the pool */
-function spawn() {
-  // the literal form is what bundlers look for
-  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./thread.js', import.meta.url), { execArgv: [] });
-  return new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'tesserae thread' });
-}
-
 export class Engine {
   constructor() {
     /** @type {any} */
@@ -53,12 +44,6 @@ export class Engine {
     this.info = null;
     /** @type {unknown} */
     this.trap = null;
-    /** Workers of the pool. @type {any[]} */
-    this.threads = [];
-    /** Resolves when they have started, or not. @type {Promise<unknown>} */
-    this.starting = Promise.resolve();
-    /** Why there are fewer than were asked for. @type {string | null} */
-    this.threadsReason = null;
   }
 
   /**
@@ -108,14 +93,8 @@ export class Engine {
     if (status) this.fail();
   }
 
-  /**
-   * @param {WebAssembly.Module} module @param {number} [threads] that are to run, this one included; 0: there is no other module
-   * @returns {boolean} false: there is no memory that threads could share, and a build without them is wanted
-   */
-  open(module, threads = 0) {
-    const threaded = isThreaded(module);
-    const memory = threaded ? sharedMemory() : undefined;
-    if (threaded && !memory && threads) return false;
+  /** @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] for a build with threads */
+  open(module, memory) {
     try {
       this.wasm = instantiate(module, memory);
       this.context = this.wasm.tsr_wasm_context_create(1);
@@ -126,46 +105,19 @@ export class Engine {
     }
     if (!this.context) throw new RangeError('no room for a context');
     this.heap = new Heap(this.wasm, this.context);
-    if (memory) this.starting = Promise.all(Array.from({ length: threads - 1 }, () => this.start(module, memory)));
-    else if (threads > 1) this.threadsReason = 'unsupported';
-    return true;
   }
 
-  /** Starts a thread; one that does not start is not an error. @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory */
-  async start(module, memory) {
+  /** A place in the pool for a thread that has started: what web/thread.js is to be told. */
+  admit() {
     const { wasm, context } = this;
-    try {
-      const thread = spawn();
-      this.threads.push(thread);
-      thread.postMessage({ module, memory });
-      await started(thread, () => {}, () => {});
-      thread.unref?.(); // it never ends by itself, and must not keep a Node process alive
-      const stack = wasm.tsr_wasm_context_admit_thread(context) >>> 0;
-      if (!stack) throw new Error('no memory for its stack');
-      thread.postMessage({ context, thread: wasm.tsr_wasm_context_threads(context) - 1, stack });
-    } catch (error) {
-      this.threadsReason = `failed: ${/** @type {Error} */ (error).message}`;
-    }
+    const stack = wasm.tsr_wasm_context_admit_thread(context) >>> 0;
+    if (!stack) throw new RangeError('no memory for its stack');
+    return { context, thread: wasm.tsr_wasm_context_threads(context) - 1, stack };
   }
 
-  /** How many threads run, when they have started, and why not more. */
-  async join() {
-    await this.starting;
-    return { threads: this.wasm.tsr_wasm_context_threads(this.context), threadsReason: this.threadsReason };
-  }
-
-  /**
-   * The threads return from the core's loop, for good. Whoever ends this worker then ends them with it: Chromium takes two seconds for
-   * one that is in a loop, and when a worker is ended just after its own workers it may never be done.
-   */
+  /** The threads return from the core's loop, for good. */
   stop() {
     this.wasm?.tsr_wasm_context_stop?.(this.context);
-  }
-
-  /** Ends the threads, where there is no worker around this engine. */
-  close() {
-    this.stop();
-    return Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 
   /** Every architecture the core knows, parsed. @returns {any[]} */

@@ -15,17 +15,49 @@ const NOTHING = { bytes: 0, peak: 0, wasm: 0 };
 /** @param {unknown} reason why it closed */
 const disposed = (reason) => reason ?? new TesseraeError('ERR_DISPOSED', 'this model has been disposed; load it again');
 
-/** An engine on the calling thread. */
-export class LocalHost {
-  /** @param {string | null} reason why there is no worker */
-  constructor(reason) {
-    this.worker = false;
+/** @param {Worker[]} workers @returns {Promise<unknown>} Node's give a promise */
+const terminate = (workers) => Promise.all(workers.map((worker) => worker.terminate()));
+
+/** What both have. The pool's threads are workers of this side too: Chromium may never end a worker that has workers of its own. */
+class Host {
+  /** @param {boolean} worker @param {string | null} reason why there is no worker */
+  constructor(worker, reason) {
+    this.worker = worker;
     this.reason = reason;
     this.memory = NOTHING;
-    /** @type {Engine | null} */
-    this.engine = new Engine();
+    /** @type {any[]} */
+    this.threads = [];
     /** @type {unknown} */
     this.closed = null;
+  }
+
+  /**
+   * Starts a thread of the pool. One that does not start is not an error.
+   * @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<string | null>} why it did not
+   */
+  async addThread(module, memory) {
+    try {
+      if (this.closed) throw this.closed;
+      const thread = spawnThread();
+      this.threads.push(thread);
+      thread.postMessage({ module, memory });
+      await started(thread, () => {}, () => {});
+      thread.unref?.(); // it never ends by itself, and must not keep a Node process alive
+      thread.postMessage(await /** @type {any} */ (this).call('admit'));
+      return null;
+    } catch (error) {
+      return `failed: ${/** @type {Error} */ (error).message}`;
+    }
+  }
+}
+
+/** An engine on the calling thread. */
+export class LocalHost extends Host {
+  /** @param {string} reason */
+  constructor(reason) {
+    super(false, reason);
+    /** @type {Engine | null} */
+    this.engine = new Engine();
   }
 
   /** @param {import('./rpc.js').Op} op @param {any[]} args @returns {Promise<any>} */
@@ -44,7 +76,8 @@ export class LocalHost {
     this.memory = NOTHING;
     const { engine } = this;
     this.engine = null; // the instance is garbage now, its memory with it
-    return engine?.close();
+    engine?.stop();
+    return terminate(this.threads);
   }
 }
 
@@ -62,19 +95,15 @@ function alone(input) {
 }
 
 /** An engine in a worker of the browser's or of Node's. */
-export class WorkerHost {
+export class WorkerHost extends Host {
   /** @param {any} worker */
   constructor(worker) {
-    this.worker = true;
-    this.reason = null;
-    this.memory = NOTHING;
+    super(true, null);
     this.port = worker;
     /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void }>} */
     this.waiting = new Map();
     this.lastId = 0;
-    /** @type {unknown} */
-    this.closed = null;
-    /** @type {Promise<void> | undefined} */
+    /** @type {Promise<unknown> | undefined} */
     this.ended = undefined;
   }
 
@@ -109,9 +138,9 @@ export class WorkerHost {
     this.memory = NOTHING;
     for (const { reject } of this.waiting.values()) reject(this.closed);
     this.waiting.clear();
-    // the engine stops its threads first; if it is busy, it ends with them, a little later
+    // the engine lets its threads go first: Chromium takes two seconds to end one that is in a loop
     return this.ended ??= new Promise((resolve) => {
-      const end = () => resolve(this.port.terminate()); // Node's gives a promise
+      const end = () => resolve(terminate([this.port, ...this.threads]));
       this.waiting.set(0, { resolve: end, reject: end });
       this.port.postMessage({ id: 0, op: 'stop', args: [] });
       setTimeout(end, STOP_MS);
@@ -119,12 +148,18 @@ export class WorkerHost {
   }
 }
 
+// The literal forms below are what bundlers look for. No execArgv: flags such as --input-type are for the program, and stop a worker.
+
 /** @returns {any} */
 function spawn() {
-  // the literal form is what bundlers look for
-  // no execArgv: flags such as --input-type are for the program, and stop a worker
   if (isNode) return new (builtin('worker_threads').Worker)(new URL('./worker.js', import.meta.url), { execArgv: [] });
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'tesserae' });
+}
+
+/** @returns {any} */
+function spawnThread() {
+  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./thread.js', import.meta.url), { execArgv: [] });
+  return new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'tesserae thread' });
 }
 
 /**

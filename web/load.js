@@ -7,7 +7,7 @@ import { Model } from './model.js';
 import { abortable, checkOptions, oneOf } from './options.js';
 import { builtin, isNode } from './platform.js';
 import { fromNetwork, openSource, RESTART } from './source.js';
-import { compile } from './wasm.js';
+import { compile, isThreaded, sharedMemory } from './wasm.js';
 
 /** Chunks on their way to the worker at a time: enough to keep it busy, few enough not to pile up. */
 const IN_FLIGHT = 3;
@@ -174,17 +174,25 @@ async function load(source, options, signal, own) {
   compiling.catch(() => {});
   /** @type {string | null} */
   let threadsReason = null;
+  /** What became of each thread. @type {Promise<string | null>[]} */
+  let starting = [];
   const url = cache !== false && cacheable(opened.url) ? opened.url : null;
   const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
   const opening = openHost(options.worker).then(async (host) => {
     own(host);
     let count;
     [count, threadsReason] = planThreads(threads, host);
-    if (!await host.call('open', (await compiling).module, count)) {
+    let { module } = await compiling;
+    let memory;
+    if (!isThreaded(module)) threadsReason ??= 'unsupported';
+    else if (!(memory = sharedMemory())) {
       threadsReason = 'memory';
       compiling = build(false);
-      await host.call('open', (await compiling).module);
+      ({ module } = await compiling);
     }
+    const opening = host.call('open', module, memory);
+    if (memory) starting = Array.from({ length: count - 1 }, () => host.addThread(module, memory));
+    await opening;
     return host;
   });
   opening.catch(() => {});
@@ -220,7 +228,7 @@ async function load(source, options, signal, own) {
   const { info, loaded, fromCache } = result;
   const { relaxedSimd } = await compiling;
   const host = await opening;
-  const joined = await host.call('join');
+  const failures = (await Promise.all(starting)).filter(Boolean);
   if (warmup) {
     report('warmup', loaded, loaded, fromCache);
     const { dims } = info.input;
@@ -230,8 +238,8 @@ async function load(source, options, signal, own) {
   const runtime = {
     simd: true,
     relaxedSimd,
-    threads: joined.threads,
-    threadsReason: joined.threadsReason ?? threadsReason,
+    threads: 1 + starting.length - failures.length,
+    threadsReason: failures.at(-1) ?? threadsReason,
     worker: host.worker,
     workerReason: host.reason,
   };

@@ -2,7 +2,7 @@
 // and one thread, with a reason, wherever they cannot be had. In Node: test/web/threads.test.js
 // Alone: node --test test/browser/threads.test.js (after `make wasm`)
 import assert from 'node:assert/strict';
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 import { loadModel } from '../../web/index.js';
@@ -88,19 +88,15 @@ test('a build with threads on the calling thread of a page runs with one', async
 test('the thread\'s script is missing, or says nothing: the load ends within 3 seconds', async () => {
   const { page } = await site.open('demos/index.html');
   for (const [script, reason] of /** @type {const} */ ([[null, 'its script did not load'], ['// silent', 'it did not start within 3000 ms']])) {
-    // a copy of the library: the browser driver does not see what workers of workers ask for
-    const folder = `build/test-thread-${process.pid}-${script ? 'silent' : 'missing'}/`;
-    try {
-      cpSync(new URL('web/', root), new URL(folder, root), { recursive: true });
-      rmSync(new URL(`${folder}thread.js`, root));
-      if (script) writeFileSync(new URL(`${folder}thread.js`, root), script);
-      const got = await run(page, { threads: 4, wasmUrl: '/dist/' }, `/${folder}index.js`);
-      assert.deepEqual(facts(got), [1, `failed: ${reason}`, true]);
-      assert.deepEqual(got.logits, want.f32);
-      assert.ok(got.ms < 5000, `${got.ms} ms`);
-    } finally {
-      rmSync(new URL(folder, root), { recursive: true });
-    }
+    await page.context().unrouteAll();
+    await page.context().route('**/thread.js', async (route) => {
+      if (script === null) return route.fulfill({ status: 404 });
+      return route.fulfill({ response: await route.fetch(), body: script });
+    });
+    const got = await run(page, { threads: 4 });
+    assert.deepEqual(facts(got), [1, `failed: ${reason}`, true]);
+    assert.deepEqual(got.logits, want.f32);
+    assert.ok(got.ms < 5000, `${got.ms} ms`);
   }
   await page.context().close();
 });

@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { after, describe, test } from 'node:test';
-import { Engine } from '../../web/engine.js';
+import { LocalHost } from '../../web/host.js';
 import { loadModel } from '../../web/index.js';
-import { compile } from '../../web/wasm.js';
+import { compile, sharedMemory } from '../../web/wasm.js';
 import { tinyModel } from '../browser/harness.js';
 import { run } from '../helpers/make.js';
 import { node24 } from '../helpers/node24.js';
@@ -193,17 +193,19 @@ describe('threads that do not start', () => {
 
 test('a thread that traps: the run ends, and so does the instance', async () => {
   const { module } = await compile({ deterministic: true, threaded: true, fetch, signal: new AbortController().signal });
-  const engine = new Engine();
-  await engine.call('open', [module, 2]);
-  assert.deepEqual(await engine.call('join', []), { threads: 2, threadsReason: null });
-  engine.call('begin', [{ dtype: 'auto' }]);
-  engine.call('feed', [MODEL]);
-  engine.call('finish', []);
-  const pass = () => engine.call('run', [{ type: 'tensor', ...INPUT }, {}]);
-  pass();
-  engine.stop(); // what web/thread.js does when the core's loop traps
-  assert.throws(pass, { code: 'ERR_INTERNAL_TRAP' });
-  await engine.close();
+  const memory = /** @type {WebAssembly.Memory} */ (sharedMemory());
+  const host = new LocalHost('requested');
+  await host.call('open', module, memory);
+  assert.equal(await host.addThread(module, memory), null);
+  await host.call('begin', { dtype: 'auto' });
+  await host.call('feed', MODEL);
+  await host.call('finish');
+  const pass = () => host.call('run', { type: 'tensor', ...INPUT }, {});
+  await pass();
+  await host.call('stop'); // what web/thread.js does when the core's loop traps
+  await assert.rejects(pass, { code: 'ERR_INTERNAL_TRAP' });
+  await host.close();
+  assert.match(String(await host.addThread(module, memory)), /^failed: .*disposed/);
 });
 
 test('dispose ends the threads', { skip: process.platform !== 'linux' }, async () => {
