@@ -95,18 +95,17 @@ static void write_key(const tsr_model *model, const char *request, tsr_text *key
 
 enum { MAX_PATTERNS = 256 };
 
-static tsr_status read_request(tsr_builder *b, const char *request, const char *patterns[MAX_PATTERNS], const tsr_json **attention) {
+static tsr_status read_request(tsr_builder *b, const char *request, const char *patterns[MAX_PATTERNS], tsr_model *model) {
   if (!request) return TSR_OK;
   const tsr_json *root = tsr_json_parse(b->arena, b->err, request, strlen(request), "request");
   const tsr_json *capture = tsr_json_get(root, "capture");
-  *attention = tsr_json_get(root, "attention");
   b->options.given = tsr_json_get(root, "options");
   for (const tsr_json *item = capture ? capture->child : NULL; item; item = item->next) {
     if (item->kind != TSR_JSON_STRING || b->pattern_count == MAX_PATTERNS)
       return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "capture is a list of at most %d tap names or patterns", MAX_PATTERNS);
     patterns[b->pattern_count++] = item->string;
   }
-  if (*attention) b->pattern_count = tsr_attention_patterns(*attention, b->err, patterns, MAX_PATTERNS);
+  model->session.view = tsr_view_open(model, root, patterns, MAX_PATTERNS, &b->pattern_count);
   b->patterns = patterns;
   return b->err->code;
 }
@@ -132,16 +131,15 @@ static tsr_status begin_session(tsr_model *model, const char *request) {
   tsr_session *s = &model->session;
   tsr_error *err = &model->ctx->err;
   const char *patterns[MAX_PATTERNS];
-  const tsr_json *attention = NULL;
   tsr_builder b = tsr_model_builder(model, &s->arena);
   b.inputs = model->inputs;
   b.input_count = model->input_count;
-  if (read_request(&b, request, patterns, &attention)) return err->code;
+  if (read_request(&b, request, patterns, model)) return err->code;
   b.graph.output = model->arch->build(&b);
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
   s->graph = b.graph;
-  if (attention && !(s->view = tsr_attention_plan(s, err, attention))) return err->code;
+  if (s->view && tsr_view_plan(s->view, s, err)) return err->code;
   s->exec = tsr_exec_create(&model->ctx->heap, err, &s->graph, model->ctx->kernels, tsr_pool_threads(model->ctx->pool));
   return err->code;
 }
@@ -176,7 +174,8 @@ static void write_result(tsr_model *model) {
   tsr_text_clear(t);
   tsr_text_add(t, "[");
   if (model->session.view) {
-    tsr_attention_write(t, model->session.view);
+    tsr_view_write(t, model->session.view);
+    tsr_text_add(t, "]");
     return;
   }
   tsr_write_meaning(t, "output", &g->output_meaning, &g->values[g->output].shape);
@@ -199,13 +198,13 @@ tsr_status tsr_model_run(tsr_model *model, const char *request) {
   model->ran = 1;
   tsr_exec_use(model->session.exec, model->ctx->kernels);
   tsr_exec_run(model->session.exec, model->ctx->pool);
-  return model->session.view ? tsr_attention_read(model->ctx, &model->session) : TSR_OK;
+  return model->session.view ? tsr_view_read(model->session.view, model->ctx, &model->session) : TSR_OK;
 }
 
 const float *tsr_model_output(tsr_model *model, int index) {
   const tsr_session *s = &model->session;
   if (!s->exec || index < 0) return NULL;
-  if (s->view) return tsr_attention_output(s->view, index);
+  if (s->view) return tsr_view_output(s->view, index);
   if (index == 0) return tsr_exec_data(s->exec, s->graph.output);
   for (int i = 0; i < s->graph.tap_count; i++)
     if (s->graph.taps[i].value != TSR_NO_VALUE && --index == 0) return tsr_exec_data(s->exec, s->graph.taps[i].value);

@@ -6,16 +6,16 @@
 #include "context.h"
 #include "exec.h"
 
-/* What a run's "attention" asks for, and its answer; see attention.c. */
-typedef struct tsr_attention_view tsr_attention_view;
+/* What a run answers beyond plain outputs; see view.c. */
+typedef struct tsr_view tsr_view;
 
 /* The graph of one input shape, one set of captures and options, with its memory. Kept until another is asked for. */
 typedef struct tsr_session {
   tsr_arena arena;
   tsr_graph graph;
   tsr_exec *exec;
-  tsr_attention_view *view; /* NULL: the run has plain outputs */
-  tsr_text key;             /* what it was built for */
+  tsr_view *view; /* NULL: plain outputs */
+  tsr_text key;   /* what it was built for */
 } tsr_session;
 
 struct tsr_model {
@@ -54,15 +54,16 @@ tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata);
 /* Writes model->info. */
 tsr_status tsr_model_write_info(tsr_model *model);
 
-/* request.attention: 0 when it is none. `patterns`, room for `room`, gets the taps it reads; -1 and the error. */
-int tsr_attention_patterns(const tsr_json *asked, tsr_error *err, const char **patterns, int room);
-/* The view for the session's graph, in the session's arena. NULL and the error: TSR_ERR_ARGUMENT, TSR_ERR_OUT_OF_MEMORY. */
-tsr_attention_view *tsr_attention_plan(tsr_session *session, tsr_error *err, const tsr_json *asked);
-/* After a run: fills it in. */
-tsr_status tsr_attention_read(tsr_context *ctx, const tsr_session *session);
+/* The view that a request asks for, in the session's arena; `patterns`, room for `max`, gets the *count taps that it reads. NULL: none is
+ * asked for, or the error: TSR_ERR_ARGUMENT, TSR_ERR_OUT_OF_MEMORY. */
+tsr_view *tsr_view_open(tsr_model *model, const tsr_json *request, const char **patterns, int max, int *count);
+/* Once the session has its graph: checks and takes memory. The same errors. */
+tsr_status tsr_view_plan(tsr_view *view, tsr_session *session, tsr_error *err);
+/* After a run: fills it in. TSR_ERR_OUT_OF_MEMORY. */
+tsr_status tsr_view_read(const tsr_view *view, tsr_context *ctx, const tsr_session *session);
 /* The outputs, as tsr_model_result and tsr_model_output hand them out. */
-void tsr_attention_write(tsr_text *text, const tsr_attention_view *view);
-const float *tsr_attention_output(const tsr_attention_view *view, int index);
+void tsr_view_write(tsr_text *text, const tsr_view *view);
+const float *tsr_view_output(const tsr_view *view, int index);
 
 /* {"name","kind","dims","grid","prefix_tokens"} */
 void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape);

@@ -230,7 +230,8 @@ export class Engine {
 
   /**
    * One pass: copies of its outputs, each with its meaning.
-   * @param {WireInput} input @param {{ capture?: string[], options?: any, attention?: any }} request @param {Record<string, TensorInput>} [inputs]
+   * @param {WireInput} input @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
+   * @param {Record<string, TensorInput>} [inputs]
    * @returns {any[]}
    */
   run(input, request, inputs = {}) {
@@ -265,14 +266,5 @@ export class Engine {
         for (const name of names) wasm.tsr_wasm_model_set_input(model, name, 0, 0, 0);
       }
     });
-  }
-
-  /**
-   * Attention of some layers. heads: 'mean', 'all' or indices; rollout multiplies the layers instead.
-   * @param {WireInput} input @param {{ taps: string[], pool: string | null, heads: any, rollout: boolean }} request
-   */
-  attention(input, request) {
-    const [{ data, dims, grid, prefixTokens }, map] = this.run(input, { attention: request });
-    return { data, dims, grid, prefixTokens, map: map?.data ?? null };
   }
 }

@@ -41,61 +41,41 @@ export class Heap {
   }
 
   /**
-   * Runs `work` with a frame, whose blocks are freed when it ends, however it ends.
+   * Runs `work` with a frame: blocks of memory that live for one call, freed when it ends, however it ends.
    * @template T @param {(frame: Frame) => T} work @returns {T}
    */
   frame(work) {
-    const frame = new Frame(this);
-    try {
-      return work(frame);
-    } finally {
-      frame.free();
-    }
-  }
-}
-
-/** Blocks of wasm memory that live for one call. */
-export class Frame {
-  /** @param {Heap} heap */
-  constructor(heap) {
-    this.heap = heap;
+    const { exports, context } = this;
     /** @type {number[]} */
-    this.blocks = [];
-  }
-
-  /** `bytes` of memory. Throws ERR_OUT_OF_MEMORY. @param {number} bytes @returns {number} */
-  alloc(bytes) {
-    const { exports, context } = this.heap;
-    // a size_t has 32 bits here: a larger number would wrap around, not fail
-    const block = bytes > 0xffffffff ? 0 : exports.tsr_wasm_context_alloc(context, Math.max(bytes, 1)) >>> 0;
-    if (!block) {
+    const blocks = [];
+    const adopt = (/** @type {number} */ block) => {
+      if (block) blocks.push(block >>> 0);
+      return block >>> 0;
+    };
+    const alloc = (/** @type {number} */ bytes) => {
+      // a size_t has 32 bits here: a larger number would wrap around, not fail
+      const block = bytes > 0xffffffff ? 0 : adopt(exports.tsr_wasm_context_alloc(context, Math.max(bytes, 1)));
+      if (block) return block;
       exports.tsr_wasm_context_clear(context);
       throw new TesseraeError('ERR_OUT_OF_MEMORY', `no room for ${bytes} more bytes`);
+    };
+    const copy = (/** @type {ArrayBufferView} */ array) => {
+      const block = alloc(array.byteLength);
+      this.bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), block);
+      return block;
+    };
+    try {
+      return work({ adopt, alloc, copy, string: (text) => copy(encoder.encode(`${text}\0`)) });
+    } finally {
+      for (const block of blocks) exports.tsr_wasm_context_free(context, block);
     }
-    this.blocks.push(block);
-    return block;
-  }
-
-  /** A block that something else allocated is freed with the frame too. @param {number} block */
-  adopt(block) {
-    if (block) this.blocks.push(block >>> 0);
-    return block >>> 0;
-  }
-
-  /** A copy of an array's bytes. @param {ArrayBufferView} array */
-  copy(array) {
-    const block = this.alloc(array.byteLength);
-    this.heap.bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), block);
-    return block;
-  }
-
-  /** @param {string} text */
-  string(text) {
-    return this.copy(encoder.encode(`${text}\0`));
-  }
-
-  free() {
-    const { exports, context } = this.heap;
-    while (this.blocks.length) exports.tsr_wasm_context_free(context, this.blocks.pop());
   }
 }
+
+/**
+ * @typedef {object} Frame
+ * @property {(bytes: number) => number} alloc memory; throws ERR_OUT_OF_MEMORY
+ * @property {(block: number) => number} adopt a block that something else allocated is freed with the frame too
+ * @property {(array: ArrayBufferView) => number} copy a copy of an array's bytes
+ * @property {(text: string) => number} string a copy of a text
+ */

@@ -111,17 +111,6 @@ export class Model {
     return abortable(job, signal);
   }
 
-  /** The only tap with this name, or undefined. @param {string} name */
-  #tap(name) {
-    return this.info.taps.find((tap) => tap.name === name);
-  }
-
-  /** A refusal that says what the model has instead. @param {string} where @param {string} what */
-  #lacks(where, what) {
-    const { title, taps } = this.info;
-    return argumentError(`${where}: ${title} has no ${what}; forward() can capture ${taps.map(({ name }) => name).join(', ') || 'nothing'}`);
-  }
-
   /**
    * The likeliest classes, best first.
    * @template {Input | Input[]} I @param {I} input
@@ -153,19 +142,11 @@ export class Model {
    * @returns {Promise<I extends any[] ? Tensor[] : Tensor>} dims [B, D]
    */
   async embed(input, options) {
-    const { pooling = 'auto', normalize = true, signal } = checkOptions(options, ['pooling', 'normalize', 'signal'], 'embed');
-    oneOf('embed', 'pooling', pooling, ['auto', 'cls', 'mean']);
-    const tokens = this.#tap('tokens');
-    const tap = pooling === 'auto' && this.#tap('embedding') ? 'embedding' : 'tokens';
-    const kind = pooling === 'auto' && tokens ? (tokens.prefix_tokens ? 'cls' : 'mean') : pooling;
-    if (!this.#tap(tap)) throw this.#lacks('embed', tap);
-    if (tap === 'tokens' && kind === 'cls' && !tokens?.prefix_tokens) throw this.#lacks('embed', 'class token (pooling "mean" needs none)');
+    const { signal, ...asked } = checkOptions(options, ['pooling', 'normalize', 'signal'], 'embed');
+    oneOf('embed', 'pooling', asked.pooling ??= 'auto', ['auto', 'cls', 'mean']);
     return this.#each(input, signal, async (wire) => {
-      const outputs = await this.#host.call('run', wire, { capture: [tap] });
-      const found = outputs.find((/** @type {any} */ output) => output.name === tap);
-      const pooled = tap === 'tokens' ? pool(found, kind) : { data: found.data, dims: found.dims };
-      if (normalize) unitRows(pooled);
-      return pooled;
+      const [{ data, dims }] = await this.#host.call('run', wire, { embed: asked });
+      return { data, dims };
     });
   }
 
@@ -178,26 +159,11 @@ export class Model {
    * @returns {Promise<I extends any[] ? Attention[] : Attention>}
    */
   async attention(input, options) {
-    const { rollout = false, layers = rollout ? 'all' : [-1], heads = 'mean', signal } = checkOptions(options, ['layers', 'heads', 'rollout', 'signal'], 'attention');
-    oneOf('attention', 'rollout', rollout, [true, false]);
-    const taps = this.info.taps.filter(({ kind }) => kind === 'attention');
-    if (!taps.length) throw this.#lacks('attention', 'attention');
-    if (layers !== 'all' && !(Array.isArray(layers) && layers.length)) {
-      throw argumentError('attention: layers must be "all" or an array such as [-1]');
-    }
-    const wanted = layers === 'all' ? taps.map((_, i) => i) : layers.map((/** @type {number} */ layer) => {
-      const index = layer < 0 ? layer + taps.length : layer;
-      if (!taps[index]) throw argumentError(`attention: layer ${layer} asked for; the model has 0 to ${taps.length - 1}, or -1 for the last`);
-      return index;
+    const { signal, ...asked } = checkOptions(options, ['layers', 'heads', 'rollout', 'signal'], 'attention');
+    return this.#each(input, signal, async (wire) => {
+      const [{ data, dims, grid, prefixTokens }, layers, map] = await this.#host.call('run', wire, { attention: asked });
+      return { data, dims, grid, prefixTokens, layers: [...layers.data], map: map?.data ?? null };
     });
-    const list = typeof heads === 'number' ? [heads] : heads;
-    const fine = Array.isArray(list) ? list.length && list.every((head) => Number.isInteger(head) && head >= 0) : /^(mean|all)$/.test(list);
-    if (!fine) throw argumentError('attention: heads must be "mean", "all", an index or an array of indices');
-    const pool = this.#tap('pool.weights') ? 'pool.weights' : null;
-    return this.#each(input, signal, async (wire) => ({
-      ...await this.#host.call('attention', wire, { taps: wanted.map((/** @type {number} */ i) => taps[i].name), pool, heads: list, rollout }),
-      layers: wanted,
-    }));
   }
 
   /**
@@ -251,7 +217,7 @@ export class Model {
     // the grid that attention speaks of; feature maps in front of it may be finer
     const withGrid = this.info.taps.filter((tap) => tap.grid);
     const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid;
-    if (!grid) throw this.#lacks('patches', 'grid of patches');
+    if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
     return this.#each(input, signal, async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));
   }
 
@@ -272,35 +238,6 @@ export class Model {
 // `await using` needs this name; engines that lack it lack the syntax too
 const asyncDispose = /** @type {any} */ (Symbol).asyncDispose;
 if (asyncDispose) /** @type {any} */ (Model.prototype)[asyncDispose] = Model.prototype.dispose;
-
-/**
- * Tokens [B,N,C] to vectors [B,C].
- * @param {{ data: Float32Array, dims: number[], prefixTokens: number }} tokens @param {string} kind 'cls' or 'mean'
- */
-function pool({ data, dims, prefixTokens }, kind) {
-  const [n, c] = dims.slice(-2);
-  const batch = data.length / (n * c);
-  const [from, to] = kind === 'cls' ? [0, 1] : [prefixTokens, n];
-  const out = new Float32Array(batch * c);
-  for (let b = 0; b < batch; b++) {
-    for (let i = 0; i < c; i++) {
-      let sum = 0;
-      for (let token = from; token < to; token++) sum += data[(b * n + token) * c + i];
-      out[b * c + i] = sum / (to - from);
-    }
-  }
-  return { data: out, dims: [batch, c] };
-}
-
-/** Scales each row to length 1, in place; a row of zeros stays. @param {{ data: Float32Array, dims: number[] }} rows */
-function unitRows({ data, dims }) {
-  const width = dims[dims.length - 1];
-  for (let at = 0; at < data.length; at += width) {
-    const row = data.subarray(at, at + width);
-    const length = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)) || 1;
-    for (let i = 0; i < width; i++) row[i] /= length;
-  }
-}
 
 /** @param {Required<Pixels>} picture @param {number[]} grid */
 function cut({ data, width, height, channels }, grid) {

@@ -4,7 +4,7 @@
  *
  * The worker says `{ ready: true }` when its script has loaded. After that each Request is answered by one Reply with its id.
  *
- * @typedef {'open' | 'admit' | 'stop' | 'begin' | 'feed' | 'finish' | 'size' | 'preprocess' | 'run' | 'attention'} Op a method of Engine
+ * @typedef {'open' | 'admit' | 'stop' | 'begin' | 'feed' | 'finish' | 'size' | 'preprocess' | 'run'} Op a method of Engine
  * @typedef {{ id: number, op: Op, args: any[] }} Request
  * @typedef {{ bytes: number, peak: number, wasm: number }} MemoryUse bytes the core has in use, had at most; size of the wasm memory
  * @typedef {{ id: number, result?: any, error?: any, memory: MemoryUse }} Reply error as errors.js toWire makes it

@@ -102,6 +102,33 @@ static void out_of_memory(const model_file *file) {
   CHECK(ended);
 }
 
+/* Attention and embeddings (view.c), each allocation failing once; then the answer comes, finite. What they hold: test/web/load.test.js. */
+static void views(const model_file *file) {
+  static const char *const requests[] = {"{\"attention\":{\"layers\":\"all\",\"heads\":\"all\"}}", "{\"attention\":{\"rollout\":true}}",
+                                         "{\"attention\":{}}", "{\"embed\":{\"pooling\":\"mean\"}}", "{\"embed\":{}}"};
+  tsr_context *ctx = tsr_context_create(2);
+  tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
+  int dims[4];
+  float *x = pictures(model, 1, dims);
+  tsr_model_set_input(model, "image", x, 4, dims);
+  for (size_t r = 0; r < sizeof requests / sizeof *requests; r++) {
+    tsr_status status = TSR_ERR_OUT_OF_MEMORY;
+    for (long fail = 1; status == TSR_ERR_OUT_OF_MEMORY && fail < 1000; fail++) {
+      tsr_context_clear(ctx);
+      CHECK_INT(tsr_model_run(model, NULL), TSR_OK); /* another session */
+      ctx->heap.fail_after = fail;
+      status = tsr_model_run(model, requests[r]);
+      ctx->heap.fail_after = 0;
+    }
+    CHECK(status == TSR_OK || status == TSR_ERR_ARGUMENT); /* not every model has both */
+    if (!status) CHECK(finite(tsr_model_output(model, 0), 4));
+    tsr_context_clear(ctx);
+  }
+  free(x);
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+}
+
 /* The request fails with `code` and `part` in its message; afterwards the model gives what it gave before. */
 static void refuse(tsr_model *model, const char *request, tsr_status code, const char *part) {
   size_t n = output_count(model);
@@ -129,6 +156,10 @@ static void bad_requests(const model_file *file) {
   refuse(model, "{\"capture\":[\"blocks.*.attention\"]}", TSR_ERR_ARGUMENT, "blocks.*.attention");
   refuse(model, "{\"options\":{\"iterz\":3}}", TSR_ERR_ARGUMENT, "iterz");
   refuse(model, "{\"capture\":[7]}", TSR_ERR_ARGUMENT, "capture");
+  int taps = model->declared.tap_count; /* as of a model that has none; all that there are have attention */
+  model->declared.tap_count = 0;
+  refuse(model, "{\"attention\":{}}", TSR_ERR_ARGUMENT, " has no attention; forward() can capture nothing");
+  model->declared.tap_count = taps;
   x[5] = (float)NAN;
   CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT);
   CHECK_HAS(tsr_context_message(ctx), "index 5");
@@ -193,6 +224,7 @@ int main(void) {
     same_bits(&file, TSR_LOAD_F32);
     same_bits(&file, TSR_LOAD_Q8);
     out_of_memory(&file);
+    views(&file);
     bad_requests(&file);
     free(file.bytes);
   }

@@ -143,16 +143,66 @@ for (const worker of [true, false]) {
       const rolled = await model.attention(IMAGE, { rollout: true });
       assert.deepEqual(rolled.dims, [n, n]);
       for (let row = 0; row < n; row++) assert.ok(Math.abs(rolled.data.subarray(row * n, (row + 1) * n).reduce((a, b) => a + b, 0) - 1) < 1e-5);
-      await assert.rejects(model.attention(IMAGE, { heads: [heads] }), { code: 'ERR_ARGUMENT' });
-      await assert.rejects(model.attention(BATCH), { code: 'ERR_ARGUMENT', message: /one image/ });
       await stillFine();
     });
 
-    test('embed has length 1', async () => {
-      for (const pooling of /** @type {const} */ (['auto', 'cls', 'mean'])) {
-        const { data, dims } = await model.embed(IMAGE, { pooling });
-        assert.equal(data.length, dims[0] * dims[1]);
-        assert.ok(Math.abs(Math.hypot(...data) - 1) < 1e-5, pooling);
+    test('attention of some layers and heads, in the order asked for', async () => {
+      const all = await model.attention(IMAGE, { heads: 'all', layers: 'all' });
+      const [layers, heads, n] = all.dims;
+      const part = (layer, head) => all.data.subarray((layer * heads + head) * n * n, (layer * heads + head + 1) * n * n);
+      const some = await model.attention(IMAGE, { layers: [-1, 0, -layers], heads: [heads - 1, 0] });
+      assert.deepEqual(some.layers, [layers - 1, 0, 0]);
+      assert.deepEqual(some.dims, [3, 2, n, n]);
+      assert.deepEqual(some.data, Float32Array.from([part(layers - 1, heads - 1), part(layers - 1, 0), part(0, heads - 1), part(0, 0), part(0, heads - 1), part(0, 0)].flatMap((p) => [...p])));
+      const first = await model.attention(IMAGE, { layers: [0], heads: 1 });
+      assert.deepEqual(first.data, part(0, 1));
+      assert.deepEqual(first.map, first.data.slice(1, n), 'the map is of these heads');
+      await stillFine();
+    });
+
+    test('attention that is not there', async () => {
+      const { attn: { length } } = { attn: model.info.taps.filter(({ kind }) => kind === 'attention') };
+      for (const [options, message] of /** @type {[any, RegExp][]} */ ([
+        [{ layers: [length] }, new RegExp(`attention: layer ${length} asked for; the model has 0 to ${length - 1}, or -1 for the last`)],
+        [{ layers: [-length - 1] }, /layer -\d asked for/],
+        [{ layers: [0.5] }, /layer 0\.5 asked for/],
+        [{ layers: [] }, /attention: layers must be "all" or an array such as \[-1\]/],
+        [{ layers: 'last' }, /layers must be/], [{ layers: ['0'] }, /layers must be/], [{ layers: 0 }, /layers must be/],
+        [{ layers: Array.from({ length: 300 }, () => 0) }, /300 layers asked for; at most 255/],
+        [{ heads: 'most' }, /attention: heads must be "mean", "all", an index or an array of indices/],
+        [{ heads: [-1] }, /heads must be/], [{ heads: [] }, /heads must be/], [{ heads: [0, 0.5] }, /heads must be/], [{ heads: NaN }, /heads must be/],
+        [{ heads: [0, 99] }, /attention: head 99 asked for; the layer has 0 to \d/],
+        [{ rollout: 'yes' }, /rollout must be true or false/],
+      ])) {
+        await assert.rejects(model.attention(IMAGE, options), (/** @type {any} */ error) => {
+          assert.equal(error.code, 'ERR_ARGUMENT');
+          assert.match(error.message, message);
+          return true;
+        });
+      }
+      await assert.rejects(model.attention(BATCH), { code: 'ERR_ARGUMENT', message: /attention: blocks\.1\.attn is \[2,.*\]; give one image at a time$/ });
+      await stillFine();
+    });
+
+    test('embed pools the tokens, of each image of a batch, to length 1', async () => {
+      const { tokens, embedding } = (await model.forward(BATCH, { capture: ['tokens', 'embedding'] })).captures;
+      const [batch, n, width] = tokens.dims;
+      /** Rows [from, to) of the tokens of each image, averaged. */
+      const pooled = (from, to) => Array.from({ length: batch * width }, (_, i) => {
+        let sum = 0;
+        for (let row = from; row < to; row++) sum += tokens.data[(Math.floor(i / width) * n + row) * width + (i % width)];
+        return sum / (to - from);
+      });
+      const wanted = { auto: [...embedding.data], cls: pooled(0, 1), mean: pooled(tokens.prefixTokens, n) };
+      for (const [pooling, raw] of /** @type {['auto' | 'cls' | 'mean', number[]][]} */ (Object.entries(wanted))) {
+        const { data, dims } = await model.embed(BATCH, { pooling, normalize: false });
+        assert.deepEqual(dims, [batch, width]);
+        close([...data], raw, 1e-6);
+        const unit = await model.embed(BATCH, { pooling });
+        for (let b = 0; b < batch; b++) {
+          const [row, length] = [unit.data.subarray(b * width, (b + 1) * width), Math.hypot(...raw.slice(b * width, (b + 1) * width))];
+          close([...row], raw.slice(b * width, (b + 1) * width).map((v) => v / length), 1e-6);
+        }
       }
       await stillFine();
     });
@@ -327,6 +377,28 @@ for (const worker of [true, false]) {
     });
   });
 }
+
+test('models without class token, without tokens: what they have instead', async () => {
+  const mean = await loadModel(fileOf('simple_vit_tiny'), { worker: false });
+  const { image } = golden('simple_vit_tiny').inputs;
+  const input = { data: drawInput('simple_vit_tiny', 'image', [1, ...image.slice(1)]), dims: [1, ...image.slice(1)] };
+  await assert.rejects(mean.embed(input, { pooling: 'cls' }), {
+    code: 'ERR_ARGUMENT', message: /embed: SimpleViT has no class token \(pooling "mean" needs none\); forward\(\) can capture patch_embed, .*blocks\.0/,
+  });
+  const { attention, map, grid } = { attention: await mean.attention(input), ...await mean.attention(input) };
+  const n = grid[0] * grid[1];
+  const columns = Array.from({ length: n }, (_, j) => Array.from({ length: n }, (__, i) => attention.data[i * n + j]).reduce((a, b) => a + b) / n);
+  close([...map], columns, 1e-6); // no class token: all tokens alike
+  await mean.dispose();
+  const glom = await loadModel(fileOf('glom_tiny'), { worker: false });
+  const dims = [1, ...golden('glom_tiny').inputs.image.slice(1)];
+  const noise = { data: drawInput('glom_tiny', 'image', dims), dims };
+  await assert.rejects(glom.embed(noise), { code: 'ERR_ARGUMENT', message: /embed: GLOM has no tokens; forward\(\) can capture patch_embed, .*iterations\.0\.attn/ });
+  const last = glom.info.taps.filter(({ kind }) => kind === 'attention').at(-1)?.name ?? '';
+  const consensus = (await glom.forward(noise, { capture: last })).captures[last];
+  assert.deepEqual((await glom.attention(noise, { heads: 'all' })).data, consensus.data, 'attention between columns, levels as heads');
+  await glom.dispose();
+});
 
 test('a trap poisons the instance: later calls fail fast, with the same code', async () => {
   const { module } = await compile({ deterministic: true, fetch, signal: new AbortController().signal });

@@ -62,11 +62,7 @@ test('wrong options say what is right', async () => {
   await assert.rejects(model.classify(PICTURE, { topK: 0 }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.classify(PICTURE, { threshold: 2 }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.embed(PICTURE, /** @type {any} */ ({ pooling: 'mena' })), /did you mean "mean"/);
-  await assert.rejects(model.attention(PICTURE, { layers: [3] }), /layer 3 asked for; the model has 0 to 2/);
-  await assert.rejects(model.attention(PICTURE, { layers: [-4] }), { code: 'ERR_ARGUMENT' });
-  await assert.rejects(model.attention(PICTURE, { layers: [] }), { code: 'ERR_ARGUMENT' });
-  await assert.rejects(model.attention(PICTURE, /** @type {any} */ ({ heads: 'most' })), { code: 'ERR_ARGUMENT' });
-  await assert.rejects(model.attention(PICTURE, { heads: [-1] }), { code: 'ERR_ARGUMENT' });
+  await assert.rejects(model.attention(PICTURE, /** @type {any} */ ({ layer: [1] })), /did you mean "layers"/);
   await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ capture: [1] })), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ inputs: { levels: [1, 2] } })), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.preprocess(TENSOR), /a tensor skips preprocessing/);
@@ -74,8 +70,6 @@ test('wrong options say what is right', async () => {
   const features = toy(logits, { ...INFO, output: { kind: 'features', dims: [1, 4] } }).model;
   await assert.rejects(features.classify(PICTURE), /gives features, no class scores; call forward\(\) instead/);
   const bare = toy(logits, { ...INFO, taps: [] }).model;
-  await assert.rejects(bare.embed(PICTURE), { code: 'ERR_ARGUMENT' });
-  await assert.rejects(bare.attention(PICTURE), { code: 'ERR_ARGUMENT' });
   await assert.rejects(bare.patches(PICTURE), { code: 'ERR_ARGUMENT' });
 });
 
@@ -91,28 +85,16 @@ test('inputs that are none are named', async () => {
   await assert.rejects(model.classify('/no/such/file.png'), /cannot read the file/);
 });
 
-test('attention asks the engine for layers by name', async () => {
-  const { model, host } = toy(() => ({ data: new Float32Array(25), dims: [1, 1, 5, 5] }));
-  const asked = async (options) => {
-    const { layers } = await model.attention(PICTURE, options);
-    const { taps, heads, rollout } = host.calls.at(-1)[2];
-    return { layers, taps, heads, rollout };
-  };
-  const all = ['blocks.0.attn', 'blocks.1.attn', 'blocks.2.attn'];
-  assert.deepEqual(await asked(undefined), { layers: [2], taps: all.slice(2), heads: 'mean', rollout: false });
-  assert.deepEqual(await asked({ layers: [-3, 1] }), { layers: [0, 1], taps: all.slice(0, 2), heads: 'mean', rollout: false });
-  assert.deepEqual(await asked({ layers: 'all', heads: 1 }), { layers: [0, 1, 2], taps: all, heads: [1], rollout: false });
-  assert.deepEqual(await asked({ rollout: true }), { layers: [0, 1, 2], taps: all, heads: 'mean', rollout: true });
-});
-
-test('embed: pooling and length', async () => {
-  const tokens = { name: 'tokens', kind: 'tokens', dims: [1, 5, 2], prefixTokens: 1, data: Float32Array.of(3, 4, 1, 0, 1, 0, 1, 0, 1, 4) };
-  const { model } = toy(() => [...logits(), tokens]);
-  assert.deepEqual(await model.embed(PICTURE, { normalize: false }), { data: Float32Array.of(3, 4), dims: [1, 2] });
-  assert.deepEqual(await model.embed(PICTURE), { data: Float32Array.of(0.6, 0.8), dims: [1, 2] });
-  assert.deepEqual((await model.embed(PICTURE, { pooling: 'mean', normalize: false })).data, Float32Array.of(1, 1));
-  const bare = { ...INFO, taps: [{ ...INFO.taps[0], prefix_tokens: 0 }] };
-  await assert.rejects(toy(() => [], bare).model.embed(PICTURE, { pooling: 'cls' }), /has no class token/);
+test('attention and embed hand on what was asked, and the answers without the wrapping', async () => {
+  const meaning = { dims: [1, 1, 2, 2], grid: [1, 1], prefixTokens: 1 };
+  const { model, host } = toy(() => [{ name: 'attention', kind: 'attention', ...meaning, data: Float32Array.of(1, 2, 3, 4) },
+    { name: 'layers', dims: [1], data: Float32Array.of(2) }, { name: 'map', dims: [1], data: Float32Array.of(2) }]);
+  assert.deepEqual(await model.attention(PICTURE, { layers: [-1], heads: 1 }), { ...meaning, data: Float32Array.of(1, 2, 3, 4), layers: [2], map: Float32Array.of(2) });
+  assert.deepEqual(host.calls.at(-1)[2], { attention: { layers: [-1], heads: 1 } });
+  const plain = toy(() => [{ name: 'embedding', kind: 'tokens', dims: [1, 2], data: Float32Array.of(3, 4) }, { name: 'layers', dims: [1], data: Float32Array.of(0) }]);
+  assert.deepEqual(await plain.model.embed(PICTURE, { normalize: false }), { data: Float32Array.of(3, 4), dims: [1, 2] });
+  assert.deepEqual(plain.host.calls.at(-1)[2], { embed: { pooling: 'auto', normalize: false } });
+  assert.equal((await plain.model.attention(PICTURE)).map, null, 'no grid, no map');
 });
 
 test('patches are cut rows first, as RGBA', async () => {
