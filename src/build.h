@@ -9,6 +9,7 @@
 #include "config.h"
 #include "graph.h"
 #include "nn.h"
+#include "vit_parts.h"
 
 /* A named config of the paper, as JSON; keys given by a model file beside "preset" replace its members. */
 typedef struct tsr_preset {

@@ -1,6 +1,7 @@
 /* Shared layers; see nn.h. */
 #include "nn.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -126,14 +127,58 @@ tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v
   return attend(b, q, k, v, (int[]){0, 0, 0}, a);
 }
 
-tsr_value tsr_nn_feed_forward_add(tsr_builder *b, tsr_value x, int hidden, const char *last) {
+tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer) {
+  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim), .bias = TSR_NO_VALUE,
+                         .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
+}
+
+tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
   int dim = tsr_dim(b, x, -1);
   tsr_enter(b, "net");
   tsr_value y = tsr_nn_layer_norm(b, "0", x);
   y = tsr_nn_linear_act(b, "1", y, hidden, TSR_BIAS, TSR_ACT_GELU);
-  y = tsr_nn_linear_add(b, last, y, dim, TSR_BIAS, x);
+  y = tsr_nn_linear_add(b, last, y, dim, TSR_BIAS, residual);
   tsr_leave(b);
   return y;
+}
+
+const char *tsr_nn_to_out(int heads, int head_dim, int dim) { return heads == 1 && head_dim == dim ? NULL : "to_out.0"; }
+
+tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual) {
+  int dim = tsr_dim(b, x, -1), width = mha->attention.heads * mha->attention.head_dim;
+  tsr_value y = tsr_nn_layer_norm(b, "norm", x);
+  if (mha->split) {
+    tsr_value q = tsr_nn_linear(b, "to_q", y, width, TSR_NO_BIAS);
+    if (mha->context != TSR_NO_VALUE) y = tsr_nn_concat(b, 1, 2, (tsr_value[]){y, mha->context});
+    y = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
+    y = attend(b, q, y, y, (int[]){0, 0, width}, mha->attention);
+  } else {
+    y = tsr_nn_attention_qkv(b, tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS), mha->attention);
+  }
+  if (mha->to_out) return tsr_nn_linear_add(b, mha->to_out, y, dim, !mha->out_unbiased, residual);
+  return residual == TSR_NO_VALUE ? y : tsr_nn_add(b, y, residual);
+}
+
+tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transformer *t, int layer) {
+  char tap[TSR_PATH_BYTES];
+  const char *prefix = t->prefix ? t->prefix : "";
+  snprintf(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
+  tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
+                 .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE};
+  mha.attention.tap = tap;
+  tsr_enter(b, "layers.%d.0", layer);
+  x = tsr_nn_mha(b, x, &mha, x);
+  tsr_leave(b);
+  tsr_enter(b, "layers.%d.1", layer);
+  x = tsr_nn_feed_forward(b, x, t->mlp_dim, t->last, x);
+  tsr_leave(b);
+  tsr_tap_add(b, x, t->tokens, "%sblocks.%d", prefix, layer);
+  return x;
+}
+
+tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer *t) {
+  for (int i = 0; i < t->depth; i++) x = tsr_nn_transformer_layer(b, x, t, i);
+  return x;
 }
 
 tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim) {
@@ -144,6 +189,17 @@ tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int p
   x = tsr_nn_layer_norm(b, "3", x);
   tsr_leave(b);
   return x;
+}
+
+tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x) {
+  int dim = tsr_dim(b, x, 2);
+  token = tsr_nn_reshape(b, token, tsr_shape_of(3, 1, 1, dim));
+  token = tsr_nn_expand(b, token, tsr_shape_of(3, tsr_dim(b, x, 0), 1, dim));
+  return tsr_nn_concat(b, 1, 2, (tsr_value[]){token, x});
+}
+
+tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
+  return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, index, index + 1), tsr_shape_of(2, tsr_dim(b, x, 0), tsr_dim(b, x, 2)));
 }
 
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }

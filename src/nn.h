@@ -47,11 +47,47 @@ typedef struct tsr_attention {
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);
 
-/* LayerNorm, Linear, GELU, Linear as vit-pytorch's FeedForward names them (net.0, net.1, net.`last`), plus x. */
-tsr_value tsr_nn_feed_forward_add(tsr_builder *b, tsr_value x, int hidden, const char *last);
+/* `heads` of `head_dim` over tokens, scaled by 1 / sqrt(head_dim), with the tap "blocks.<layer>.attn": what most layers want. */
+tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer);
+
+/* LayerNorm, Linear, GELU, Linear as vit-pytorch's FeedForward names them (net.0, net.1, net.`last`), plus `residual` unless that is
+ * TSR_NO_VALUE. */
+tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual);
+
+/* Attention behind a norm as vit-pytorch names it: y = to_out(softmax(q k^T) v), plus `residual` unless that is TSR_NO_VALUE, where
+ * q, k, v = to_qkv(norm(x)); or, when `split`, q = to_q(norm(x)) and k, v = to_kv([norm(x); context]). None of these has a bias. */
+typedef struct tsr_mha {
+  tsr_attention attention;
+  const char *to_out; /* name of the output projection ("to_out.0", mostly); NULL: there is none */
+  int out_unbiased;   /* whether that has no bias */
+  int split;
+  tsr_value context;  /* [B,M,C], or TSR_NO_VALUE; read when `split` is set */
+} tsr_mha;
+tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual);
+/* vit-pytorch leaves the projection out where one head is as wide as the tokens: NULL then, else "to_out.0". */
+const char *tsr_nn_to_out(int heads, int head_dim, int dim);
+
+/* Pre-norm layers of vit-pytorch's Transformer: x += mha(x) below layers.i.0, then x += feed_forward(x) below layers.i.1. Taps are
+ * "<prefix>blocks.i.attn" and "<prefix>blocks.i". */
+typedef struct tsr_transformer {
+  int depth, heads, head_dim, mlp_dim;
+  const char *to_out; /* as in tsr_mha, and so are the next two */
+  int out_unbiased, split;
+  const char *last;   /* as in tsr_nn_feed_forward */
+  tsr_meaning tokens;
+  const char *prefix; /* NULL: none */
+} tsr_transformer;
+tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transformer *t, int layer);
+/* All of them, and nothing behind the last. */
+tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer *t);
 
 /* vit-pytorch's to_patch_embedding: patches [B,N,P*P*C] -> LayerNorm, Linear, LayerNorm (1, 2, 3) -> [B,N,dim]. */
 tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim);
+
+/* `token` [..,C], of C numbers in all, put before each picture's tokens: x [B,N,C] -> [B,1+N,C]. */
+tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x);
+/* Token `index` of each picture: [B,N,C] -> [B,C]. */
+tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index);
 
 /* Plain ops. */
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y);

@@ -105,14 +105,20 @@ test('docs/models.md and the README have a row for every architecture, docs/mode
   const models = read('docs/models.md');
   assert.deepEqual(listFaults(firstCells(section(models, '## Architectures')), archs, 'docs/models.md', 'architecture'), []);
   assert.deepEqual(listFaults(firstCells(section(read('README.md'), '## Models')), archs, 'README.md', 'architecture'), []);
+  // the readers of keys that variants of ViT share, and the page's table of these keys
+  const readers = [...read('src/vit_parts.c').matchAll(/^\w+ (tsr_vit_config\w*)\([^]*?^}/gm)];
+  const shared = firstCells(section(models, '## What variants of ViT share'));
+  assert.ok(readers.length === 2 && shared.length > 5, 'shared keys were not found');
   for (const arch of archs) {
     const text = section(models, `## ${arch}`);
     assert.ok(text, `docs/models.md has no section ## ${arch}`);
     const source = read(`src/arch/${arch}.c`);
-    const keys = [...source.matchAll(/tsr_config_(?:int|pair|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)].map(([, key, option]) => key ?? option);
+    const used = readers.filter(([, name]) => source.includes(`${name}(`));
+    const keys = [source, ...used.map(([body]) => body)].flatMap((part) => [...part.matchAll(
+      /tsr_config_(?:int|pair|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)]).map(([, key, option]) => key ?? option);
     const presets = [...source.matchAll(/^ {4}\{"(\w+)", /gm)].map(([, name]) => name).filter((name) => name !== 'tiny');
     assert.ok(keys.length > 0 && presets.length > 0, `keys and presets of ${arch} were not found`);
-    const rows = firstCells(text);
+    const rows = [...firstCells(text), ...(used.length ? shared : [])];
     for (const key of keys) assert.ok(rows.includes(key), `docs/models.md has no row for ${arch}'s key or option ${key}`);
     for (const preset of presets) assert.ok(text.includes(`\`${preset}\``), `docs/models.md says nothing of ${arch}'s preset ${preset}`);
   }

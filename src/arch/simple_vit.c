@@ -52,7 +52,7 @@ static tsr_value sincos_2d(tsr_builder *b, int h, int w, int dim) {
 
 static tsr_value build(tsr_builder *b) {
   simple_vit_config c = read_config(b);
-  int h = c.image[0] / c.patch[0], w = c.image[1] / c.patch[1], width = c.heads * c.dim_head;
+  int h = c.image[0] / c.patch[0], w = c.image[1] / c.patch[1];
   tsr_meaning grid = {"tokens", h, w, 0}, table = {"position", h, w, 0};
   tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
   tsr_value x = tsr_nn_patch_embed(b, image, c.patch[0], c.patch[1], c.dim); /* [B,N,C] */
@@ -65,20 +65,8 @@ static tsr_value build(tsr_builder *b) {
   x = tsr_nn_add(b, x, position);
 
   tsr_enter(b, "transformer");
-  for (int i = 0; i < c.depth; i++) {
-    tsr_enter(b, "layers.%d.0", i);
-    tsr_value y = tsr_nn_layer_norm(b, "norm", x);
-    y = tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS);
-    y = tsr_nn_attention_qkv(b, y, (tsr_attention){.heads = c.heads, .head_dim = c.dim_head,
-                                                   .scale = 1 / sqrtf((float)c.dim_head), .bias = TSR_NO_VALUE,
-                                                   .meaning = grid, .tap = "blocks.%d.attn", .index = i});
-    x = tsr_nn_linear_add(b, "to_out", y, c.dim, TSR_NO_BIAS, x);
-    tsr_leave(b);
-    tsr_enter(b, "layers.%d.1", i);
-    x = tsr_nn_feed_forward_add(b, x, c.mlp_dim, "3");
-    tsr_leave(b);
-    tsr_tap_add(b, x, grid, "blocks.%d", i);
-  }
+  x = tsr_nn_transformer(b, x, &(tsr_transformer){.depth = c.depth, .heads = c.heads, .head_dim = c.dim_head, .mlp_dim = c.mlp_dim,
+                                                  .to_out = "to_out", .out_unbiased = 1, .last = "3", .tokens = grid});
   x = tsr_nn_layer_norm(b, "norm", x);
   tsr_leave(b);
   tsr_tap_add(b, x, grid, "tokens");
