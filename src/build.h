@@ -10,6 +10,7 @@
 #include "graph.h"
 #include "nn.h"
 #include "vit_parts.h"
+#include "nn_map.h"
 
 /* A named config of the paper, as JSON; keys given by a model file beside "preset" replace its members. */
 typedef struct tsr_preset {
@@ -28,6 +29,7 @@ static inline void tsr_output_means(tsr_builder *b, tsr_meaning meaning) { b->gr
 
 #define tsr_config_int(b, ...) tsr_setting_int(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_pair(b, ...) tsr_setting_pair(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_list(b, ...) tsr_setting_list(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_number(b, ...) tsr_setting_number(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_bool(b, ...) tsr_setting_bool(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_choice(b, ...) tsr_setting_choice(b, &(b)->config, __VA_ARGS__)

@@ -70,6 +70,22 @@ void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64
   }
 }
 
+int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi, int least, int most, int *out) {
+  const tsr_json *value = value_of(b, from, key);
+  int is_list = value && value->kind == TSR_JSON_ARRAY;
+  for (int i = 0; i < most; i++) out[i] = !value ? (fallback ? fallback[i] : lo) : is_list ? lo : (int)int_of(b, from, key, value, lo, hi);
+  if (!value && !fallback) missing(b, from, key, "a whole number or a list");
+  if (!is_list) return most;
+  if (value->count < least || value->count > most) {
+    tsr_fail(b, code_of(b, from), "%s \"%s\" is a list of %d; expected %d to %d numbers", from->what, key, value->count, least, most);
+    return least;
+  }
+  int i = 0;
+  for (const tsr_json *item = value->child; item; item = item->next, i++)
+    out[i] = item->kind == TSR_JSON_NULL && lo <= 0 ? 0 : (int)int_of(b, from, key, item, lo, hi);
+  return i;
+}
+
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi) {
   const tsr_json *value = value_of(b, from, key);
   if (!value) return fallback;

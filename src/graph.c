@@ -134,6 +134,12 @@ tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
   return vector(b, name, shape, tsr_weights_vector);
 }
 
+tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape) {
+  tsr_value value = tsr_weight_vector(b, name, shape);
+  if (value != TSR_NO_VALUE) ((tsr_weight *)b->graph.values[value].weight)->is_buffer = 1;
+  return value;
+}
+
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape) {
   return vector(b, name, shape, tsr_weights_depthwise);
 }
@@ -160,6 +166,10 @@ tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
   if (!*data) return out_of_memory(b);
   b->graph.values[value].data = *data;
   return value;
+}
+
+const float *tsr_vector_data(const tsr_builder *b, tsr_value vector) {
+  return vector == TSR_NO_VALUE || b->declaring ? NULL : b->graph.values[vector].data;
 }
 
 static tsr_arg arg_of(const tsr_graph *g, tsr_value value) {

@@ -115,9 +115,13 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
 
 /* Weights, named below the current path ("weight"; "" is the path itself). */
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);
+/* A vector that the reference keeps as a buffer: it is no parameter. */
+tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
 /* A depthwise convolution's [C,1,kernel_h,kernel_w], kept with the channels last. */
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
+/* The numbers of a vector or constant, as far as they are there: NULL when only declaring. */
+const float *tsr_vector_data(const tsr_builder *b, tsr_value vector);
 /* A table computed by the architecture: *data is for the caller to fill. NULL when there is nothing to fill: after a failure, and when
  * only declaring, so that a config cannot ask for memory before the weights have been seen. */
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);

@@ -109,7 +109,7 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
   if (at) snprintf(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
   else snprintf(name, sizeof name, "%s", a.tap);
   int wanted = tsr_tap_offer(b, stored, a.meaning, "%s", name);
-  tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
+  tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
                                    .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
                                    .self_value = a.self_value, .store = wanted}};
   tsr_value in[4] = {q, k, v, a.bias};
@@ -121,6 +121,10 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) {
   int width = a.heads * a.head_dim;
   return attend(b, qkv, qkv, qkv, (int[]){0, width, 2 * width}, a);
+}
+
+tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention a) {
+  return attend(b, q, kv, kv, (int[]){0, 0, a.heads * a.head_dim}, a);
 }
 
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention a) {

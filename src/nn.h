@@ -36,6 +36,7 @@ tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x,
  * Gives [B,N,H*D]; the probabilities become the tap `tap` (a format with one %d for `index`) of kind "attention". */
 typedef struct tsr_attention {
   int heads, head_dim;
+  int value_dim;        /* of each head of v, and so of the result; 0: head_dim */
   float scale;          /* of the scores */
   int self_mask;        /* replace each token's score with itself by self_value (after scaling) */
   float self_value;
@@ -46,6 +47,8 @@ typedef struct tsr_attention {
 } tsr_attention;
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);
+/* q [B,N,H*D] apart, and k and v as columns of one value [B,M,2*H*D]. */
+tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention attention);
 
 /* `heads` of `head_dim` over tokens, scaled by 1 / sqrt(head_dim), with the tap "blocks.<layer>.attn": what most layers want. */
 tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer);

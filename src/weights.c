@@ -320,7 +320,8 @@ tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tens
 
 double tsr_weights_parameters(const tsr_weights *weights) {
   double count = 0;
-  for (const tsr_weight *w = weights->first; w; w = w->next) count += (double)tsr_shape_count(&w->shape, NULL);
+  for (const tsr_weight *w = weights->first; w; w = w->next)
+    if (!w->is_buffer) count += (double)tsr_shape_count(&w->shape, NULL);
   return count;
 }
 

@@ -20,6 +20,7 @@ typedef struct tsr_matrix_layout {
 typedef struct tsr_weight {
   const char *name;
   tsr_shape shape;  /* in the file */
+  int is_buffer;    /* a vector that is no parameter: running statistics */
   int is_matrix;
   int is_q8;        /* packed in 8 bits */
   int is_i8_in_file;
@@ -81,7 +82,7 @@ tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tens
 /* Whether 8-bit quantization applies: a matrix of at least 8 rows (below that a padded panel costs more than it saves). */
 int tsr_weight_quantizes(const tsr_weight *weight);
 
-/* Numbers in all weights; bytes they take in memory; whether any matrix is packed in 8 bits. */
+/* Numbers in all weights, without buffers; bytes they take in memory; whether any matrix is packed in 8 bits. */
 double tsr_weights_parameters(const tsr_weights *weights);
 size_t tsr_weights_bytes(const tsr_weights *weights);
 int tsr_weights_any_q8(const tsr_weights *weights);

@@ -3,9 +3,53 @@
 
 #include "ops.h"
 
+enum { BLOCK = 64 };
+
+/* 1 / (1 + e^-x), as a loop that compilers turn into vectors: e^t = 2^n e^r with t = n ln 2 + r, and e^r by its series, 2e-7 off at most. */
+static inline float sigmoid(float x) {
+  float t = x < -87 ? 87 : x > 87 ? -87 : -x; /* beyond, the result is 0 or 1 to a float's last bit but one */
+  float shifted = t * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f, power; /* 1.5 * 2^23 rounds to an integer in the low bits */
+  float r = (t - n * 0.693115234375f) - n * 3.19461850e-5f, p = 1 / 720.0f;
+  int32_t bits;
+  p = p * r + 1 / 120.0f;
+  p = p * r + 1 / 24.0f;
+  p = p * r + 1 / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r * r + r;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000;
+  memcpy(&power, &bits, sizeof power);
+  return 1 / (1 + power * (1 + p));
+}
+
+static inline float hard_swish(float x) {
+  float gate = x + 3;
+  gate = gate < 0 ? 0 : gate;
+  gate = gate > 6 ? 6 : gate;
+  return x * gate / 6;
+}
+
+/* In blocks of its own memory, so that the compiler need not fear that y and x overlap. */
+static void plain(int activation, float *y, const float *x, int n) {
+  float block[BLOCK];
+  for (int i = 0; i < n; i += BLOCK) {
+    size_t bytes = (size_t)(n - i < BLOCK ? n - i : BLOCK) * sizeof *block;
+    if (bytes < sizeof block) memset(block, 0, sizeof block);
+    memcpy(block, x + i, bytes);
+    if (activation == TSR_ACT_SILU)
+      for (int j = 0; j < BLOCK; j++) block[j] *= sigmoid(block[j]);
+    else if (activation == TSR_ACT_SIGMOID)
+      for (int j = 0; j < BLOCK; j++) block[j] = sigmoid(block[j]);
+    else
+      for (int j = 0; j < BLOCK; j++) block[j] = hard_swish(block[j]);
+    memcpy(y + i, block, bytes);
+  }
+}
+
 void tsr_activate(const tsr_kernels *kernels, int activation, float *y, const float *x, int n) {
   if (activation == TSR_ACT_GELU) kernels->gelu(y, x, n);
   else if (activation == TSR_ACT_RELU) kernels->relu(y, x, n);
+  else if (activation != TSR_ACT_NONE) plain(activation, y, x, n);
   else if (y != x) memcpy(y, x, (size_t)n * sizeof *y);
 }
 

@@ -15,10 +15,10 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_shape *q = &args->in[0].shape, *k = &args->in[1].shape, *v = &args->in[2].shape;
   char text[3][TSR_SHAPE_TEXT];
-  int width = a->heads * a->head_dim;
+  int width = a->heads * a->head_dim, out = a->heads * a->value_dim;
   int ok = q->ndim == 3 && k->ndim == 3 && v->ndim == 3 && q->dims[0] == k->dims[0] && k->dims[0] == v->dims[0] &&
            k->dims[1] == v->dims[1] && a->q_offset + width <= q->dims[2] && a->k_offset + width <= k->dims[2] &&
-           a->v_offset + width <= v->dims[2];
+           a->v_offset + out <= v->dims[2];
   if (!ok) {
     snprintf(why, TSR_WHY, "q %s, k %s, v %s with %d heads of %d", tsr_shape_print(q, text[0]), tsr_shape_print(k, text[1]),
              tsr_shape_print(v, text[2]), a->heads, a->head_dim);
@@ -32,7 +32,7 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
       return 0;
     }
   }
-  args->out[0].shape = tsr_shape_of(3, q->dims[0], q->dims[1], width);
+  args->out[0].shape = tsr_shape_of(3, q->dims[0], q->dims[1], out);
   args->out[1].shape = tsr_shape_of(4, q->dims[0], a->heads, q->dims[1], k->dims[1]);
   args->n_out = a->store ? 2 : 1;
   return 1;
@@ -45,9 +45,9 @@ static size_t key_floats(const tsr_op_args *args) {
   return (size_t)panels_of(args->in[1].shape.dims[1]) * TSR_PANEL * args->attrs->attention.head_dim;
 }
 
-/* A head's values: for each part of KEYS tokens, a weight of D outputs and as many inputs. */
+/* A head's values: for each part of KEYS tokens, a weight of as many outputs as a value has numbers, and as many inputs as tokens. */
 static size_t value_floats(const tsr_op_args *args) {
-  return (size_t)panels_of(args->attrs->attention.head_dim) * TSR_PANEL * args->in[1].shape.dims[1];
+  return (size_t)panels_of(args->attrs->attention.value_dim) * TSR_PANEL * args->in[1].shape.dims[1];
 }
 
 tsr_op_work tsr_op_attention_work(const tsr_op_args *args) {
@@ -57,8 +57,8 @@ tsr_op_work tsr_op_attention_work(const tsr_op_args *args) {
   return (tsr_op_work){.tasks = 2 * heads + heads * tsr_tasks((size_t)q[1], QUERY_ROWS),
                        .before = 2 * heads,
                        .shared = (key_floats(args) + value_floats(args)) * sizeof(float) * (size_t)heads,
-                       .scratch = (size_t)QUERY_ROWS * ((m < KEYS ? m : KEYS) + a->head_dim) * sizeof(float),
-                       .operations = 2.0 * heads * q[1] * (double)m * a->head_dim};
+                       .scratch = (size_t)QUERY_ROWS * ((m < KEYS ? m : KEYS) + a->value_dim) * sizeof(float),
+                       .operations = (double)heads * q[1] * (double)m * (a->head_dim + a->value_dim)};
 }
 
 /* V [M, D] into panels of 8 columns: the weight of the second product is V transposed. */
@@ -85,7 +85,7 @@ static float *packed_of(const tsr_op_args *args, int index) {
 static void pack(const tsr_op_args *args, int index, int is_values) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_shape *shape = &args->in[1 + is_values].shape;
-  int m = shape->dims[1], d = a->head_dim, ld = shape->dims[2], head = index % a->heads;
+  int m = shape->dims[1], d = is_values ? a->value_dim : a->head_dim, ld = shape->dims[2], head = index % a->heads;
   const float *from = args->in[1 + is_values].data + (size_t)(index / a->heads) * m * ld + (is_values ? a->v_offset : a->k_offset) + head * d;
   float *to = packed_of(args, index);
   if (!is_values) {
@@ -102,7 +102,7 @@ static void pack(const tsr_op_args *args, int index, int is_values) {
 /* One task: `rows` queries from `first` on of head `index`. */
 typedef struct block {
   int index, first, rows;
-  float *scores, *part, *y; /* [rows, KEYS], [rows, D], and where the result goes */
+  float *scores, *part, *y; /* [rows, KEYS], [rows, value_dim], and where the result goes */
   tsr_softmax_row state[QUERY_ROWS];
 } block;
 
@@ -139,7 +139,7 @@ static void add_part(const block *t, int width, int d) {
 static void attend(const tsr_op_args *args, block *t) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_kernels *k = args->kernels;
-  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->head_dim, width = a->heads * d;
+  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->value_dim, width = a->heads * d;
   float *stored = args->n_out > 1 ? args->out[1].data + ((size_t)t->index * n + t->first) * m : NULL, scale = 1;
   for (int i = 0; i < t->rows; i++) t->state[i] = (tsr_softmax_row){-INFINITY, 0, 0};
   for (int begin = 0; begin < m; begin += KEYS) {
@@ -172,6 +172,6 @@ void tsr_op_attention_run(const tsr_op_args *args, int task, void *scratch) {
   tsr_task_range((size_t)n, QUERY_ROWS, task % blocks, &begin, &end);
   block t = {.index = task / blocks, .first = (int)begin, .rows = (int)(end - begin), .scores = scratch};
   t.part = t.scores + (size_t)QUERY_ROWS * (m < KEYS ? m : KEYS);
-  t.y = args->out[0].data + ((size_t)(t.index / a->heads) * n + begin) * a->heads * a->head_dim + t.index % a->heads * a->head_dim;
+  t.y = args->out[0].data + ((size_t)(t.index / a->heads) * n + begin) * a->heads * a->value_dim + t.index % a->heads * a->value_dim;
   attend(args, &t);
 }

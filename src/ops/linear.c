@@ -19,6 +19,7 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
     snprintf(why, TSR_WHY, "bias %s, expected %d numbers", tsr_shape_print(&args->in[2].shape, text), n);
     return 0;
   }
+  next += args->attrs->linear.has_scale;
   if (args->attrs->linear.has_residual && !tsr_shape_equal(&args->in[next].shape, &y)) {
     snprintf(why, TSR_WHY, "residual %s differs from the output", tsr_shape_print(&args->in[next].shape, text));
     return 0;
@@ -97,6 +98,7 @@ void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
   tsr_task_range(tsr_rows(&args->in[0].shape), (size_t)s.rows, task % s.row_blocks, &begin, &end);
   tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->linear.activation, .ld_residual = ldy};
   if (args->attrs->linear.has_bias) matmul.bias = args->in[next++].data;
+  if (args->attrs->linear.has_scale) matmul.scale = args->in[next++].data;
   const float *residual = args->attrs->linear.has_residual ? args->in[next].data : NULL;
   tsr_matmul_rows rows = rows_of(args, group);
   for (; begin < end; begin += TSR_MATMUL_ROWS) {

@@ -29,10 +29,16 @@ void tsr_matmul_quantize(const tsr_kernels *kernels, const tsr_weight *weight, t
   if (weight->is_q8) kernels->gemm_q8_quantize(to.q, to.scale, to.zero, x, ldx, m, weight->k);
 }
 
-static void finish(const tsr_matmul *matmul, float *y, int ldy, const float *residual, int m, int n0, int n1) {
+/* What follows the product. `first`: the group's first column in scale and bias. */
+static void finish(const tsr_matmul *matmul, size_t first, float *y, int ldy, int m, int n0, int n1) {
   const tsr_kernels *k = matmul->kernels;
+  const float *residual = matmul->residual;
   for (int i = 0; i < m; i++) {
     float *row = y + (size_t)i * ldy + n0;
+    if (matmul->scale) {
+      k->mul(row, row, matmul->scale + first + n0, n1 - n0);
+      k->add(row, row, matmul->bias + first + n0, n1 - n0);
+    }
     if (matmul->activation) tsr_activate(k, matmul->activation, row, row, n1 - n0);
     if (residual) k->add(row, row, residual + (size_t)i * matmul->ld_residual + n0, n1 - n0);
   }
@@ -43,12 +49,12 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
   const tsr_weight *w = matmul->weight;
   const void *panels = (const char *)w->panels + (size_t)group * w->group_bytes;
   size_t first = (size_t)group * w->layout.n;
-  const float *bias = matmul->bias ? matmul->bias + first : NULL;
+  const float *bias = matmul->bias && !matmul->scale ? matmul->bias + first : NULL;
   for (int n = n0; n < n1; n += TSR_MATMUL_COLUMNS) {
     int end = n + TSR_MATMUL_COLUMNS < n1 ? n + TSR_MATMUL_COLUMNS : n1;
     if (w->is_q8) k->gemm_q8(y, ldy, rows.q, rows.scale, rows.zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
     else k->gemm_f32(y, ldy, rows.x, rows.ldx, panels, bias, m, n, end, w->k);
-    if (matmul->activation || matmul->residual) finish(matmul, y, ldy, matmul->residual, m, n, end);
+    if (matmul->activation || matmul->residual || matmul->scale) finish(matmul, first, y, ldy, m, n, end);
   }
 }
 

@@ -14,6 +14,7 @@ typedef struct tsr_matmul {
   const tsr_kernels *kernels;
   const tsr_weight *weight;
   const float *bias;     /* [groups * n] or NULL */
+  const float *scale;    /* as bias, and only with one: y = scale * product + bias */
   int activation;
   const float *residual; /* rows as y's, or NULL */
   int ld_residual;

@@ -10,7 +10,7 @@
 enum { TSR_MAX_IN = 6, TSR_MAX_OUT = 2, TSR_WHY = 160 };
 
 /* Activations that linear, conv2d and activate can apply. */
-enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU };
+enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU, TSR_ACT_SILU, TSR_ACT_SIGMOID, TSR_ACT_HARD_SWISH };
 
 typedef enum tsr_op {
 #define TSR_OP(name, least, most, outs, ...) TSR_OP_##name,

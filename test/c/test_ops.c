@@ -279,7 +279,7 @@ static void convolutions(void) {
     weight.group_bytes = kernels->gemm_f32_packed_bytes(n, weight.k);
     weight.panels = malloc(weight.group_bytes);
     kernels->gemm_f32_pack(weight.panels, w, weight.k, 0, n, weight.k);
-    tsr_attrs attrs = {.conv2d = {win.kernel_h, win.kernel_w, win.stride_h, win.stride_w, win.pad_h, win.pad_w, TSR_ACT_RELU, 1}};
+    tsr_attrs attrs = {.conv2d = {win.kernel_h, win.kernel_w, win.stride_h, win.stride_w, win.pad_h, win.pad_w, TSR_ACT_RELU, 1, 0}};
     tsr_op_args args = {.attrs = &attrs, .n_in = 3, .in = {tensor(tsr_shape_of(4, 1 + pick(2), 4 + pick(12), 4 + pick(12), c)),
                                                           {.shape = weight.shape, .weight = &weight}, tensor(tsr_shape_of(1, n))}};
     if (run(TSR_OP_conv2d, &args)) {
