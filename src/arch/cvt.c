@@ -44,7 +44,7 @@ static tsr_value project(tsr_builder *b, const char *name, tsr_value x, int kern
 }
 
 static tsr_value attention(tsr_builder *b, tsr_value x, const cvt_stage *c, int stage, int layer) {
-  char tap[32];
+  char tap[64];
   int width = c->heads * HEAD_DIM;
   snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", stage, layer);
   tsr_value y = tsr_nn_channel_norm(b, "norm", x);

@@ -44,7 +44,7 @@ static nest_config read_config(tsr_builder *b) {
 }
 
 static tsr_value block(tsr_builder *b, tsr_value x, int heads, int mlp_mult, tsr_meaning map, int level, int layer) {
-  char tap[40];
+  char tap[64];
   int dim = tsr_dim(b, x, -1), head_dim = dim / heads, inner = heads * head_dim;
   snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", level, layer);
   tsr_enter(b, "layers.%d.0", layer);
