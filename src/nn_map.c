@@ -1,6 +1,8 @@
 /* Layers over feature maps; see nn_map.h. */
 #include "nn_map.h"
 
+#include "config.h"
+
 #include <math.h>
 
 static tsr_shape channels_shape(int c) { return tsr_shape_of(4, 1, c, 1, 1); }
@@ -188,10 +190,14 @@ int tsr_nn_common_multiple(int a, int c) {
   return multiple > 1 << 20 ? 1 << 20 : (int)multiple; /* beyond any picture */
 }
 
-int tsr_nn_default_side(int unit) { return (224 + unit - 1) / unit * unit; }
-
-void tsr_nn_check_sides(tsr_builder *b, tsr_value image, int unit) {
+tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit) {
+  int sides[2], usual = (224 + unit - 1) / unit * unit;
+  tsr_setting_pair(b, &b->config, "image_size", usual, 1, 8192, sides);
+  tsr_value image = tsr_input_image(b, channels, sides[0], sides[1]);
   int h = tsr_dim(b, image, 2), w = tsr_dim(b, image, 3);
-  if (!tsr_failed(b) && (h % unit || w % unit))
-    tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d was given; this model takes sides that are multiples of %d", h, w, unit);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  if (h % unit || w % unit)
+    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE, "%s %d x %d; this model takes sides that are multiples of %d",
+                    b->declaring ? "config key \"image_size\" is" : "the picture is", h, w, unit);
+  return tsr_nn_channels_last(b, image);
 }

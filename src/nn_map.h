@@ -48,10 +48,9 @@ tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float
 /* What a map's taps mean: "features" with its grid, or tokens of another kind. */
 tsr_meaning tsr_nn_map_meaning(const tsr_builder *b, tsr_value map, const char *kind);
 
-/* The side of the picture that a model without image_size shows in its description: 224, or the next multiple of `unit`. */
-int tsr_nn_default_side(int unit);
-/* Fails unless the picture's sides are multiples of `unit`. */
-void tsr_nn_check_sides(tsr_builder *b, tsr_value image, int unit);
+/* The picture of a model that takes any whose sides are multiples of `unit`, as a map [B,H,W,C]. The config key image_size, which references
+ * of such models lack, says what the model's description shows: 224, or the next multiple, unless it is given. */
+tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit);
 int tsr_nn_common_multiple(int a, int c);
 
 #endif

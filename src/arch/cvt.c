@@ -82,7 +82,7 @@ static tsr_value build(tsr_builder *b) {
   int classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
   int channels = tsr_config_int(b, "channels", 3, 1, 64);
   tsr_settings_ignore(b, &b->config, training);
-  tsr_value x = tsr_nn_channels_last(b, tsr_input_image(b, channels, 224, 224));
+  tsr_value x = tsr_nn_input_map(b, channels, 1);
   for (int s = 0; s < STAGES; s++) x = stage(b, x, s);
   x = tsr_nn_map_mean(b, x);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
@@ -90,7 +90,7 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"num_classes\":10,\"s1_emb_dim\":16,\"s1_depth\":1,\"s2_emb_dim\":24,\"s2_heads\":1,\"s2_depth\":1,\"s3_emb_dim\":32,"
+    {"tiny", "{\"image_size\":32,\"num_classes\":10,\"s1_emb_dim\":16,\"s1_depth\":1,\"s2_emb_dim\":24,\"s2_heads\":1,\"s2_depth\":1,\"s3_emb_dim\":32,"
              "\"s3_heads\":1,\"s3_depth\":1}"},
     {"cvt_13", "{\"num_classes\":1000,\"s1_depth\":1,\"s2_depth\":2,\"s3_depth\":10}"},
     {"cvt_21", "{\"num_classes\":1000,\"s1_depth\":1,\"s2_depth\":4,\"s3_depth\":16}"},

@@ -14,10 +14,10 @@ typedef struct model_file {
   size_t length;
 } model_file;
 
-/* Small weights around 0, norm scales around 1: activations stay in range. */
+/* Small weights around 0, norm scales and variances around 1: activations stay in range. */
 static inline float model_file_weight(const char *name, uint64_t *seed) {
   float u = check_uniform(seed);
-  return strstr(name, "norm") && strstr(name, "weight") ? 1 + 0.2f * u : 0.2f * u;
+  return strstr(name, "running_var") || (strstr(name, "norm") && strstr(name, "weight")) ? 1 + 0.2f * u : 0.2f * u;
 }
 
 static inline model_file model_file_make(const char *arch, const char *config, uint64_t seed) {
