@@ -159,14 +159,14 @@ const char *tsr_nearest(const char *word, const char *const *candidates, int cou
 }
 
 void tsr_settings_finish(tsr_builder *b, tsr_settings *from) {
-  if (!from->given || tsr_failed(b)) return;
-  for (const tsr_json *member = from->given->child; member; member = member->next) {
+  if (!from->given || from->given->kind == TSR_JSON_NULL || tsr_failed(b)) return;
+  if (from->given->kind != TSR_JSON_OBJECT) tsr_fail(b, code_of(b, from), "an object of %ss was expected", from->what);
+  for (const tsr_json *member = from->given->child; member && !tsr_failed(b); member = member->next) {
     int known = 0;
     for (int i = 0; i < from->known_count && !known; i++) known = !strcmp(member->key, from->known[i]);
     if (known) continue;
     const char *nearest = tsr_nearest(member->key, from->known, from->known_count);
     tsr_fail(b, code_of(b, from), "%s \"%.60s\" is not known%s%s%s", from->what, member->key, nearest ? "; did you mean \"" : "",
              nearest ? nearest : "", nearest ? "\"?" : "");
-    return;
   }
 }

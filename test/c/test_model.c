@@ -193,6 +193,18 @@ static void info_lists_options(void) {
   free(file.bytes);
 }
 
+/* Lists where the metadata should have objects. */
+static void metadata_of_the_wrong_kind(void) {
+  static const char text[] = "{\"tesserae\":\"{\\\"arch\\\":\\\"vit\\\",\\\"config\\\":{\\\"preset\\\":\\\"tiny\\\"},\\\"preprocess\\\":[3]}\"}";
+  tsr_context *ctx = tsr_context_create(1);
+  tsr_model *model = tsr_model_create(ctx);
+  const tsr_json *metadata = tsr_json_parse(&model->arena, &ctx->err, text, sizeof text - 1, "test");
+  CHECK_INT(tsr_model_read_metadata(model, metadata), TSR_ERR_CONFIG);
+  CHECK_HAS(tsr_context_message(ctx), "preprocess");
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+}
+
 /* A config of a few bytes asks for a table of a gigabyte: nothing of that size is taken before the weights are there. */
 static void a_config_takes_no_memory(void) {
   static const char text[] =
@@ -218,6 +230,7 @@ static void patterns(void) {
 int main(void) {
   patterns();
   info_lists_options();
+  metadata_of_the_wrong_kind();
   a_config_takes_no_memory();
   for (int a = 0; a < tsr_arch_count; a++) {
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
