@@ -105,7 +105,7 @@ static tsr_status read_request(tsr_builder *b, const char *request, const char *
       return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "capture is a list of at most %d tap names or patterns", MAX_PATTERNS);
     patterns[b->pattern_count++] = item->string;
   }
-  model->session.view = tsr_view_open(model, root, patterns, MAX_PATTERNS, &b->pattern_count);
+  model->session.view = tsr_view_open(b, &model->declared, root, request, patterns, MAX_PATTERNS);
   b->patterns = patterns;
   return b->err->code;
 }

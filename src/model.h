@@ -54,9 +54,10 @@ tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata);
 /* Writes model->info. */
 tsr_status tsr_model_write_info(tsr_model *model);
 
-/* The view that a request asks for, in the session's arena; `patterns`, room for `max`, gets the *count taps that it reads. NULL: none is
- * asked for, or the error: TSR_ERR_ARGUMENT, TSR_ERR_OUT_OF_MEMORY. */
-tsr_view *tsr_view_open(tsr_model *model, const tsr_json *request, const char **patterns, int max, int *count);
+/* The view that a request (`asked`, parsed) asks for, in the builder's arena; `patterns`, room for `max`, and b->pattern_count get the taps
+ * that it reads. NULL: none is asked for, or the error: TSR_ERR_ARGUMENT, TSR_ERR_OUT_OF_MEMORY. */
+tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_json *asked, const char *request, const char **patterns,
+                        int max);
 /* Once the session has its graph: checks and takes memory. The same errors. */
 tsr_status tsr_view_plan(tsr_view *view, tsr_session *session, tsr_error *err);
 /* After a run: fills it in. TSR_ERR_OUT_OF_MEMORY. */

@@ -98,10 +98,11 @@ tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *
  * A pattern matches tap names; * stands for any characters. TSR_ERR_ARGUMENT: no tap matches (lists the nearest), an unknown
  * option or one out of range; TSR_ERR_SHAPE: the input does not fit the model (says what would);
  * TSR_ERR_OUT_OF_MEMORY. After a failure the model is as it was before.
- * Or {"attention": {"layers": "all" | [-1, ...], "heads": "mean" | "all" | 0 | [0, ...], "rollout": false}}: layers, by default the last, or
- * all for a rollout; heads: their mean (the default), each, or some. Outputs: "attention" [L,K,N,M], K = 1 for the mean, or the rollout
- * [N,N]; "layers" [L], which these are; and, where there is a grid, "map" [cells]: what a classification looks at, in the rollout or the
- * last of these layers. TSR_ERR_ARGUMENT: what is not there, several images, layers of different shapes.
+ * Or {"attention": {"layers": "all" | -1 | [-1, ...], "heads": "mean" | "all" | 0 | [0, ...], "rollout": false}}: indices, negative from the
+ * end; layers: by default the last, or all for a rollout; heads: their mean (the default), each, or some. Outputs: "attention" [L,K,N,M],
+ * K = 1 for the mean, or the rollout [N,N]; "layers" [L], which these are; and, where there is a grid, "map" [cells]: what a
+ * classification looks at, in the rollout or the last of these layers. TSR_ERR_ARGUMENT: what is not there, several images, layers of
+ * different shapes.
  * Or {"embed": {"pooling": "auto" | "cls" | "mean", "normalize": true}}: output "embedding" [B,C], rows of length 1 unless normalize is
  * false. auto: what the model's own head sees. TSR_ERR_ARGUMENT: no such token. */
 tsr_status tsr_model_run(tsr_model *model, const char *request);

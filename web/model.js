@@ -1,7 +1,7 @@
 // @ts-check
 /** The public class Model. The work is the engine's; here are options, queueing, and the shape of answers. */
 import { argumentError, TesseraeError } from './errors.js';
-import { abortable, checkOptions, nearest, oneOf } from './options.js';
+import { abortable, checkOptions } from './options.js';
 import { tensorOf, toInput } from './preprocess.js';
 
 /** @typedef {{ data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels?: number }} Pixels rows from the top; 1, 3 or 4 channels */
@@ -143,7 +143,6 @@ export class Model {
    */
   async embed(input, options) {
     const { signal, ...asked } = checkOptions(options, ['pooling', 'normalize', 'signal'], 'embed');
-    oneOf('embed', 'pooling', asked.pooling ??= 'auto', ['auto', 'cls', 'mean']);
     return this.#each(input, signal, async (wire) => {
       const [{ data, dims }] = await this.#host.call('run', wire, { embed: asked });
       return { data, dims };
@@ -153,8 +152,8 @@ export class Model {
   /**
    * What the layers attend to.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { layers?: 'all' | number[], heads?: 'mean' | 'all' | number | number[], rollout?: boolean }} [options]
-   *   layers: indices, from the end if negative (default [-1], for a rollout 'all'); heads: their mean (default), all, or indices;
+   * @param {CallOptions & { layers?: 'all' | number | number[], heads?: 'mean' | 'all' | number | number[], rollout?: boolean }} [options]
+   *   indices are from the end if negative; layers: default -1, for a rollout 'all'; heads: their mean (default), all, or some;
    *   rollout: the layers multiplied (Abnar and Zuidema 2020) instead of side by side
    * @returns {Promise<I extends any[] ? Attention[] : Attention>}
    */

@@ -156,9 +156,13 @@ static void bad_requests(const model_file *file) {
   refuse(model, "{\"capture\":[\"blocks.*.attention\"]}", TSR_ERR_ARGUMENT, "blocks.*.attention");
   refuse(model, "{\"options\":{\"iterz\":3}}", TSR_ERR_ARGUMENT, "iterz");
   refuse(model, "{\"capture\":[7]}", TSR_ERR_ARGUMENT, "capture");
+  refuse(model, "{\"options\":[3]}", TSR_ERR_ARGUMENT, "an object of options was expected");
+  refuse(model, "{\"attention\":[3]}", TSR_ERR_ARGUMENT, "an object of attention options was expected");
+  refuse(model, "{\"embed\":3}", TSR_ERR_ARGUMENT, "an object of embed options was expected");
+  refuse(model, "{\"attention\":{\"head\":0}}", TSR_ERR_ARGUMENT, "did you mean \"heads\"?");
   int taps = model->declared.tap_count; /* as of a model that has none; all that there are have attention */
   model->declared.tap_count = 0;
-  refuse(model, "{\"attention\":{}}", TSR_ERR_ARGUMENT, " has no attention; forward() can capture nothing");
+  refuse(model, "{\"attention\":{}}", TSR_ERR_ARGUMENT, "attention: the model has no attention");
   model->declared.tap_count = taps;
   x[5] = (float)NAN;
   CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT);

@@ -142,7 +142,14 @@ for (const worker of [true, false]) {
       assert.equal(last.map?.length, last.grid[0] * last.grid[1]);
       const rolled = await model.attention(IMAGE, { rollout: true });
       assert.deepEqual(rolled.dims, [n, n]);
-      for (let row = 0; row < n; row++) assert.ok(Math.abs(rolled.data.subarray(row * n, (row + 1) * n).reduce((a, b) => a + b, 0) - 1) < 1e-5);
+      const means = await model.attention(IMAGE, { layers: 'all' });
+      /** Abnar and Zuidema's product, the last layer on the left, as they write it. */
+      let product = Array.from({ length: n * n }, (_, at) => Number(at % (n + 1) === 0));
+      for (let layer = 0; layer < means.dims[0]; layer++) {
+        const step = Array.from(means.data.subarray(layer * n * n, (layer + 1) * n * n), (v, at) => (v + Number(at % (n + 1) === 0)) / 2); // rows of A + I sum to 2
+        product = product.map((_, at) => step.slice(at - (at % n), at - (at % n) + n).reduce((sum, v, k) => sum + v * product[k * n + (at % n)], 0));
+      }
+      close([...rolled.data], product, 1e-6);
       await stillFine();
     });
 
@@ -154,8 +161,9 @@ for (const worker of [true, false]) {
       assert.deepEqual(some.layers, [layers - 1, 0, 0]);
       assert.deepEqual(some.dims, [3, 2, n, n]);
       assert.deepEqual(some.data, Float32Array.from([part(layers - 1, heads - 1), part(layers - 1, 0), part(0, heads - 1), part(0, 0), part(0, heads - 1), part(0, 0)].flatMap((p) => [...p])));
-      const first = await model.attention(IMAGE, { layers: [0], heads: 1 });
+      const first = await model.attention(IMAGE, { layers: 0, heads: 1 });
       assert.deepEqual(first.data, part(0, 1));
+      assert.deepEqual((await model.attention(IMAGE, { layers: -layers, heads: 1 - heads })).data, first.data);
       assert.deepEqual(first.map, first.data.slice(1, n), 'the map is of these heads');
       await stillFine();
     });
@@ -163,16 +171,13 @@ for (const worker of [true, false]) {
     test('attention that is not there', async () => {
       const { attn: { length } } = { attn: model.info.taps.filter(({ kind }) => kind === 'attention') };
       for (const [options, message] of /** @type {[any, RegExp][]} */ ([
-        [{ layers: [length] }, new RegExp(`attention: layer ${length} asked for; the model has 0 to ${length - 1}, or -1 for the last`)],
-        [{ layers: [-length - 1] }, /layer -\d asked for/],
-        [{ layers: [0.5] }, /layer 0\.5 asked for/],
-        [{ layers: [] }, /attention: layers must be "all" or an array such as \[-1\]/],
-        [{ layers: 'last' }, /layers must be/], [{ layers: ['0'] }, /layers must be/], [{ layers: 0 }, /layers must be/],
+        [{ layers: [length] }, new RegExp(`attention option "layers" is \\[${length}\\]; expected "all", or indices from 0 to ${length - 1}, negative from the end$`)],
+        [{ layers: -length - 1 }, /"layers" is -\d; expected/], [{ layers: [0.5] }, /"layers" is \[0\.5\]; expected/],
+        [{ layers: [] }, /"layers" is \[\]; expected/], [{ layers: 'last' }, /"layers" is "last"; expected/], [{ layers: ['0'] }, /"layers" is \["0"\]; expected/],
         [{ layers: Array.from({ length: 300 }, () => 0) }, /300 layers asked for; at most 255/],
-        [{ heads: 'most' }, /attention: heads must be "mean", "all", an index or an array of indices/],
-        [{ heads: [-1] }, /heads must be/], [{ heads: [] }, /heads must be/], [{ heads: [0, 0.5] }, /heads must be/], [{ heads: NaN }, /heads must be/],
-        [{ heads: [0, 99] }, /attention: head 99 asked for; the layer has 0 to \d/],
-        [{ rollout: 'yes' }, /rollout must be true or false/],
+        [{ heads: 'most' }, /attention option "heads" is "most"; expected "mean", "all", or indices from 0 to \d, negative from the end$/],
+        [{ heads: [-99] }, /"heads" is \[-99\]; expected/], [{ heads: [0, 0.5] }, /"heads" is \[0,0\.5\]; expected/], [{ heads: NaN }, /"heads" is null; expected/],
+        [{ rollout: 'yes' }, /"rollout" is neither true nor false/],
       ])) {
         await assert.rejects(model.attention(IMAGE, options), (/** @type {any} */ error) => {
           assert.equal(error.code, 'ERR_ARGUMENT');
@@ -180,11 +185,17 @@ for (const worker of [true, false]) {
           return true;
         });
       }
-      await assert.rejects(model.attention(BATCH), { code: 'ERR_ARGUMENT', message: /attention: blocks\.1\.attn is \[2,.*\]; give one image at a time$/ });
+      // 2^30 floats and a few: as many bytes as 32 bits hold none of
+      const { dims: [, , n] } = await model.attention(IMAGE);
+      const heads = Array.from({ length: Math.ceil(2 ** 30 / (250 * n * n)) }, () => 0);
+      await assert.rejects(model.attention(IMAGE, { layers: Array.from({ length: 250 }, () => 0), heads }), { code: 'ERR_OUT_OF_MEMORY' });
+      await assert.rejects(model.attention(BATCH), { code: 'ERR_ARGUMENT', message: /attention: blocks\.1\.attn is \[2,.*\]; give one image at a time, and ask for layers of one shape$/ });
       await stillFine();
     });
 
     test('embed pools the tokens, of each image of a batch, to length 1', async () => {
+      await assert.rejects(model.embed(BATCH, { pooling: /** @type {any} */ ('mena') }), { code: 'ERR_ARGUMENT', message: /"pooling" is mena; expected one of 'auto', 'cls', 'mean'/ });
+      await assert.rejects(model.embed(BATCH, { normalize: /** @type {any} */ (2) }), { code: 'ERR_ARGUMENT', message: /"normalize" is neither true nor false/ });
       const { tokens, embedding } = (await model.forward(BATCH, { capture: ['tokens', 'embedding'] })).captures;
       const [batch, n, width] = tokens.dims;
       /** Rows [from, to) of the tokens of each image, averaged. */
@@ -378,22 +389,29 @@ for (const worker of [true, false]) {
   });
 }
 
-test('models without class token, without tokens: what they have instead', async () => {
-  const mean = await loadModel(fileOf('simple_vit_tiny'), { worker: false });
-  const { image } = golden('simple_vit_tiny').inputs;
-  const input = { data: drawInput('simple_vit_tiny', 'image', [1, ...image.slice(1)]), dims: [1, ...image.slice(1)] };
-  await assert.rejects(mean.embed(input, { pooling: 'cls' }), {
-    code: 'ERR_ARGUMENT', message: /embed: SimpleViT has no class token \(pooling "mean" needs none\); forward\(\) can capture patch_embed, .*blocks\.0/,
+/** A tiny model of the golden data, and a picture for it. @param {string} name @returns {Promise<[import('../../web/index.js').Model, any]>} */
+async function tiny(name) {
+  const dims = [1, ...golden(name).inputs.image.slice(1)];
+  return [await loadModel(fileOf(name), { worker: false }), { data: drawInput(name, 'image', dims), dims }];
+}
+
+test('models without class token, head or tokens: what they have instead', async () => {
+  const [plain, input] = await tiny('simple_vit_tiny');
+  await assert.rejects(plain.embed(input, { pooling: 'cls' }), {
+    code: 'ERR_ARGUMENT', message: /embed: the model has no class token \(pooling "mean" needs none\); info\.taps lists/,
   });
-  const { attention, map, grid } = { attention: await mean.attention(input), ...await mean.attention(input) };
-  const n = grid[0] * grid[1];
-  const columns = Array.from({ length: n }, (_, j) => Array.from({ length: n }, (__, i) => attention.data[i * n + j]).reduce((a, b) => a + b) / n);
+  const { data, map } = await plain.attention(input);
+  const n = Math.sqrt(data.length);
+  const columns = Array.from({ length: n }, (_, j) => Array.from({ length: n }, (__, i) => data[i * n + j]).reduce((a, b) => a + b) / n);
   close([...map], columns, 1e-6); // no class token: all tokens alike
-  await mean.dispose();
-  const glom = await loadModel(fileOf('glom_tiny'), { worker: false });
-  const dims = [1, ...golden('glom_tiny').inputs.image.slice(1)];
-  const noise = { data: drawInput('glom_tiny', 'image', dims), dims };
-  await assert.rejects(glom.embed(noise), { code: 'ERR_ARGUMENT', message: /embed: GLOM has no tokens; forward\(\) can capture patch_embed, .*iterations\.0\.attn/ });
+  await plain.dispose();
+  for (const [name, pooling] of /** @type {[string, 'cls' | 'mean'][]} */ ([['vit_headless', 'cls'], ['vit_headless_mean', 'mean']])) {
+    const [model, picture] = await tiny(name);
+    assert.deepEqual(await model.embed(picture), await model.embed(picture, { pooling }), name);
+    await model.dispose();
+  }
+  const [glom, noise] = await tiny('glom_tiny');
+  await assert.rejects(glom.embed(noise), { code: 'ERR_ARGUMENT', message: /embed: the model has no tokens; info\.taps lists/ });
   const last = glom.info.taps.filter(({ kind }) => kind === 'attention').at(-1)?.name ?? '';
   const consensus = (await glom.forward(noise, { capture: last })).captures[last];
   assert.deepEqual((await glom.attention(noise, { heads: 'all' })).data, consensus.data, 'attention between columns, levels as heads');

@@ -61,7 +61,7 @@ test('wrong options say what is right', async () => {
   await assert.rejects(model.classify(PICTURE, /** @type {any} */ ({ topk: 1 })), /did you mean "topK"/);
   await assert.rejects(model.classify(PICTURE, { topK: 0 }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.classify(PICTURE, { threshold: 2 }), { code: 'ERR_ARGUMENT' });
-  await assert.rejects(model.embed(PICTURE, /** @type {any} */ ({ pooling: 'mena' })), /did you mean "mean"/);
+  await assert.rejects(model.embed(PICTURE, /** @type {any} */ ({ poling: 'mean' })), /did you mean "pooling"/);
   await assert.rejects(model.attention(PICTURE, /** @type {any} */ ({ layer: [1] })), /did you mean "layers"/);
   await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ capture: [1] })), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ inputs: { levels: [1, 2] } })), { code: 'ERR_ARGUMENT' });
@@ -93,7 +93,7 @@ test('attention and embed hand on what was asked, and the answers without the wr
   assert.deepEqual(host.calls.at(-1)[2], { attention: { layers: [-1], heads: 1 } });
   const plain = toy(() => [{ name: 'embedding', kind: 'tokens', dims: [1, 2], data: Float32Array.of(3, 4) }, { name: 'layers', dims: [1], data: Float32Array.of(0) }]);
   assert.deepEqual(await plain.model.embed(PICTURE, { normalize: false }), { data: Float32Array.of(3, 4), dims: [1, 2] });
-  assert.deepEqual(plain.host.calls.at(-1)[2], { embed: { pooling: 'auto', normalize: false } });
+  assert.deepEqual(plain.host.calls.at(-1)[2], { embed: { normalize: false } });
   assert.equal((await plain.model.attention(PICTURE)).map, null, 'no grid, no map');
 });
 
