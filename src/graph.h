@@ -34,7 +34,8 @@ typedef struct tsr_node {
 } tsr_node;
 
 /* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
- * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,N], "pool_weights" [B,N], "position" [N,C], "levels" [B,N,L,D],
+ * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
+ * "pool_weights" [B,N], "position" [N,C], "levels" [B,N,L,D],
  * "islands" [B,N,L,2]. grid: rows and columns of the tokens behind the prefix, 0 where there is no grid. */
 typedef struct tsr_meaning {
   const char *kind;

@@ -195,6 +195,28 @@ tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int p
   return x;
 }
 
+tsr_value tsr_nn_norm_linear(tsr_builder *b, const char *name, tsr_value x, int out) {
+  tsr_enter(b, "%s", name);
+  x = tsr_nn_linear(b, "1", tsr_nn_layer_norm(b, "0", x), out, TSR_BIAS);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_split_heads(tsr_builder *b, tsr_value x, int parts, int index, int heads) {
+  tsr_shape s = tsr_shape_at(b, x);
+  if (x == TSR_NO_VALUE) return x;
+  x = tsr_nn_reshape(b, x, tsr_shape_of(5, s.dims[0], s.dims[1], parts, heads, s.dims[2] / (parts * heads)));
+  x = tsr_nn_slice(b, x, 2, index, index + 1);
+  x = tsr_nn_permute(b, x, (int[]){2, 0, 3, 1, 4});
+  return tsr_nn_reshape(b, x, tsr_shape_of(4, s.dims[0], heads, s.dims[1], s.dims[2] / (parts * heads)));
+}
+
+tsr_value tsr_nn_merge_heads(tsr_builder *b, tsr_value x) {
+  tsr_shape s = tsr_shape_at(b, x);
+  x = tsr_nn_permute(b, x, (int[]){0, 2, 1, 3});
+  return tsr_nn_reshape(b, x, tsr_shape_of(3, s.dims[0], s.dims[2], s.dims[1] * s.dims[3]));
+}
+
 tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x) {
   int dim = tsr_dim(b, x, 2);
   token = tsr_nn_reshape(b, token, tsr_shape_of(3, 1, 1, dim));
@@ -209,8 +231,17 @@ tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
 
-tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x) {
-  return unary(b, TSR_OP_softmax, x, (tsr_attrs){.softmax = {.scale = 1}});
+tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed) {
+  if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
+  return tsr_node_add(b, TSR_OP_bmm, (tsr_value[]){x, y}, 2, &(tsr_attrs){.bmm = {.transposed = transposed}});
+}
+
+tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
+  return unary(b, TSR_OP_unfold, x, (tsr_attrs){.unfold = {.kernel = kernel, .stride = stride, .pad = pad}});
+}
+
+tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale) {
+  return unary(b, TSR_OP_softmax, x, (tsr_attrs){.softmax = {.scale = scale}});
 }
 
 tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps) {

@@ -87,6 +87,14 @@ tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer 
 /* vit-pytorch's to_patch_embedding: patches [B,N,P*P*C] -> LayerNorm, Linear, LayerNorm (1, 2, 3) -> [B,N,dim]. */
 tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim);
 
+/* LayerNorm and Linear, name.0 and name.1: the head of most of vit-pytorch's models. */
+tsr_value tsr_nn_norm_linear(tsr_builder *b, const char *name, tsr_value x, int out);
+
+/* A layer's columns, apart and head by head: x [B,N,parts*H*D] -> [B,H,N,D], the part `index`. */
+tsr_value tsr_nn_split_heads(tsr_builder *b, tsr_value x, int parts, int index, int heads);
+/* [B,H,N,D] -> [B,N,H*D] */
+tsr_value tsr_nn_merge_heads(tsr_builder *b, tsr_value x);
+
 /* `token` [..,C], of C numbers in all, put before each picture's tokens: x [B,N,C] -> [B,1+N,C]. */
 tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x);
 /* Token `index` of each picture: [B,N,C] -> [B,C]. */
@@ -95,7 +103,11 @@ tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index);
 /* Plain ops. */
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y);
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y);
-tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x);
+/* x by y, or by y transposed: see ops.inc. */
+tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed);
+tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
+/* Over the last dim, of scale * x. */
+tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale);
 tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps);
 tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);

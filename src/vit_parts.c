@@ -39,15 +39,40 @@ tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, co
   return tsr_nn_add(b, x, position);
 }
 
-tsr_value tsr_vit_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
-  tsr_value image = tsr_input_image(b, c->channels, c->image[0], c->image[1]);
-  *tokens = tsr_vit_grid(b, image, c);
-  tsr_value x = tsr_nn_patch_embed(b, image, c->patch[0], c->patch[1], c->dim); /* [B,N,C] */
-  tsr_tap_add(b, x, *tokens, "patch_embed");
+/* The config's number of patches. */
+static int patches_of(const tsr_vit *c) { return c->image[0] / c->patch[0] * (c->image[1] / c->patch[1]); }
+
+tsr_value tsr_vit_start(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning *tokens) {
   x = tsr_nn_prepend(b, tsr_weight_vector(b, "cls_token", tsr_shape_of(3, 1, 1, c->dim)), x);
   tokens->prefix_tokens = 1;
-  int rows = c->image[0] / c->patch[0] * (c->image[1] / c->patch[1]) + 1;
-  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, rows, c->dim), c, *tokens);
+  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, patches_of(c) + 1, c->dim), c, *tokens);
+}
+
+/* The picture's patches through to_patch_embedding, with its tap: [B,N,C] */
+static tsr_value embed(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
+  tsr_value image = tsr_input_image(b, c->channels, c->image[0], c->image[1]);
+  *tokens = tsr_vit_grid(b, image, c);
+  tsr_value x = tsr_nn_patch_embed(b, image, c->patch[0], c->patch[1], c->dim);
+  tsr_tap_add(b, x, *tokens, "patch_embed");
+  return x;
+}
+
+tsr_value tsr_vit_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
+  return tsr_vit_start(b, embed(b, c, tokens), c, tokens);
+}
+
+tsr_value tsr_vit_patches(tsr_builder *b, const tsr_vit *c, int spare, tsr_meaning *tokens) {
+  tsr_value x = embed(b, c, tokens);
+  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, patches_of(c) + spare, c->dim), c, *tokens);
+}
+
+tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
+  int prefix = !c->mean_pool;
+  tsr_value x = embed(b, c, tokens);
+  tsr_value cls = tsr_weight_vector(b, "cls_token", tsr_shape_of(2, prefix, c->dim)); /* the reference keeps an empty one */
+  if (prefix) x = tsr_nn_prepend(b, cls, x);
+  tokens->prefix_tokens = prefix;
+  return tsr_vit_add_positions(b, x, tsr_shape_of(2, patches_of(c) + prefix, c->dim), c, *tokens);
 }
 
 tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c) {
@@ -59,4 +84,8 @@ tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c) {
 tsr_transformer tsr_vit_layers(const tsr_vit *c, tsr_meaning tokens) {
   return (tsr_transformer){.depth = c->depth, .heads = c->heads, .head_dim = c->dim_head, .mlp_dim = c->mlp_dim,
                            .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim), .last = "4", .tokens = tokens};
+}
+
+tsr_value tsr_vit_layer_scale_add(tsr_builder *b, tsr_value y, tsr_shape scale, tsr_value x) {
+  return tsr_nn_add(b, tsr_nn_mul(b, y, tsr_weight_vector(b, "scale", scale)), x);
 }

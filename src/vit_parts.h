@@ -24,14 +24,26 @@ tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c);
  * picture. Tap pos_embedding. */
 tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, const tsr_vit *c, tsr_meaning tokens);
 
-/* Patches through to_patch_embedding with its tap, a class token [1,1,C], positions of a table [1,1+N,C] of the config's size: the start
- * of most variants. Gives [B,1+N,C] and what its tokens mean. */
+/* A class token [1,1,C] before the patches' tokens, and positions of a table [1,1+N,C] of the config's size: [B,N,C] -> [B,1+N,C]. Counts the
+ * prefix in `tokens`. */
+tsr_value tsr_vit_start(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning *tokens);
+
+/* The same behind patches that go through to_patch_embedding, with its tap: the start of most variants. */
 tsr_value tsr_vit_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
+
+/* Without a class token: patches through to_patch_embedding, and positions of a table [1,N+spare,C]. */
+tsr_value tsr_vit_patches(tsr_builder *b, const tsr_vit *c, int spare, tsr_meaning *tokens);
+/* As tsr_vit_tokens for ViT itself and what is built on it: cls_token [1,C], positions [1+N,C]; neither has the class token's row with pool 'mean'. */
+tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
 
 /* The class token, or the mean over tokens where the config says so: [B,N,C] -> [B,C], with the tap embedding. */
 tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c);
 
 /* The transformer's layers as the config has them. */
 tsr_transformer tsr_vit_layers(const tsr_vit *c, tsr_meaning tokens);
+
+/* y * scale + x, where the weight `scale` has one number a channel and the shape given: LayerScale, behind each part of CaiT's and
+ * XCiT's layers. */
+tsr_value tsr_vit_layer_scale_add(tsr_builder *b, tsr_value y, tsr_shape scale, tsr_value x);
 
 #endif

@@ -135,14 +135,15 @@ async function refuses(bytes, codes, parts, what) {
   }, what);
 }
 
-for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny']) {
+for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
     for (const tensor of tensors) {
       const others = tensors.filter((t) => t !== tensor);
       await refuses(file(golden, { tensors: others }), 'ERR_MODEL_TENSOR_MISSING', tensor.name, `${tensor.name} left out`);
-      const shape = tensor.shape.map((n, i) => (i === tensor.shape.length - 1 ? n + 1 : n));
+      const shape = tensor.shape.length ? tensor.shape.map((n, i) => (i === tensor.shape.length - 1 ? n + 1 : n)) : [2];
       const grown = { name: tensor.name, dtype: 'F32', shape, bytes: new Uint8Array(draw('misshapen', tensor.name, shape).buffer) };
       await refuses(file(golden, { tensors: [...others, grown] }), 'ERR_MODEL_TENSOR_SHAPE', tensor.name, `${tensor.name} grown`);
     }
@@ -173,6 +174,12 @@ const CONFIGS = [
   ['an embedding of an unknown kind', 'cct_tiny', { positional_embedding: 'rotary' }, 'ERR_CONFIG', 'positional_embedding'],
   ['no levels', 'glom_tiny', { levels: 0 }, 'ERR_CONFIG', 'levels'],
   ['a single level, whose top-down part is empty', 'glom_tiny', { levels: 1 }, 'ERR_CONFIG', 'levels'],
+  ['no class layers given', 'cait_tiny', { cls_depth: undefined }, 'ERR_CONFIG', 'cls_depth'],
+  ['a key that this variant lacks', 'cait_tiny', { pool: 'mean' }, 'ERR_CONFIG', 'pool'],
+  ['no classes, where a head is always there', 'deepvit_tiny', { num_classes: 0 }, 'ERR_CONFIG', 'num_classes'],
+  ['no branches', 'parallel_vit_tiny', { num_parallel_branches: 0 }, 'ERR_CONFIG', 'num_parallel_branches'],
+  ['patches that are not square', 'vit_for_small_dataset_tiny', { patch_size: [8, 4] }, 'ERR_CONFIG', 'patch_size'],
+  ['nothing to merge into', 'vit_with_patch_merger_tiny', { patch_merge_num_tokens: 0 }, 'ERR_CONFIG', 'patch_merge_num_tokens'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 

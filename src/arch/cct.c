@@ -92,7 +92,7 @@ static tsr_value pool(tsr_builder *b, tsr_value x, const cct_config *c, tsr_mean
   int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1);
   if (!c->seq_pool) return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, 0, 1), tsr_shape_of(2, batch, c->dim));
   tsr_value weights = tsr_nn_linear(b, "attention_pool", x, 1, TSR_BIAS); /* [B,N,1] */
-  weights = tsr_nn_softmax(b, tsr_nn_reshape(b, weights, tsr_shape_of(2, batch, n)));
+  weights = tsr_nn_softmax(b, tsr_nn_reshape(b, weights, tsr_shape_of(2, batch, n)), 1);
   tokens.kind = "pool_weights";
   tsr_tap_add(b, weights, tokens, "pool.weights");
   return tsr_nn_weighted_sum(b, weights, x);

@@ -13,15 +13,8 @@
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config(b, 0);
   tsr_vit_config_more(b, &c);
-  int prefix = !c.mean_pool, patches = c.image[0] / c.patch[0] * (c.image[1] / c.patch[1]);
-  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
-  tsr_meaning tokens = tsr_vit_grid(b, image, &c);
-  tsr_value x = tsr_nn_patch_embed(b, image, c.patch[0], c.patch[1], c.dim); /* [B,N,C] */
-  tsr_tap_add(b, x, tokens, "patch_embed");
-  tsr_value cls = tsr_weight_vector(b, "cls_token", tsr_shape_of(2, prefix, c.dim)); /* the reference keeps an empty one with pool 'mean' */
-  if (prefix) x = tsr_nn_prepend(b, cls, x); /* [B,1+N,C] */
-  tokens.prefix_tokens = prefix;
-  x = tsr_vit_add_positions(b, x, tsr_shape_of(2, patches + prefix, c.dim), &c, tokens);
+  tsr_meaning tokens;
+  tsr_value x = tsr_vit_own_tokens(b, &c, &tokens); /* [B,1+N,C] */
 
   tsr_enter(b, "transformer");
   tsr_transformer layers = tsr_vit_layers(&c, tokens);

@@ -17,14 +17,14 @@ static tsr_value random_op(tsr_builder *b, uint64_t *seed, const tsr_value *made
   int n = tsr_dim(b, x, 1), m = tsr_dim(b, y, 1);
   switch (check_random(seed) % 8) {
     case 0: return n == m ? tsr_nn_add(b, x, y) : tsr_nn_concat(b, 1, 2, (tsr_value[]){x, y});
-    case 1: return n == m ? tsr_nn_mul(b, x, y) : tsr_nn_softmax(b, x);
+    case 1: return n == m ? tsr_nn_mul(b, x, y) : tsr_nn_softmax(b, x, 1);
     case 2: return n > 1 ? tsr_nn_slice(b, x, 1, 1, n) : tsr_nn_l2_normalize(b, x, 1e-12f);
     case 3: return n < 40 ? tsr_nn_pad(b, x, 1, 1, 2) : tsr_nn_slice(b, x, 1, 0, 2);
     case 4: /* a view of a view */
       return tsr_nn_reshape(b, tsr_nn_reshape(b, x, tsr_shape_of(2, 2 * n, 8)), tsr_shape_of(3, 2, n, 8));
     case 5: return tsr_nn_reshape(b, tsr_nn_permute(b, x, (int[]){0, 2, 1}), tsr_shape_of(3, 2, n, 8));
-    case 6: return n + m < 60 ? tsr_nn_concat(b, 1, 2, (tsr_value[]){y, x}) : tsr_nn_softmax(b, y);
-    default: return tsr_nn_softmax(b, x);
+    case 6: return n + m < 60 ? tsr_nn_concat(b, 1, 2, (tsr_value[]){y, x}) : tsr_nn_softmax(b, y, 1);
+    default: return tsr_nn_softmax(b, x, 1);
   }
 }
 
@@ -122,7 +122,7 @@ static void sticky(void) {
   CHECK_HAS(err.message, "cct.classifier.blocks.3.attn: add: [1,3,8,8] and [1,3,8,5]");
   CHECK_INT(b.path_length, 0);
   int nodes = b.graph.node_count;
-  tsr_nn_softmax(&b, tsr_nn_add(&b, bad, image));
+  tsr_nn_softmax(&b, tsr_nn_add(&b, bad, image), 1);
   tsr_nn_slice(&b, image, 0, 0, 9);
   CHECK_INT(b.graph.node_count, nodes);
   CHECK_HAS(err.message, "blocks.3.attn");

@@ -1,0 +1,56 @@
+/* DeiT's student: "Training data-efficient image transformers & distillation through attention", Touvron et al., 2020, arXiv 2012.12877.
+ * Reference: vit-pytorch 1.26.11, module distill, class DistillableViT.
+ *
+ *   z0 = [x_class; x_p E] + E_pos, and behind it the distillation token, if one is given: it has no position
+ *   ViT's layers;  y = Linear(LN(z)[class]), and LN(z)[last] is what a teacher's answer is learned from
+ *
+ * Traps: weights and config are ViT's, so a file runs as arch "vit" too; the distillation token belongs to the wrapper that trains, so it
+ * is an input here, not a weight; with pool 'mean' it takes no part in the mean. */
+#include "../build.h"
+
+static tsr_value build(tsr_builder *b) {
+  tsr_vit c = tsr_vit_config(b, 1);
+  tsr_vit_config_more(b, &c);
+  tsr_meaning tokens;
+  tsr_value x = tsr_vit_own_tokens(b, &c, &tokens);
+  int n = tsr_dim(b, x, 1), batch = tsr_dim(b, x, 0);
+  tsr_value distill = tsr_input_optional(b, "distill_token", tsr_shape_of(2, 0, c.dim));
+  int distills = distill != TSR_NO_VALUE, count = tsr_dim(b, distill, 0);
+  if (distills) {
+    distill = tsr_nn_reshape(b, distill, tsr_shape_of(3, 1, count, c.dim));
+    distill = tsr_nn_expand(b, distill, tsr_shape_of(3, batch, count, c.dim));
+    x = tsr_nn_concat(b, 1, 2, (tsr_value[]){x, distill}); /* [B,1+N+1,C] */
+    n += count - 1; /* of several the last one counts, as in the reference */
+  }
+
+  tsr_enter(b, "transformer");
+  tsr_transformer layers = tsr_vit_layers(&c, tokens);
+  x = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, x, &layers));
+  tsr_leave(b);
+  tsr_tap_add(b, x, tokens, "tokens");
+  if (distills) {
+    tsr_tap_add(b, tsr_nn_token(b, x, n), (tsr_meaning){.kind = "embedding"}, "distill_token");
+    x = tsr_nn_slice(b, x, 1, 0, n);
+  }
+  return tsr_nn_linear(b, "mlp_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
+}
+
+#define SIZE(dim, heads, mlp)                                                                                   \
+  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
+  ",\"mlp_dim\":" mlp "}"
+
+static const tsr_preset presets[] = {
+    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"deit_ti_16", SIZE("192", "3", "768")},
+    {"deit_s_16", SIZE("384", "6", "1536")},
+    {"deit_b_16", SIZE("768", "12", "3072")},
+    {NULL, NULL}};
+
+const tsr_arch tsr_arch_distillable_vit = {
+    .name = "distillable_vit",
+    .title = "Distillable Vision Transformer",
+    .paper = "Touvron et al. 2020, arXiv 2012.12877",
+    .reference = "vit-pytorch 1.26.11, distill.DistillableViT",
+    .presets = presets,
+    .build = build,
+};

@@ -1,0 +1,84 @@
+/* ViT for small data sets: "Vision Transformer for Small-Size Datasets", Lee, Lee, Song, 2021, arXiv 2112.13492.
+ * Reference: vit-pytorch 1.26.11, module vit_for_small_dataset, class ViT.
+ *
+ *   x_p = patches of [x; x moved right, left, down, up by a pixel]      shifted patch tokenization, five times the channels
+ *   z0 = [x_class; Linear(LN(x_p))] + E_pos
+ *   A  = softmax(e^t Q K^T, a token never looking at itself)            locality self-attention, t learned by each layer
+ *   z' = Linear(A V) + z;  z = MLP(LN(z')) + z'                         L times, pre-norm
+ *   y  = Linear(LN(z[class])), or of the mean over tokens
+ *
+ * Traps: the temperature is kept as its logarithm; pixels are moved by one, not by half a patch as in the paper; patches are square;
+ * the output projection is always there; no norm behind the last layer. */
+#include <float.h>
+#include <math.h>
+
+#include "../build.h"
+
+/* x moved by one along an axis of its own, towards higher indices or lower; what comes in is 0. */
+static tsr_value moved(tsr_builder *b, tsr_value x, int axis, int up) {
+  int n = tsr_dim(b, x, axis);
+  return tsr_nn_pad(b, tsr_nn_slice(b, x, axis, up ? 0 : 1, up ? n - 1 : n), axis, up, !up);
+}
+
+/* [B,C,H,W] -> patches [B,N,P P 5 C] */
+static tsr_value shifted_patches(tsr_builder *b, tsr_value x, int patch) {
+  tsr_value all[5] = {x, moved(b, x, 3, 1), moved(b, x, 3, 0), moved(b, x, 2, 1), moved(b, x, 2, 0)};
+  return tsr_nn_patchify(b, tsr_nn_concat(b, 1, 5, all), patch, patch);
+}
+
+static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer) {
+  tsr_mha mha = {.attention = tsr_nn_heads(c->heads, c->dim_head, tokens, layer), .to_out = "to_out.0"};
+  tsr_value temperature = tsr_weight_vector(b, "temperature", tsr_shape_of(0));
+  const float *t = tsr_vector_data(b, temperature);
+  mha.attention.self_mask = 1;
+  mha.attention.self_value = -FLT_MAX;
+  if (t) mha.attention.scale = expf(*t);
+  tsr_tap_add(b, tsr_nn_reshape(b, temperature, tsr_shape_of(1, 1)), (tsr_meaning){.kind = "temperature"}, "blocks.%d.temperature", layer);
+  return tsr_nn_mha(b, x, &mha, x);
+}
+
+static tsr_value build(tsr_builder *b) {
+  tsr_vit c = tsr_vit_config(b, 1);
+  tsr_vit_config_more(b, &c);
+  if (c.patch[0] != c.patch[1])
+    return tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is [%d,%d]; shifted patches are square", c.patch[0], c.patch[1]);
+  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
+  tsr_meaning tokens = tsr_vit_grid(b, image, &c);
+  tsr_value x = shifted_patches(b, image, c.patch[0]);
+  tsr_tap_add(b, x, tokens, "shifted_patches");
+  x = tsr_nn_layer_norm(b, "to_patch_embedding.to_patch_tokens.1", x);
+  x = tsr_nn_linear(b, "to_patch_embedding.to_patch_tokens.2", x, c.dim, TSR_BIAS); /* [B,N,C] */
+  tsr_tap_add(b, x, tokens, "patch_embed");
+  x = tsr_vit_start(b, x, &c, &tokens);
+  for (int i = 0; i < c.depth; i++) {
+    tsr_enter(b, "transformer.layers.%d.0", i);
+    x = attention(b, x, &c, tokens, i);
+    tsr_leave(b);
+    tsr_enter(b, "transformer.layers.%d.1", i);
+    x = tsr_nn_feed_forward(b, x, c.mlp_dim, "4", x);
+    tsr_leave(b);
+    tsr_tap_add(b, x, tokens, "blocks.%d", i);
+  }
+  tsr_tap_add(b, x, tokens, "tokens");
+  return tsr_nn_norm_linear(b, "mlp_head", tsr_vit_pool(b, x, &c), c.num_classes);
+}
+
+/* The paper's ViT for pictures of 32 and of 64 pixels. */
+#define SIZE(image, patch, classes)                                                                     \
+  "{\"image_size\":" image ",\"patch_size\":" patch ",\"num_classes\":" classes ",\"dim\":192,\"depth\":9," \
+  "\"heads\":12,\"dim_head\":16,\"mlp_dim\":384}"
+
+static const tsr_preset presets[] = {
+    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"sl_vit_32", SIZE("32", "4", "100")},
+    {"sl_vit_64", SIZE("64", "8", "200")},
+    {NULL, NULL}};
+
+const tsr_arch tsr_arch_vit_for_small_dataset = {
+    .name = "vit_for_small_dataset",
+    .title = "ViT for small data sets",
+    .paper = "Lee, Lee, Song 2021, arXiv 2112.13492",
+    .reference = "vit-pytorch 1.26.11, vit_for_small_dataset.ViT",
+    .presets = presets,
+    .build = build,
+};
