@@ -88,19 +88,14 @@ async function* chunksOf(body) {
     return;
   }
   const reader = stream.getReader();
-  let done = false;
   try {
     for (;;) {
-      const step = await reader.read();
-      done = step.done;
-      if (step.done) return;
-      yield step.value;
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
     }
-  } catch (error) {
-    done = true; // an errored stream needs no cancel
-    throw error;
   } finally {
-    if (!done) reader.cancel().catch(() => {});
+    reader.cancel().catch(() => {}); // a stream that has ended, well or not, stays as it is
   }
 }
 
