@@ -316,13 +316,15 @@ async function viewOf(view) {
   const where = view === 'rollout' ? 'Rollout of all layers: '
     : `Layer ${Number(layer) + 1} of ${attentionTaps().length}, ${head === 'mean' ? 'mean of the heads' : `head ${Number(head) + 1}`}: `;
   if (!grid || !map) return { words: [strong(where), 'this attention cannot be laid over the picture.'] };
-  if (cell !== null) {
+  const [lookers, seen] = attention.dims.slice(-2);
+  const each = lookers === seen; // every patch looks, not a class token alone, nor a finer grid
+  if (cell !== null && each) {
     const values = rowOf(attention, cell);
     const best = values.reduce((/** @type {number} */ at, /** @type {number} */ value, /** @type {number} */ i) => (value > values[at] ? i : at), 0);
     return { values, grid, words: [strong(where), `the patch at ${place(cell, grid)} attends most to ${place(best, grid)}, ${share(values[best])}. Escape shows the whole.`] };
   }
   const more = view === 'rollout' ? 'how much of each patch reaches the answer.' : 'what the answer draws on.';
-  return { values: map, grid, words: [strong(where), `${more} Click a patch to see what it attends to.`] };
+  return { values: map, grid, words: [strong(where), each ? `${more} Click a patch to see what it attends to.` : more] };
 }
 
 async function draw() {

@@ -14,7 +14,8 @@ struct tsr_view {
   int tap_count, layer_count, head_count;
   float *layers, *heads; /* [L] and [K], which ones; floats since an output is */
   int rollout, mean;     /* instead of heads side by side */
-  int tokens, all_heads;
+  int rows, tokens;      /* those who look, those looked at */
+  int all_heads;
   size_t area;           /* of one head */
   float *map, *last;     /* [cells], and the matrix it is read from; NULL: no grid to draw it on */
   int pools, normalizes; /* embedding. pools: 0: the tap as it is, 1: its first token, 2: the mean behind the prefix */
@@ -140,18 +141,21 @@ tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_jso
 /* Layers [H,N,M], of one shape, behind dims of 1. */
 static tsr_status plan_attention(tsr_view *v, tsr_error *err) {
   const tsr_shape *first = &v->taps[0]->shape;
-  int rows = dim(first, 2);
   char text[TSR_SHAPE_TEXT];
+  v->rows = dim(first, 2);
   v->tokens = dim(first, 1);
-  v->area = (size_t)rows * v->tokens;
+  v->area = (size_t)v->rows * v->tokens;
   for (int l = 0; l < v->layer_count; l++)
     if (tsr_shape_count(&v->taps[l]->shape, NULL) != v->all_heads * v->area)
       return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: %s is %s; give one image at a time, and ask for layers of one shape",
                            v->taps[l]->name, tsr_shape_print(&v->taps[l]->shape, text));
-  if (v->rollout && rows != v->tokens)
+  if (v->rollout && v->rows != v->tokens)
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: rollout needs square attention, %s is %s", v->taps[0]->name,
                          tsr_shape_print(first, text));
-  v->shape = v->rollout ? tsr_shape_of(2, rows, rows) : tsr_shape_of(4, v->layer_count, v->mean ? 1 : v->head_count, rows, v->tokens);
+  v->shape = v->rollout ? tsr_shape_of(2, v->rows, v->rows)
+                        : tsr_shape_of(4, v->layer_count, v->mean ? 1 : v->head_count, v->rows, v->tokens);
+  if (v->tap_count > v->layer_count && tsr_shape_count(&v->taps[v->layer_count]->shape, NULL) != (size_t)v->rows)
+    v->tap_count = v->layer_count; /* other tokens than these are pooled */
   return TSR_OK;
 }
 
@@ -163,7 +167,7 @@ tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
   v->shape = tsr_shape_of(2, first->dims[0], tsr_shape_last(first));
   if (v->layers && plan_attention(v, err)) return err->code;
   int cells = v->tokens - meaning->prefix_tokens;
-  int drawn = meaning->grid_h && cells == meaning->grid_h * meaning->grid_w && v->area == (size_t)v->tokens * v->tokens;
+  int drawn = meaning->grid_h && cells == meaning->grid_h * meaning->grid_w;
   size_t count = tsr_shape_count(&v->shape, &overflow), more = drawn ? v->area + v->tokens : 0;
   size_t bytes = tsr_size_mul(tsr_size_add(count, more, &overflow), sizeof *v->data, &overflow);
   v->data = overflow ? NULL : tsr_arena_alloc(&s->arena, bytes);
@@ -184,13 +188,14 @@ static void mean_of(const tsr_view *v, const float *layer, float *out) {
   }
 }
 
-/* The class token's row where there is one; else the rows weighted as the pooling weights them, equally where it has no weights. */
-static void look(const tsr_view *v, const float *weights) {
-  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens;
+/* The class token's row, the first, where there is one; else the rows weighted as the pooling weights them, equally where it has no
+ * weights. */
+static void look(const tsr_view *v) {
+  const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
+  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows;
   for (int j = prefix; j < n; j++) {
-    double sum = (double)v->last[j];
-    for (int i = 0; !prefix && i < n; i++)
-      sum = (i ? sum : 0) + (double)v->last[(size_t)i * n + j] * (weights ? (double)weights[i] : 1.0 / n);
+    double sum = 0;
+    for (int i = 0; i < rows; i++) sum += (double)v->last[(size_t)i * n + j] * (weights && !prefix ? (double)weights[i] : 1.0 / rows);
     v->map[j - prefix] = (float)sum;
   }
 }
@@ -228,7 +233,7 @@ tsr_status tsr_view_read(const tsr_view *v, tsr_context *ctx, const tsr_session 
     if (v->mean) mean_of(v, v->values[l], out), out += v->area;
   }
   if (v->map && !v->rollout) mean_of(v, v->values[v->layer_count - 1], v->last);
-  if (v->map) look(v, v->values[v->layer_count]);
+  if (v->map) look(v);
   return TSR_OK;
 }
 

@@ -395,7 +395,7 @@ async function tiny(name) {
   return [await loadModel(fileOf(name), { worker: false }), { data: drawInput(name, 'image', dims), dims }];
 }
 
-test('models without class token, head or tokens: what they have instead', async () => {
+test('models without class token, head or tokens, attention that is not square: what there is instead', async () => {
   const [plain, input] = await tiny('simple_vit_tiny');
   await assert.rejects(plain.embed(input, { pooling: 'cls' }), {
     code: 'ERR_ARGUMENT', message: /embed: the model has no class token \(pooling "mean" needs none\); info\.taps lists/,
@@ -410,6 +410,17 @@ test('models without class token, head or tokens: what they have instead', async
     assert.deepEqual(await model.embed(picture), await model.embed(picture, { pooling }), name);
     await model.dispose();
   }
+  const [cait, photo] = await tiny('cait_tiny');
+  const [cls, behind] = [await cait.attention(photo), await cait.attention(photo, { layers: -2 })];
+  assert.deepEqual([cls.dims[2], cls.map], [1, cls.data.slice(1)], 'a class token alone that looks');
+  assert.equal(behind.map?.length, cls.map?.length);
+  await cait.dispose();
+  const [cvt, scene] = await tiny('cvt_tiny');
+  const coarse = await cvt.attention(scene, { layers: 0 });
+  const [rows, seen] = coarse.dims.slice(-2);
+  assert.ok(rows > seen, 'keys on a coarser grid than queries');
+  close([...coarse.map ?? []], Array.from({ length: seen }, (_, j) => Array.from({ length: rows }, (__, i) => coarse.data[i * seen + j] / rows).reduce((a, b) => a + b)), 1e-6);
+  await cvt.dispose();
   const [glom, noise] = await tiny('glom_tiny');
   await assert.rejects(glom.embed(noise), { code: 'ERR_ARGUMENT', message: /embed: the model has no tokens; info\.taps lists/ });
   const last = glom.info.taps.filter(({ kind }) => kind === 'attention').at(-1)?.name ?? '';
