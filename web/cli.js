@@ -24,7 +24,7 @@ const HELP = `tesserae ${version}: vision transformers on your own device
       --dtype <auto|f32|q8>          how weights are kept (default auto: as the file has them)
       --threads <n>                  threads at work (default: the cores there are, four at most)
       --json                         one JSON object per picture
-      --attention                    under each picture, where the answer draws from (attention rollout)
+      --attention                    under each picture, where the answer draws from (attention rollout, or the last layer)
       --expect-from-name             compare with the class that a file's name starts with (cat_1.png: cat), and count
   tesserae inspect <model>           architecture, config, tensors, taps and labels, from the file's header alone
       --json                         as JSON
@@ -134,6 +134,12 @@ function drawMap(map, [rows, columns], colour) {
   return lines;
 }
 
+/** Whether attention can be multiplied from layer to layer: all tokens look at all, in every layer. @param {import('./model.js').Info} info */
+function chains({ taps }) {
+  const shapes = taps.filter(({ kind }) => kind === 'attention').map(({ dims }) => dims);
+  return shapes.every((dims) => String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2));
+}
+
 /** @param {string[]} files @param {Record<string, any>} flags */
 async function classify(files, flags) {
   const topK = count('top', flags.top) ?? 5;
@@ -159,7 +165,7 @@ async function classify(files, flags) {
     const expected = named !== null && model.info.labels?.includes(named) ? named : null;
     if (expected === answer[0]?.label) correct++;
     if (expected === null) without++;
-    const { map, grid } = flags.attention ? await model.attention(file, { rollout: true }) : {};
+    const { map, grid } = flags.attention ? await model.attention(file, { rollout: chains(model.info) }) : {};
     if (flags.json) {
       const looked = map ? { attention: { grid, map: Array.from(map) } } : {};
       print(JSON.stringify({ file, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer, ...looked }));

@@ -66,6 +66,18 @@ test('classify --attention draws the rollout, darkest where the map is highest',
   assert.deepEqual(Float32Array.from(json.attention.map), map);
 });
 
+test('classify --attention where layers cannot be multiplied: the last one', async () => {
+  const cait = JSON.parse(readFileSync(new URL('test/golden/models/cait_tiny.json', root), 'utf8'));
+  const file = join(folder, 'cait.safetensors');
+  writeFileSync(file, safetensors(drawTensors(cait), cait));
+  const { code, output } = await cli('classify', sample('cat_1.png'), '--model', file, '--json', '--attention');
+  assert.equal(code, 0, output);
+  const loaded = await loadModel(file, { worker: false });
+  const { map, grid } = await loaded.attention(sample('cat_1.png'));
+  await loaded.dispose();
+  assert.deepEqual([JSON.parse(output).attention.grid, Float32Array.from(JSON.parse(output).attention.map)], [grid, map]);
+});
+
 test('classify prints file, label, score and time; --json one object a picture', async () => {
   const { code, output } = await cli('classify', sample('cat_1.png'), '--model', model, '--top', '2');
   assert.equal(code, 0, output);
