@@ -26,19 +26,20 @@ tsr_status tsr_attention_rollout(tsr_context *ctx, float *out, const float *cons
     return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "rollout of %d layers, %d heads, %d tokens; each must be at least 1",
                          layer_count, heads, tokens);
   size_t n = (size_t)tokens, square = tsr_size_mul(tsr_size_mul(n, n, &overflow), sizeof *out, &overflow);
-  /* two work matrices, and the running product packed as the right-hand side of a product: columns padded to a panel */
-  size_t packed = ctx->kernels->gemm_f32_packed_bytes(tokens, tokens);
-  size_t bytes = tsr_size_add(tsr_size_mul(square, 2, &overflow), packed, &overflow);
+  /* two work matrices, the second also for rows laid out; and the running product packed as a weight: columns padded to a panel */
+  size_t packed = ctx->kernels->gemm_f32_packed_bytes(tokens, tokens), padding = tsr_size_mul(TSR_ROW_GROUP * sizeof *out, n, &overflow);
+  size_t bytes = tsr_size_add(tsr_size_add(tsr_size_mul(square, 2, &overflow), padding, &overflow), packed, &overflow);
   float *work = overflow ? NULL : tsr_heap_alloc(&ctx->heap, bytes);
   if (!work) return tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the rollout of %d tokens", tokens);
-  float *layer = work, *transposed = work + n * n, *panels = transposed + n * n;
+  float *layer = work, *transposed = work + n * n, *panels = transposed + (n + TSR_ROW_GROUP) * n;
   with_residual(out, layers[0], heads, tokens);
   for (int l = 1; l < layer_count; l++) {
     with_residual(layer, layers[l], heads, tokens);
     for (size_t i = 0; i < n; i++)
       for (size_t j = 0; j < n; j++) transposed[j * n + i] = out[i * n + j];
     ctx->kernels->gemm_f32_pack(panels, transposed, tokens, 0, tokens, tokens);
-    ctx->kernels->gemm_f32(out, tokens, layer, tokens, panels, NULL, tokens, 0, tokens, tokens);
+    ctx->kernels->gemm_f32_rows(transposed, layer, tokens, tokens, tokens);
+    ctx->kernels->gemm_f32(out, tokens, transposed, panels, NULL, tokens, 0, tokens, tokens);
   }
   tsr_heap_free(&ctx->heap, work);
   return TSR_OK;

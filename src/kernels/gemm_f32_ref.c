@@ -18,13 +18,17 @@ void tsr_k_gemm_f32_pack_ref(float *panels, const float *w, int ldw, int n0, int
   }
 }
 
-void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, int lda, const float *panels, const float *bias, int m,
-                        int n0, int n1, int k) {
+void tsr_k_gemm_f32_rows_ref(float *to, const float *a, int lda, int m, int k) {
+  for (int i = 0; i < m; i++)
+    for (int p = 0; p < k; p++) to[(size_t)i * k + p] = a[(size_t)i * lda + p];
+}
+
+void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {
       const float *column = panels + (size_t)(n / TSR_PANEL * TSR_PANEL) * (size_t)k + n % TSR_PANEL;
       float sum = 0;
-      for (int p = 0; p < k; p++) sum += a[(size_t)i * lda + p] * column[(size_t)p * TSR_PANEL];
+      for (int p = 0; p < k; p++) sum += a[(size_t)i * k + p] * column[(size_t)p * TSR_PANEL];
       c[(size_t)i * ldc + n] = sum + (bias ? bias[n] : 0);
     }
 }

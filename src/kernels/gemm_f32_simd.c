@@ -4,6 +4,7 @@
 #define TSR_F32_ROWS 4
 #define TSR_F32_MADD(a, b, c) tsr_f32x4_add(c, tsr_f32x4_mul(a, b))
 #define TSR_F32_KERNEL tsr_k_gemm_f32_simd
+#define TSR_F32_LAYOUT tsr_k_gemm_f32_rows_simd
 #include "gemm_f32_tile.h"
 
 /* Four columns of a panel, from `count` (1 to 4) rows of w; the others are zero. */

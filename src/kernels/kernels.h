@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TSR_PANEL = 8 }; /* columns of a packed weight panel; panels are padded with zero columns */
+enum {
+  TSR_PANEL = 8,      /* columns of a packed weight panel; panels are padded with zero columns */
+  TSR_ROW_GROUP = 12, /* rows to be multiplied are laid out in groups of 1, 4 or 6, by isa: this is a multiple of all of them */
+};
 
 /* Signatures, one typedef per op: tsr_kf_<op>. */
 
@@ -21,10 +24,12 @@ enum { TSR_PANEL = 8 }; /* columns of a packed weight panel; panels are padded w
 typedef size_t tsr_kf_gemm_f32_packed_bytes(int n, int k);
 /* Packs rows [n0, n1) of a row-major [N,K] weight (PyTorch's [out,in]), n0 a multiple of TSR_PANEL; `w` points at row n0. */
 typedef void tsr_kf_gemm_f32_pack(float *panels, const float *w, int ldw, int n0, int n1, int k);
-/* c[i][j] = bias[j] + sum_k a[i][k] * w[j][k] for i < M and columns j in [n0, n1), n0 a multiple of TSR_PANEL.
+/* Lays out M rows of K floats for gemm_f32 of the same isa. `to` has room for M rounded up to TSR_ROW_GROUP rows of K floats. Row i begins a
+ * block of its own at to + i * K where i is a multiple of TSR_ROW_GROUP. */
+typedef void tsr_kf_gemm_f32_rows(float *to, const float *a, int lda, int m, int k);
+/* c[i][j] = bias[j] + sum_k a[i][k] * w[j][k] for i < M and columns j in [n0, n1), n0 a multiple of TSR_PANEL; `rows`: a, laid out.
  * bias NULL: 0. Summation order over k is fixed per element, whatever M, N and the tile. `c` points at column 0. */
-typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *a, int lda, const float *panels, const float *bias,
-                             int m, int n0, int n1, int k);
+typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m, int n0, int n1, int k);
 
 typedef size_t tsr_kf_gemm_q8_packed_bytes(int n, int k);
 /* Packs int8 rows as above; K is padded to a multiple of 8 with zeros; each panel has a header. */
@@ -94,7 +99,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 
 /* The best variant of every op for this build, filled in once by tsr_kernels_select. One field per op, named as the op. */
 #define TSR_KERNEL_OPS(X) \
-  X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32) \
+  X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
   X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
   X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \

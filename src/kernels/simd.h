@@ -13,6 +13,8 @@
 
 #define TSR_NOINLINE __attribute__((noinline))
 #define TSR_INLINE static inline __attribute__((always_inline))
+/* From here on the compiler knows nothing of the pointer's value. */
+#define TSR_OPAQUE(pointer) __asm__ volatile("" : "+r"(pointer))
 
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
@@ -27,6 +29,8 @@ typedef v128_t tsr_f32x4, tsr_i32x4, tsr_i16x8, tsr_i8x16;
 
 TSR_INLINE tsr_f32x4 tsr_f32x4_load(const float *p) { return wasm_v128_load(p); }
 TSR_INLINE void tsr_f32x4_store(float *p, tsr_f32x4 a) { wasm_v128_store(p, a); }
+TSR_INLINE void tsr_f32x4_store_low(float *p, tsr_f32x4 a) { wasm_v128_store64_lane(p, a, 0); }
+TSR_INLINE void tsr_f32x4_store_high(float *p, tsr_f32x4 a) { wasm_v128_store64_lane(p, a, 1); }
 TSR_INLINE tsr_f32x4 tsr_f32x4_load_splat(const float *p) { return wasm_v128_load32_splat(p); }
 TSR_INLINE tsr_f32x4 tsr_f32x4_splat(float x) { return wasm_f32x4_splat(x); }
 TSR_OP2(tsr_f32x4_add, wasm_f32x4_add, tsr_f32x4)
@@ -86,6 +90,10 @@ TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   r[2] = wasm_i64x2_shuffle(b, d, 0, 2), r[3] = wasm_i64x2_shuffle(b, d, 1, 3);
 }
 
+/* a0 b0 a1 b1, and a2 b2 a3 b3 */
+TSR_INLINE tsr_f32x4 tsr_f32x4_zip_low(tsr_f32x4 a, tsr_f32x4 b) { return wasm_i32x4_shuffle(a, b, 0, 4, 1, 5); }
+TSR_INLINE tsr_f32x4 tsr_f32x4_zip_high(tsr_f32x4 a, tsr_f32x4 b) { return wasm_i32x4_shuffle(a, b, 2, 6, 3, 7); }
+
 TSR_INLINE tsr_f32x4 tsr_f32x4_swap_pairs(tsr_f32x4 a) { return wasm_i32x4_shuffle(a, a, 1, 0, 3, 2); }
 
 #else
@@ -113,6 +121,8 @@ typedef int16_t tsr_i16x8 __attribute__((vector_size(16)));
 
 TSR_LOAD(tsr_f32x4_load, tsr_f32x4, const float *)
 TSR_INLINE void tsr_f32x4_store(float *p, tsr_f32x4 a) { memcpy(p, &a, sizeof a); }
+TSR_INLINE void tsr_f32x4_store_low(float *p, tsr_f32x4 a) { memcpy(p, &a, sizeof a / 2); }
+TSR_INLINE void tsr_f32x4_store_high(float *p, tsr_f32x4 a) { p[0] = a[2], p[1] = a[3]; }
 TSR_SPLAT(tsr_f32x4_splat, tsr_f32x4, float)
 TSR_INLINE tsr_f32x4 tsr_f32x4_load_splat(const float *p) { return tsr_f32x4_splat(*p); }
 TSR_INLINE tsr_f32x4 tsr_f32x4_add(tsr_f32x4 a, tsr_f32x4 b) { return a + b; }
@@ -175,6 +185,8 @@ TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   for (int i = 0; i < 4; i++) y[i] = (tsr_f32x4){r[0][i], r[1][i], r[2][i], r[3][i]};
   memcpy(r, y, sizeof y);
 }
+TSR_INLINE tsr_f32x4 tsr_f32x4_zip_low(tsr_f32x4 a, tsr_f32x4 b) { return (tsr_f32x4){a[0], b[0], a[1], b[1]}; }
+TSR_INLINE tsr_f32x4 tsr_f32x4_zip_high(tsr_f32x4 a, tsr_f32x4 b) { return (tsr_f32x4){a[2], b[2], a[3], b[3]}; }
 TSR_INLINE tsr_f32x4 tsr_f32x4_swap_pairs(tsr_f32x4 a) { return (tsr_f32x4){a[1], a[0], a[3], a[2]}; }
 #endif
 

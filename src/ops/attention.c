@@ -7,7 +7,7 @@
 
 #include "ops.h"
 
-enum { QUERY_ROWS = 48, KEYS = 256 /* 48 kB of scores */ };
+enum { QUERY_ROWS = 48 /* a multiple of TSR_ROW_GROUP */, KEYS = 256 /* 48 kB of scores */ };
 
 typedef __typeof__(((tsr_attrs *)0)->attention) attention_attrs;
 
@@ -57,7 +57,7 @@ tsr_op_work tsr_op_attention_work(const tsr_op_args *args) {
   return (tsr_op_work){.tasks = 2 * heads + heads * tsr_tasks((size_t)q[1], QUERY_ROWS),
                        .before = 2 * heads,
                        .shared = (key_floats(args) + value_floats(args)) * sizeof(float) * (size_t)heads,
-                       .scratch = (size_t)QUERY_ROWS * ((m < KEYS ? m : KEYS) + a->value_dim) * sizeof(float),
+                       .scratch = (size_t)QUERY_ROWS * (2 * (m < KEYS ? m : KEYS) + a->head_dim + a->value_dim) * sizeof(float),
                        .operations = (double)heads * q[1] * (double)m * (a->head_dim + a->value_dim)};
 }
 
@@ -102,7 +102,8 @@ static void pack(const tsr_op_args *args, int index, int is_values) {
 /* One task: `rows` queries from `first` on of head `index`. */
 typedef struct block {
   int index, first, rows;
-  float *scores, *part, *y; /* [rows, KEYS], [rows, value_dim], and where the result goes */
+  /* queries laid out [rows, D]; scores [rows, KEYS], and laid out; [rows, value_dim], and where the result goes */
+  float *q, *scores, *p, *part, *y;
   tsr_softmax_row state[QUERY_ROWS];
 } block;
 
@@ -110,10 +111,8 @@ typedef struct block {
 static float scores_of(const tsr_op_args *args, const block *t, int begin, int end) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_kernels *k = args->kernels;
-  int n = args->in[0].shape.dims[1], ldq = args->in[0].shape.dims[2], m = args->in[1].shape.dims[1], d = a->head_dim;
-  int head = t->index % a->heads, keys = end - begin;
-  const float *q = args->in[0].data + ((size_t)(t->index / a->heads) * n + t->first) * ldq + a->q_offset + head * d;
-  k->gemm_f32(t->scores, keys, q, ldq, packed_of(args, t->index) + (size_t)begin * d, NULL, t->rows, 0, keys, d);
+  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->head_dim, head = t->index % a->heads, keys = end - begin;
+  k->gemm_f32(t->scores, keys, t->q, packed_of(args, t->index) + (size_t)begin * d, NULL, t->rows, 0, keys, d);
   if (!a->self_mask && args->n_in <= 3) return a->scale;
   const float *bias = args->n_in > 3 ? args->in[3].data + begin : NULL; /* replaced and added values are not scaled */
   if (bias && args->in[3].shape.dims[0] > 1) bias += (size_t)head * n * m;
@@ -136,12 +135,20 @@ static void add_part(const block *t, int width, int d) {
   }
 }
 
+static void lay_out_queries(const tsr_op_args *args, const block *t) {
+  const attention_attrs *a = &args->attrs->attention;
+  int n = args->in[0].shape.dims[1], ldq = args->in[0].shape.dims[2], head = t->index % a->heads;
+  const float *q = args->in[0].data + ((size_t)(t->index / a->heads) * n + t->first) * ldq + a->q_offset + head * a->head_dim;
+  args->kernels->gemm_f32_rows(t->q, q, ldq, t->rows, a->head_dim);
+}
+
 static void attend(const tsr_op_args *args, block *t) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_kernels *k = args->kernels;
   int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->value_dim, width = a->heads * d;
   float *stored = args->n_out > 1 ? args->out[1].data + ((size_t)t->index * n + t->first) * m : NULL, scale = 1;
   for (int i = 0; i < t->rows; i++) t->state[i] = (tsr_softmax_row){-INFINITY, 0, 0};
+  lay_out_queries(args, t);
   for (int begin = 0; begin < m; begin += KEYS) {
     int end = m - begin < KEYS ? m : begin + KEYS, keys = end - begin;
     scale = scores_of(args, t, begin, end);
@@ -149,7 +156,8 @@ static void attend(const tsr_op_args *args, block *t) {
       memcpy(stored + (size_t)i * m + begin, t->scores + (size_t)i * keys, (size_t)keys * sizeof *stored);
     k->softmax_part(t->scores, keys, scale, t->rows, keys, t->state);
     const float *values = packed_of(args, t->index) + key_floats(args) + (size_t)begin * panels_of(d) * TSR_PANEL;
-    k->gemm_f32(begin ? t->part : t->y, begin ? d : width, t->scores, keys, values, NULL, t->rows, 0, d, keys);
+    k->gemm_f32_rows(t->p, t->scores, keys, t->rows, keys);
+    k->gemm_f32(begin ? t->part : t->y, begin ? d : width, t->p, values, NULL, t->rows, 0, d, keys);
     if (begin) add_part(t, width, d);
   }
   for (int i = 0; i < t->rows; i++) {
@@ -171,7 +179,9 @@ void tsr_op_attention_run(const tsr_op_args *args, int task, void *scratch) {
   size_t begin, end;
   tsr_task_range((size_t)n, QUERY_ROWS, task % blocks, &begin, &end);
   block t = {.index = task / blocks, .first = (int)begin, .rows = (int)(end - begin), .scores = scratch};
-  t.part = t.scores + (size_t)QUERY_ROWS * (m < KEYS ? m : KEYS);
+  t.p = t.scores + (size_t)QUERY_ROWS * (m < KEYS ? m : KEYS);
+  t.part = t.p + (size_t)QUERY_ROWS * (m < KEYS ? m : KEYS);
+  t.q = t.part + (size_t)QUERY_ROWS * a->value_dim;
   t.y = args->out[0].data + ((size_t)(t.index / a->heads) * n + begin) * a->heads * a->value_dim + t.index % a->heads * a->value_dim;
   attend(args, &t);
 }

@@ -5,7 +5,7 @@
 
 #include "ops.h"
 
-enum { ROWS = 48, COLUMNS = 512 /* a multiple of TSR_PANEL */ };
+enum { ROWS = 48 /* a multiple of TSR_ROW_GROUP */, COLUMNS = 512 /* a multiple of TSR_PANEL */ };
 
 int tsr_op_bmm_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape, *y = &args->in[1].shape;
@@ -50,6 +50,7 @@ tsr_op_work tsr_op_bmm_work(const tsr_op_args *args) {
   return (tsr_op_work){.tasks = before + (int)s.products * s.row_blocks * s.column_blocks,
                        .before = before,
                        .shared = s.packed * s.floats * sizeof(float),
+                       .scratch = (size_t)ROWS * (size_t)s.k * sizeof(float),
                        .operations = (double)s.products * s.n * s.m * s.k};
 }
 
@@ -73,7 +74,6 @@ static void pack_columns(const tsr_kernels *kernels, float *panels, const float 
 }
 
 void tsr_op_bmm_run(const tsr_op_args *args, int task, void *scratch) {
-  (void)scratch;
   const tsr_kernels *kernels = args->kernels;
   sizes s = sizes_of(args);
   size_t begin, end, index = (size_t)(task / s.column_blocks), matrix = (size_t)s.k * (size_t)s.m;
@@ -92,6 +92,7 @@ void tsr_op_bmm_run(const tsr_op_args *args, int task, void *scratch) {
   tsr_task_range((size_t)s.n, ROWS, (int)(index % (size_t)s.row_blocks), &row, &row_end);
   const float *x = args->in[0].data + (matrix_of(&args->in[0].shape, out, product) * (size_t)s.n + row) * (size_t)s.k;
   float *to = args->out[0].data + (product * (size_t)s.n + row) * (size_t)s.m;
-  kernels->gemm_f32(to, s.m, x, s.k, panels + matrix_of(&args->in[1].shape, out, product) * s.floats, NULL, (int)(row_end - row), (int)begin,
+  kernels->gemm_f32_rows(scratch, x, s.k, (int)(row_end - row), s.k);
+  kernels->gemm_f32(to, s.m, scratch, panels + matrix_of(&args->in[1].shape, out, product) * s.floats, NULL, (int)(row_end - row), (int)begin,
                     (int)end, s.k);
 }

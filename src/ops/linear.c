@@ -1,4 +1,4 @@
-/* linear: see ops.inc. In 8 bits the rows are quantized first, by tasks of their own. A task of the product is a block of columns for many
+/* linear: see ops.inc. The rows are laid out first, or quantized, by tasks of their own. A task of the product is a block of columns for many
  * rows: so each weight comes from memory once a pass, and not once for every block of rows. */
 #include <stdio.h>
 
@@ -31,12 +31,12 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
 enum {
   LEAST_TASKS = 12, /* so that 2, 3, 4 and 6 threads have the same share */
   MOST_ROWS = 240,  /* of a task: five blocks */
-  ROWS_STEP = 12,   /* a multiple of every tile's height */
-  CACHED = 384 << 10 /* bytes of quantized rows that stay in the second level cache while the columns pass by */
+  ROWS_STEP = TSR_ROW_GROUP,
+  CACHED = 384 << 10 /* bytes of rows that stay in the second level cache while the columns pass by */
 };
 
 typedef struct split {
-  int quantize, row_blocks, column_blocks, rows; /* tasks of quantization; blocks of a group, rows of a block */
+  int prepare, row_blocks, column_blocks, rows; /* tasks that prepare rows; blocks of a group, rows of a block */
 } split;
 
 static split split_of(const tsr_op_args *args) {
@@ -48,49 +48,50 @@ static split split_of(const tsr_op_args *args) {
   size_t rows = (total + (size_t)blocks - 1) / (size_t)blocks;
   if (rows > (size_t)most) rows = (size_t)most;
   rows = (rows + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
-  return (split){.quantize = w->is_q8 ? w->layout.groups * tsr_tasks(total, TSR_MATMUL_ROWS) : 0,
+  return (split){.prepare = w->layout.groups * tsr_tasks(total, TSR_MATMUL_ROWS),
                  .row_blocks = tsr_tasks(total, rows ? rows : 1), .column_blocks = columns, .rows = (int)rows};
+}
+
+/* Places for a group's rows. */
+static size_t group_rows(const tsr_op_args *args) {
+  return (tsr_rows(&args->in[0].shape) + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP;
 }
 
 tsr_op_work tsr_op_linear_work(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
-  size_t rows = tsr_rows(&args->in[0].shape);
-  return (tsr_op_work){.tasks = s.quantize + s.row_blocks * s.column_blocks * w->layout.groups,
-                       .before = s.quantize,
-                       .shared = tsr_matmul_rows_bytes(args->kernels, w, rows * (size_t)w->layout.groups),
-                       .operations = (double)rows * w->layout.groups * w->layout.n * w->k};
+  return (tsr_op_work){.tasks = s.prepare + s.row_blocks * s.column_blocks * w->layout.groups,
+                       .before = s.prepare,
+                       .shared = tsr_matmul_rows_bytes(args->kernels, w, group_rows(args) * (size_t)w->layout.groups),
+                       .operations = (double)tsr_rows(&args->in[0].shape) * w->layout.groups * w->layout.n * w->k};
 }
 
-/* The quantized rows of a group. */
+/* The prepared rows of a group. */
 static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
   const tsr_weight *w = args->in[1].weight;
-  size_t rows = tsr_rows(&args->in[0].shape);
+  size_t rows = group_rows(args);
   tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, rows * (size_t)w->layout.groups, args->shared);
-  all = tsr_matmul_rows_from(args->kernels, w, all, rows * (size_t)group);
-  all.x = args->in[0].data + (size_t)group * w->k;
-  all.ldx = w->k * w->layout.groups;
-  return all;
+  return tsr_matmul_rows_from(args->kernels, w, all, rows * (size_t)group);
 }
 
-static void quantize(const tsr_op_args *args, int task) {
+static void prepare(const tsr_op_args *args, int task) {
   const tsr_weight *w = args->in[1].weight;
   size_t total = tsr_rows(&args->in[0].shape), begin, end;
-  int blocks = tsr_tasks(total, TSR_MATMUL_ROWS);
+  int blocks = tsr_tasks(total, TSR_MATMUL_ROWS), group = task / blocks, ldx = w->k * w->layout.groups;
   tsr_task_range(total, TSR_MATMUL_ROWS, task % blocks, &begin, &end);
-  tsr_matmul_rows rows = tsr_matmul_rows_from(args->kernels, w, rows_of(args, task / blocks), begin);
-  tsr_matmul_quantize(args->kernels, w, rows, rows.x, rows.ldx, (int)(end - begin));
+  tsr_matmul_prepare(args->kernels, w, tsr_matmul_rows_from(args->kernels, w, rows_of(args, group), begin),
+                     args->in[0].data + begin * (size_t)ldx + (size_t)group * w->k, ldx, (int)(end - begin));
 }
 
 void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
   (void)scratch;
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
-  if (task < s.quantize) {
-    quantize(args, task);
+  if (task < s.prepare) {
+    prepare(args, task);
     return;
   }
-  task -= s.quantize;
+  task -= s.prepare;
   int group = task / (s.row_blocks * s.column_blocks), ldy = w->layout.n * w->layout.groups, next = 2;
   int n0 = task / s.row_blocks % s.column_blocks * TSR_MATMUL_COLUMNS;
   int n1 = n0 + TSR_MATMUL_COLUMNS < w->layout.n ? n0 + TSR_MATMUL_COLUMNS : w->layout.n;

@@ -3,30 +3,37 @@
 
 static size_t align16(size_t bytes) { return (bytes + 15) & ~(size_t)15; }
 
+static size_t row_bytes(const tsr_kernels *kernels, const tsr_weight *weight) {
+  return weight->is_q8 ? (size_t)kernels->gemm_q8_row_bytes(weight->k) : sizeof(float) * (size_t)weight->k;
+}
+
+static size_t data_bytes(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows) {
+  return align16(row_bytes(kernels, weight) * ((rows + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP));
+}
+
 size_t tsr_matmul_rows_bytes(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows) {
-  if (!weight->is_q8) return 0;
-  return align16((size_t)kernels->gemm_q8_row_bytes(weight->k) * rows) + 2 * align16(sizeof(float) * rows);
+  return data_bytes(kernels, weight, rows) + (weight->is_q8 ? 2 * align16(sizeof(float) * rows) : 0);
 }
 
 tsr_matmul_rows tsr_matmul_rows_at(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows, void *memory) {
-  tsr_matmul_rows r = {.q = memory};
+  tsr_matmul_rows r = {.data = memory};
   if (!weight->is_q8) return r;
-  r.scale = (float *)(r.q + align16((size_t)kernels->gemm_q8_row_bytes(weight->k) * rows));
+  r.scale = (float *)(r.data + data_bytes(kernels, weight, rows));
   r.zero = (int32_t *)((char *)r.scale + align16(sizeof(float) * rows));
   return r;
 }
 
 tsr_matmul_rows tsr_matmul_rows_from(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows rows, size_t first) {
-  if (rows.x) rows.x += first * (size_t)rows.ldx;
+  rows.data += first * row_bytes(kernels, weight);
   if (!weight->is_q8) return rows;
-  rows.q += first * (size_t)kernels->gemm_q8_row_bytes(weight->k);
   rows.scale += first;
   rows.zero += first;
   return rows;
 }
 
-void tsr_matmul_quantize(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m) {
-  if (weight->is_q8) kernels->gemm_q8_quantize(to.q, to.scale, to.zero, x, ldx, m, weight->k);
+void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m) {
+  if (weight->is_q8) kernels->gemm_q8_quantize(to.data, to.scale, to.zero, x, ldx, m, weight->k);
+  else kernels->gemm_f32_rows((float *)(void *)to.data, x, ldx, m, weight->k);
 }
 
 /* What follows the product. `first`: the group's first column in scale and bias. */
@@ -52,8 +59,8 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
   const float *bias = matmul->bias && !matmul->scale ? matmul->bias + first : NULL;
   for (int n = n0; n < n1; n += TSR_MATMUL_COLUMNS) {
     int end = n + TSR_MATMUL_COLUMNS < n1 ? n + TSR_MATMUL_COLUMNS : n1;
-    if (w->is_q8) k->gemm_q8(y, ldy, rows.q, rows.scale, rows.zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
-    else k->gemm_f32(y, ldy, rows.x, rows.ldx, panels, bias, m, n, end, w->k);
+    if (w->is_q8) k->gemm_q8(y, ldy, rows.data, rows.scale, rows.zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
+    else k->gemm_f32(y, ldy, (const float *)(const void *)rows.data, panels, bias, m, n, end, w->k);
     if (matmul->activation || matmul->residual || matmul->scale) finish(matmul, first, y, ldy, m, n, end);
   }
 }
@@ -61,7 +68,6 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,
                       void *scratch) {
   tsr_matmul_rows rows = tsr_matmul_rows_at(matmul->kernels, matmul->weight, (size_t)m, scratch);
-  rows.x = x, rows.ldx = ldx;
-  tsr_matmul_quantize(matmul->kernels, matmul->weight, rows, x, ldx, m);
+  tsr_matmul_prepare(matmul->kernels, matmul->weight, rows, x, ldx, m);
   tsr_matmul_product(matmul, group, rows, y, ldy, m, n0, n1);
 }

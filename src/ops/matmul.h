@@ -1,12 +1,12 @@
-/* The product that linear and conv2d share: f32 rows times a packed weight, with what follows it. In 8 bits the rows are
- * quantized first, once for all columns. */
+/* The product that linear and conv2d share: f32 rows times a packed weight, with what follows it. The rows are laid out first, or
+ * quantized, once for all columns. */
 #ifndef TSR_MATMUL_H
 #define TSR_MATMUL_H
 
 #include "ops.h"
 
 enum {
-  TSR_MATMUL_ROWS = 48,   /* rows of a block: a multiple of every tile's height (4, 6) */
+  TSR_MATMUL_ROWS = 48,   /* rows of a block: a multiple of TSR_ROW_GROUP */
   TSR_MATMUL_COLUMNS = 64 /* columns finished at a time, so that what follows the product finds them in the cache */
 };
 
@@ -20,22 +20,20 @@ typedef struct tsr_matmul {
   int ld_residual;
 } tsr_matmul;
 
-/* Rows to multiply: x in f32, or quantized. */
+/* Rows as the product wants them. */
 typedef struct tsr_matmul_rows {
-  const float *x;
-  int ldx;
-  char *q;
-  float *scale;
+  char *data;
+  float *scale; /* in 8 bits only */
   int32_t *zero;
 } tsr_matmul_rows;
 
-/* Bytes of `rows` quantized rows (0 for a weight in f32), and the places in such memory, 16-byte aligned. */
+/* Bytes of `rows` such rows, and the places in such memory, 16-byte aligned. */
 size_t tsr_matmul_rows_bytes(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows);
 tsr_matmul_rows tsr_matmul_rows_at(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows, void *memory);
-/* The same rows from `first` on. */
+/* The same rows from `first` on, a multiple of TSR_ROW_GROUP. */
 tsr_matmul_rows tsr_matmul_rows_from(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows rows, size_t first);
-/* Quantizes m rows of x into `to`; nothing to do for a weight in f32. */
-void tsr_matmul_quantize(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m);
+/* Makes them of m rows of x. */
+void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m);
 
 /* y[i, n0:n1] of group `group` for m rows; columns counted within the group; `y` and residual point at the group's column 0. */
 void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1);

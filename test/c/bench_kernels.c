@@ -36,7 +36,7 @@ typedef struct bench_data {
   float *w, *scale, *bias;         /* [n, k], [n], [n]: weights, or gamma and beta */
   int8_t *w8, *made8;              /* [n, k]: weights, and where quantization may write */
   int32_t *sum, *zero;             /* [n], [m] */
-  float *panels, *a_scale;         /* packed f32 weights; [m] */
+  float *panels, *rows, *a_scale;  /* packed f32 weights; rows laid out; [m] */
   void *panels8, *q, *halves;      /* packed 8-bit weights; quantized rows; f16 or bf16 [m, n] */
 } bench_data;
 
@@ -66,9 +66,10 @@ typedef struct bench_op {
 NOT_TIMED(gemm_f32_packed_bytes)
 NOT_TIMED(gemm_q8_packed_bytes)
 NOT_TIMED(gemm_q8_row_bytes)
-TIMED(gemm_f32, F32_PRODUCT, PRODUCTS, d->c, s.n * s.apart, d->a, s.k * s.apart, d->panels, d->bias, s.m, 0, s.n, s.k)
+TIMED(gemm_f32, F32_PRODUCT, PRODUCTS, d->c, s.n * s.apart, d->rows, d->panels, d->bias, s.m, 0, s.n, s.k)
 TIMED(gemm_q8, Q8_PRODUCT, PRODUCTS, d->c, s.n * s.apart, d->q, d->a_scale, d->zero, d->panels8, d->scale, d->sum, d->bias,
       s.m, 0, s.n, s.k)
+TIMED(gemm_f32_rows, ELEMENTS, ROWS, d->rows, d->a, s.n, s.m, s.n)
 TIMED(gemm_q8_quantize, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
 TIMED(layer_norm, ELEMENTS, ROWS, d->c, d->a, d->scale, d->bias, 1e-5f, s.m, s.n)
 TIMED(l2_normalize, ELEMENTS, ROWS, d->c, d->a, 1e-12f, s.m, s.n)
@@ -123,6 +124,7 @@ static float *floats(size_t n) {
 static void prepare_product(bench_data *d, const tsr_kernels *family) {
   bench_shape s = d->shape;
   family->gemm_f32_pack(d->panels, d->w, s.k, 0, s.n, s.k);
+  family->gemm_f32_rows(d->rows, d->a, s.k * s.apart, s.m, s.k);
   family->quantize_weight_q8(d->w8, d->scale, d->w, s.n, s.k);
   family->gemm_q8_pack(d->panels8, d->w8, s.k, 0, s.n, s.k);
   family->gemm_q8_quantize(d->q, d->a_scale, d->zero, d->a, s.k * s.apart, s.m, s.k);
@@ -141,7 +143,7 @@ EXPORT(open) bench_data *bench_open(int row, const bench_shape *shape) {
       .w = floats(n * k), .scale = floats(n), .bias = floats(n), .w8 = room(n * k), .made8 = room(n * k),
       .sum = room(n * sizeof *d->sum), .zero = room(m * sizeof *d->zero), .a_scale = floats(m),
       .panels = room(family->gemm_f32_packed_bytes(s.n, s.k)), .panels8 = room(family->gemm_q8_packed_bytes(s.n, s.k)),
-      .q = room(m * family->gemm_q8_row_bytes(inner)), .halves = room(2 * count)};
+      .rows = room((m + TSR_ROW_GROUP) * (size_t)inner * sizeof(float)), .q = room(m * family->gemm_q8_row_bytes(inner)), .halves = room(2 * count)};
   for (size_t i = 0; i < count; i++) ((uint16_t *)d->halves)[i] = 0x3c00 + i % 512; /* 1 and a little more in f16 */
   if (k) prepare_product(d, family);
   return d;
@@ -170,7 +172,7 @@ EXPORT(copy) void bench_copy(const bench_data *d, int calls) {
 }
 
 EXPORT(close) void bench_close(bench_data *d) {
-  void *all[] = {d->a, d->b, d->c, d->w, d->scale, d->bias, d->w8, d->made8, d->sum, d->zero, d->panels, d->a_scale,
+  void *all[] = {d->a, d->b, d->c, d->w, d->scale, d->bias, d->w8, d->made8, d->sum, d->zero, d->panels, d->rows, d->a_scale,
                  d->panels8, d->q, d->halves, d};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }

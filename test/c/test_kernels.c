@@ -97,18 +97,43 @@ static void check_gemm_f32_pack(const char *isa, tsr_kf_gemm_f32_pack *kernel) {
 
 /* One product over columns [n0, n1). c, where written, is within the rounding of a sum in any order, fused or not:
  * (k + 2) eps sum |a w|; simd promises the reference's very bits. */
+/* Bytes of M rows of K laid out. */
+static size_t laid_bytes(int m, int k) { return (size_t)(m + TSR_ROW_GROUP) / TSR_ROW_GROUP * TSR_ROW_GROUP * k * sizeof(float); }
+
+static void check_gemm_f32_rows(const char *isa, tsr_kf_gemm_f32_rows *kernel) {
+  EACH(a, ROWS) EACH(b, DEPTHS) {
+    int m = ROWS[a], k = DEPTHS[b], lda = k + 3, found = 1;
+    float *x = exact(sizeof *x * (m ? (size_t)(m - 1) * lda + k : 0)), *to = guarded(laid_bytes(m, k));
+    for (size_t i = 0; m && i < (size_t)(m - 1) * lda + k; i++) x[i] = (float)i + 1;
+    kernel(to, x, lda, m, k); /* the product says whether they are in place; here that all are there, and nothing beyond */
+    for (int i = 0; i < m; i++)
+      for (int p = 0; p < k; p++) {
+        size_t at = 0, all = laid_bytes(m, k) / sizeof *to;
+        while (at < all && to[at] != x[(size_t)i * lda + p]) at++;
+        found &= at < all && at / ((size_t)TSR_ROW_GROUP * k) == (size_t)i / TSR_ROW_GROUP;
+      }
+    expect(found && margins(to, laid_bytes(m, k)), isa, "gemm_f32_rows", m, 0, k);
+    free(x), release(to);
+  }
+}
+
 static void gemm_f32_case(const char *isa, tsr_kf_gemm_f32 *kernel, int m, int n, int k, int n0, int n1,
                           int with_bias) {
   int lda = k + 3, ldc = n + 5, ok = 1, equal = 1;
   size_t bytes = (size_t)m * ldc * sizeof(float);
   float *a = floats((size_t)m * lda, 1), *w = floats((size_t)n * k, 1), *bias = floats(n, 1);
   float *panels = exact(tsr_k_gemm_f32_packed_bytes_ref(n, k)), *c = guarded(bytes);
-  float *ref = guarded(bytes), *split = guarded(bytes);
-  tsr_kernels_select(isa)->gemm_f32_pack(panels, w, k, 0, n, k);
-  kernel(c, ldc, a, lda, panels, with_bias ? bias : NULL, m, n0, n1, k);
-  tsr_k_gemm_f32_ref(ref, ldc, a, lda, panels, with_bias ? bias : NULL, m, n0, n1, k);
-  for (int i = 0; i < m; i++) /* rows one by one, as another thread count would split them */
-    kernel(split + (size_t)i * ldc, ldc, a + (size_t)i * lda, lda, panels, with_bias ? bias : NULL, 1, n0, n1, k);
+  float *ref = guarded(bytes), *split = guarded(bytes), *rows = exact(laid_bytes(m, k)), *one = exact(laid_bytes(1, k));
+  const tsr_kernels *family = tsr_kernels_select(isa);
+  family->gemm_f32_pack(panels, w, k, 0, n, k);
+  family->gemm_f32_rows(rows, a, lda, m, k);
+  kernel(c, ldc, rows, panels, with_bias ? bias : NULL, m, n0, n1, k);
+  for (int i = 0; i < m; i++) { /* rows one by one, as another thread count would split them */
+    family->gemm_f32_rows(one, a + (size_t)i * lda, lda, 1, k);
+    kernel(split + (size_t)i * ldc, ldc, one, panels, with_bias ? bias : NULL, 1, n0, n1, k);
+  }
+  tsr_k_gemm_f32_rows_ref(rows, a, lda, m, k);
+  tsr_k_gemm_f32_ref(ref, ldc, rows, panels, with_bias ? bias : NULL, m, n0, n1, k);
   for (int i = 0; i < m; i++)
     for (int j = 0; j < ldc; j++) {
       float *y = c + (size_t)i * ldc + j;
@@ -127,7 +152,7 @@ static void gemm_f32_case(const char *isa, tsr_kf_gemm_f32 *kernel, int m, int n
   expect(ok && margins(c, bytes), isa, "gemm_f32 against double", m, n, k);
   expect(same(c, split, bytes), isa, "gemm_f32 split by rows", m, n, k);
   if (strcmp(isa, "relaxed")) expect(equal, isa, "gemm_f32 against ref", m, n, k);
-  free(a), free(w), free(bias), free(panels), release(c), release(ref), release(split);
+  free(a), free(w), free(bias), free(panels), free(rows), free(one), release(c), release(ref), release(split);
 }
 
 static void check_gemm_f32(const char *isa, tsr_kf_gemm_f32 *kernel) {
