@@ -1,5 +1,6 @@
 /* A model's life and runs; see tesserae.h. */
 #include "model.h"
+#include "rows.h"
 
 #include <string.h>
 
@@ -138,6 +139,8 @@ static tsr_status begin_session(tsr_model *model, const char *request) {
   b.graph.output = model->arch->build(&b);
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
+  tsr_rows_refine(&b);
+  if (err->code) return err->code;
   s->graph = b.graph;
   if (s->view && tsr_view_plan(s->view, s, err)) return err->code;
   s->exec = tsr_exec_create(&model->ctx->heap, err, &s->graph, model->ctx->kernels, tsr_pool_threads(model->ctx->pool));

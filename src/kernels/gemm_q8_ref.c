@@ -32,6 +32,19 @@ void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const floa
   }
 }
 
+/* Without q, whose format is the isa's: the same roundings again. */
+void tsr_k_gemm_q8_rest_ref(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m, int k) {
+  for (int i = 0; i < m; i++, x += ldx, rest += k) {
+    float size = scale[i], inverse = 1 / size, least = (float)-zero[i], most = (float)(TSR_Q8_MAX - zero[i]);
+    for (int p = 0; p < k; p++) {
+      float q = x[p] * inverse + TSR_ROUND_MAGIC - TSR_ROUND_MAGIC;
+      q = q > most ? most : q < least ? least : q;
+      float left = x[p] - size * q;
+      rest[p] = left <= size && left >= -size ? left : 0; /* NaN, infinities */
+    }
+  }
+}
+
 void tsr_k_gemm_q8_ref(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,
                        const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0,
                        int n1, int k) {

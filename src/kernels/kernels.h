@@ -40,6 +40,8 @@ typedef int tsr_kf_gemm_q8_row_bytes(int k);
  * The range always contains 0; a constant-zero row gives scale 1, zero 0; NaN counts as 0, infinities as +-FLT_MAX.
  * The row format (u8, or i16 for the baseline product) is private to the isa; `q` is 16-byte aligned. Same numbers in every isa. */
 typedef void tsr_kf_gemm_q8_quantize(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k);
+/* What quantizing M rows left out: rest[i] = x[i] - scale[i] * (q[i] - zero[i]), [M,K] without gaps; 0 for what is not finite. */
+typedef void tsr_kf_gemm_q8_rest(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m, int k);
 /* c[i][j] = bias[j] + a_scale[i] * w_scale[j] * (sum_k q[i][k] * w[j][k] - a_zero[i] * w_sum[j]); the integer part is exact.
  * w_sum[j] = sum_k w[j][k]. Weights may be -127..127. */
 typedef void tsr_kf_gemm_q8(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,
@@ -100,7 +102,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 /* The best variant of every op for this build, filled in once by tsr_kernels_select. One field per op, named as the op. */
 #define TSR_KERNEL_OPS(X) \
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) \
-  X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8) \
+  X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) \
   X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
   X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \
   X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)

@@ -65,6 +65,36 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
   }
 }
 
+void tsr_matmul_quantize_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m,
+                              float *rest) {
+  for (int i = 0; i < m; i++, x += ldx) {
+    tsr_matmul_rows row = tsr_matmul_rows_from(kernels, weight, to, 2 * (size_t)i), second = tsr_matmul_rows_from(kernels, weight, row, 1);
+    kernels->gemm_q8_quantize(row.data, row.scale, row.zero, x, ldx, 1, weight->k);
+    kernels->gemm_q8_rest(rest, row.scale, row.zero, x, ldx, 1, weight->k);
+    kernels->gemm_q8_quantize(second.data, second.scale, second.zero, rest, weight->k, 1, weight->k);
+  }
+}
+
+void tsr_matmul_product_fine(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1,
+                             float *scratch) {
+  const tsr_kernels *k = matmul->kernels;
+  const tsr_weight *w = matmul->weight;
+  size_t columns = (size_t)group * w->layout.n, first = columns + n0;
+  const int8_t *panels = (const int8_t *)w->panels + (size_t)group * w->group_bytes + k->gemm_q8_packed_bytes(n0, w->k);
+  int width = n1 - n0;
+  for (int i = 0, some; i < m; i += some) {
+    some = m - i < TSR_MATMUL_FINE_ROWS ? m - i : TSR_MATMUL_FINE_ROWS;
+    tsr_matmul_rows from = tsr_matmul_rows_from(k, w, rows, 2 * (size_t)i);
+    k->gemm_q8(scratch, width, from.data, from.scale, from.zero, panels, w->scale + first, w->sum + first, NULL, 2 * some, 0, width, w->k);
+    for (int r = 0; r < some; r++) {
+      float *to = y + (size_t)(i + r) * ldy + n0, *two = scratch + (size_t)r * 2 * width;
+      k->add(to, two, two + width, width);
+      if (matmul->bias && !matmul->scale) k->add(to, to, matmul->bias + first, width);
+    }
+  }
+  if (matmul->activation || matmul->residual || matmul->scale) finish(matmul, columns, y, ldy, m, n0, n1);
+}
+
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,
                       void *scratch) {
   tsr_matmul_rows rows = tsr_matmul_rows_at(matmul->kernels, matmul->weight, (size_t)m, scratch);

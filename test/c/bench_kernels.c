@@ -71,6 +71,7 @@ TIMED(gemm_q8, Q8_PRODUCT, PRODUCTS, d->c, s.n * s.apart, d->q, d->a_scale, d->z
       s.m, 0, s.n, s.k)
 TIMED(gemm_f32_rows, ELEMENTS, ROWS, d->rows, d->a, s.n, s.m, s.n)
 TIMED(gemm_q8_quantize, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
+TIMED(gemm_q8_rest, ELEMENTS, ROWS, d->c, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
 TIMED(layer_norm, ELEMENTS, ROWS, d->c, d->a, d->scale, d->bias, 1e-5f, s.m, s.n)
 TIMED(l2_normalize, ELEMENTS, ROWS, d->c, d->a, 1e-12f, s.m, s.n)
 TIMED(softmax, ELEMENTS, SCORES, d->c, s.n, d->a, s.n, 8, s.m, s.n)

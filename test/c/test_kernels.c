@@ -268,6 +268,29 @@ static void check_gemm_q8_quantize(const char *isa, tsr_kf_gemm_q8_quantize *ker
   }
 }
 
+/* In the step's neighbourhood what is left out is at most half a step, and adding it gives the number again. */
+static void check_gemm_q8_rest(const char *isa, tsr_kf_gemm_q8_rest *kernel) {
+  EACH(a, LENGTHS) {
+    int k = LENGTHS[a], m = SPECIAL_ROWS, ldx = k + 3, ok = 1, row_bytes = padded_k(k);
+    size_t bytes = (size_t)m * k * sizeof(float);
+    float *x = floats((size_t)m * ldx, 1), *rest = guarded(bytes), scale[SPECIAL_ROWS];
+    int32_t zero[SPECIAL_ROWS];
+    void *q = exact((size_t)m * row_bytes);
+    for (int i = 0; i < m; i++) special_row(x + (size_t)i * ldx, k, i);
+    tsr_k_gemm_q8_quantize_ref(q, scale, zero, x, ldx, m, k);
+    kernel(rest, scale, zero, x, ldx, m, k);
+    for (int i = 0; i < m; i++)
+      for (int p = 0; p < k; p++) {
+        double value = x[(size_t)i * ldx + p], left = value - (double)scale[i] * (q_at(q, row_bytes, k, i, p) - zero[i]);
+        float got = rest[(size_t)i * k + p];
+        if (isfinite(value)) ok &= fabs(got - left) <= 1e-5 * scale[i] && fabs(got) <= scale[i] * (0.5 + 1e-4);
+        else ok &= got == 0;
+      }
+    expect(ok && margins(rest, bytes), isa, "gemm_q8_rest", m, 0, k);
+    free(x), release(rest), free(q);
+  }
+}
+
 /* `extreme`: rows all of one sign, so that sums are as large as they can be, and by column 1: weights of -128 or 127, 2: the largest
  * that TSR_Q8_PAIRS allows, of either sign. */
 static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, int k, int n0, int n1, int with_bias,
