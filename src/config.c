@@ -86,6 +86,23 @@ int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const 
   return i;
 }
 
+int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo, int hi, int most,
+                      int (*out)[2]) {
+  const tsr_json *value = value_of(b, from, key);
+  int n = 0;
+  if (!value) {
+    memcpy(out, fallback, (size_t)count * sizeof *out);
+    return count;
+  }
+  int ok = value->kind == TSR_JSON_ARRAY && value->count >= 1 && value->count <= most;
+  for (const tsr_json *item = ok ? value->child : NULL; ok && item; item = item->next, n++) {
+    ok = item->kind == TSR_JSON_ARRAY && item->count == 2;
+    for (int i = 0; ok && i < 2; i++) out[n][i] = (int)int_of(b, from, key, i ? item->child->next : item->child, lo, hi);
+  }
+  if (!ok) tsr_fail(b, code_of(b, from), "%s \"%s\" is a list of 1 to %d pairs [a, b]", from->what, key, most);
+  return ok ? n : 0;
+}
+
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi) {
   const tsr_json *value = value_of(b, from, key);
   if (!value) return fallback;

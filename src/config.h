@@ -20,6 +20,9 @@ void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64
 /* Integers, one for each of up to `most` stages: a list of `least` to `most` whole numbers, or one number, which then stands for all of them.
  * Returns the list's length, `most` for a number or the default (NULL: the key must be given). null in a list is 0 where lo is. */
 int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi, int least, int most, int *out);
+/* A list of 1 to `most` pairs, [[a, b], ...]; returns its length. The default has `count`. */
+int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo, int hi, int most,
+                      int (*out)[2]);
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
 /* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */

@@ -35,7 +35,7 @@ tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, co
                     tokens.grid_w * c->patch[1], used, rows);
   position = tsr_nn_slice(b, tsr_nn_reshape(b, position, tsr_shape_of(2, rows, c->dim)), 0, 0, used);
   tokens.kind = "position";
-  tsr_tap_add(b, position, tokens, "pos_embedding");
+  tsr_tap_add(b, position, tokens, "%spos_embedding", c->prefix ? c->prefix : "");
   return tsr_nn_add(b, x, position);
 }
 

@@ -9,6 +9,7 @@ typedef struct tsr_vit {
   int image[2], patch[2], num_classes, dim, depth, heads, mlp_dim, dim_head;
   int channels;  /* 3, for an architecture to overwrite */
   int mean_pool; /* 0, as above */
+  const char *prefix; /* of pos_embedding's tap; NULL: none */
 } tsr_vit;
 
 /* The keys image_size, patch_size, num_classes (at least `least_classes`), dim, depth, heads, mlp_dim, dim_head, and dropout and emb_dropout,
