@@ -66,7 +66,9 @@ class Bench:
         self.module, self.case, self.folder = module, case, folder
         self.model = module.build(case.config).eval()
         self.parameters = sum(p.numel() for p in self.model.parameters())
-        state = references.fill(self.model, case.name)
+        references.fill(self.model, case.name)
+        references.settle(self.model, torch.from_numpy(self.inputs("settle", 24)["image"]))
+        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         about = json.dumps(dict(arch=module.ARCH, config=case.config))
         save_file(state, folder / "model.safetensors", metadata=dict(format="pt", tesserae=about))
 

@@ -231,6 +231,10 @@ tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
 
+tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation) {
+  return unary(b, TSR_OP_activate, x, (tsr_attrs){.activate = {.activation = activation}});
+}
+
 tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed) {
   if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
   return tsr_node_add(b, TSR_OP_bmm, (tsr_value[]){x, y}, 2, &(tsr_attrs){.bmm = {.transposed = transposed}});
