@@ -12,7 +12,7 @@ def image(*dims):
 
 
 CASES = [
-    Case("regionvit_tiny", TINY, image(2, 3, 32, 32), keep=("stages.*.attn", "stages.*.region_attn", "stages.?.local", "stages.?.region", "region_embed", "embedding")),
+    Case("regionvit_tiny", TINY, image(2, 3, 16, 16), keep=("stages.*.attn", "stages.*.region_attn", "stages.?.local", "stages.?.region", "region_embed", "embedding")),
     # both options, no square, three regions in a row: they become 2 and then 1, and a region 2 x 2 local tokens
     Case("regionvit_odd", dict(TINY, image_size=[16, 48], window_size=4, depth=[1, 0, 1, 2], tokenize_local_3_conv=True, use_peg=True), image(1, 3, 16, 48),
          keep=("local_embed", "stages.2.*", "stages.3.*")),
