@@ -73,7 +73,8 @@ class Bench:
         save_file(state, folder / "model.safetensors", metadata=dict(format="pt", tesserae=about))
 
     def inputs(self, label: str, batch: int) -> dict:
-        return {name: pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:])) for name, dims in self.case.inputs.items()}
+        given = self.case.inputs  # a batch stands first, and is 1 there; what has another first dim is the same for all pictures
+        return {name: pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:]) if dims[0] == 1 else dims) for name, dims in given.items()}
 
     @torch.no_grad()
     def reference(self, inputs: dict, wants=lambda tap: False):

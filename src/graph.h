@@ -56,7 +56,7 @@ typedef struct tsr_input {
   const float *data;
 } tsr_input;
 
-enum { TSR_MAX_INPUTS = 4 };
+enum { TSR_MAX_INPUTS = 32 };
 
 typedef struct tsr_graph {
   tsr_node *nodes;

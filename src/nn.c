@@ -66,10 +66,14 @@ tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x) {
   tsr_enter(b, "%s", name);
   tsr_value gamma = tsr_weight_vector(b, "weight", tsr_shape_of(1, c));
   tsr_value beta = tsr_weight_vector(b, "bias", tsr_shape_of(1, c));
-  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1, .has_beta = 1}};
-  if (!tsr_failed(b)) x = tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma, beta}, 3, &attrs);
+  x = tsr_nn_layer_norm_by(b, x, gamma, beta);
   tsr_leave(b);
   return x;
+}
+
+tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr_value beta) {
+  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1, .has_beta = 1}};
+  return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma, beta}, 3, &attrs);
 }
 
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
@@ -102,7 +106,7 @@ tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x,
 
 static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, const int offsets[3], tsr_attention a) {
   if (q == TSR_NO_VALUE || k == TSR_NO_VALUE || v == TSR_NO_VALUE) return TSR_NO_VALUE;
-  a.meaning.kind = "attention";
+  a.meaning.kind = a.kind ? a.kind : "attention";
   tsr_shape stored = tsr_shape_of(4, tsr_dim(b, q, 0), a.heads, tsr_dim(b, q, 1), tsr_dim(b, k, 1));
   char name[TSR_PATH_BYTES];
   const char *at = strstr(a.tap, "%d");
@@ -155,7 +159,7 @@ tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value 
     tsr_value q = tsr_nn_linear(b, "to_q", y, width, TSR_NO_BIAS);
     if (mha->context != TSR_NO_VALUE) y = tsr_nn_concat(b, 1, 2, (tsr_value[]){y, mha->context});
     y = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
-    y = attend(b, q, y, y, (int[]){0, 0, width}, mha->attention);
+    y = tsr_nn_attention_kv(b, q, y, mha->attention);
   } else {
     y = tsr_nn_attention_qkv(b, tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS), mha->attention);
   }

@@ -22,6 +22,9 @@ tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, i
 /* torch.nn.LayerNorm(C), eps 1e-5: name.weight, name.bias [C]. */
 tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x);
 
+/* The same by a scale and an offset [C] that are values already. */
+tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr_value beta);
+
 /* torch.nn.Conv2d: x [B,H,W,C] -> [B,H',W',out]; weights name.weight [out,C,kernel_h,kernel_w], name.bias. */
 typedef struct tsr_conv {
   int out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, bias, activation;
@@ -44,6 +47,7 @@ typedef struct tsr_attention {
   tsr_meaning meaning;  /* grid and prefix of the tokens */
   const char *tap;
   int index;
+  const char *kind;     /* of the tap; NULL: "attention" */
 } tsr_attention;
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);

@@ -137,6 +137,22 @@ test('a class token that alone asks draws its map from its one row', async () =>
   await model.dispose();
 });
 
+test('adapters are handed in whole, and from the first on', async () => {
+  const golden = tiny('learnable_memory_vit_adapters');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, inputs] = inputsOf(golden);
+  const without = (pattern) => Object.fromEntries(Object.entries(inputs).filter(([name]) => !pattern.test(name)));
+  const refused = (given, code, word) => assert.rejects(model.forward(image, { inputs: given }), (error) => error.code === code && error.message.includes(word), word);
+  await refused(without(/0\.mlp_head\.1\.bias/), 'ERR_ARGUMENT', 'adapters.0.mlp_head.1.bias');
+  await refused(without(/1\.memory_cls_token/), 'ERR_ARGUMENT', 'adapters.1.memories_per_layer');
+  await refused(without(/\.0\.(mlp|mem)/), 'ERR_ARGUMENT', 'adapters.0');
+  await refused({ ...inputs, 'adapters.1.mlp_head.1.bias': { data: new Float32Array(3), dims: [3] } }, 'ERR_SHAPE', 'adapters.1.mlp_head.1.bias');
+  await refused({ 'adapters.4.memory_cls_token': inputs['adapters.0.memory_cls_token'] }, 'ERR_ARGUMENT', 'adapters.4');
+  const backbone = await model.forward(image); // and it is as it was
+  check('the logits of the backbone', backbone.output, golden.taps.logits, F32_TOLERANCE);
+  await model.dispose();
+});
+
 // ---- wrong files ----
 
 async function refuses(bytes, codes, parts, what) {
