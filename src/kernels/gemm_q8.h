@@ -27,6 +27,9 @@ static inline int8_t *tsr_q8_begin_panel(int8_t *panels, int n, int k) {
   return panel + TSR_Q8_HEADER;
 }
 
+/* Quantized rows of simd and relaxed lie in groups: units of 4 bytes (neighbours in k: 2 i16 or 4 u8) of a group's rows side by side, as a tile
+ * wants them (gemm_f32_tile.h says why): [K / neighbours, rows, neighbours], with 4 rows (simd) or 3. */
+
 /* The two sums of four neighbouring weights (k = 0, 1, 4, 5 and 2, 3, 6, 7 of each 8) whose products with 0..127 the relaxed product
  * adds up in one i16: positive and negative parts of at most 258 cannot overflow it (127 * 258 = 32766). Quantizing from
  * floats keeps within it (convert.h); files that others quantized may not. */

@@ -7,25 +7,36 @@
 #include "simd.h"
 
 typedef uint8_t tsr_q8_element;
+#define TSR_Q8_ROWS 3
 
-/* Not unrolled over k: see gemm_q8_simd.c. */
-TSR_INLINE void sums(int rows, const tsr_q8_element *const *row, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
-                     const int8_t *panel) {
+/* Two groups of rows: fewer sums than 10 would wait for each other where the instruction is one and takes 5 cycles. The first step stands
+ * before the loop, and nothing is unrolled over k: see gemm_f32_tile.h. */
+#define STEP()                                                                                    \
+  do {                                                                                            \
+    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);                           \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                      \
+      v128_t x = wasm_v128_load32_splat(r < TSR_Q8_ROWS ? a + r * 4 : b + (r - TSR_Q8_ROWS) * 4); \
+      low[r] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w0, x, low[r]);                             \
+      high[r] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w1, x, high[r]);                           \
+    }                                                                                             \
+    a += TSR_Q8_ROWS * 4, b += TSR_Q8_ROWS * 4, panel += 32;                                      \
+  } while (0)
+
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+  const int8_t *end = panel + (size_t)padded * TSR_PANEL;
+  const tsr_q8_element *b = rows > TSR_Q8_ROWS ? a + (size_t)TSR_Q8_ROWS * padded : a;
+  STEP();
+  TSR_OPAQUE(a);
+  TSR_OPAQUE(b);
+  TSR_OPAQUE(panel);
 #pragma GCC unroll 1
-  for (int p = 0; p < padded; p += 4, panel += 32) {
-    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-      v128_t a = wasm_v128_load32_splat(row[r] + p);
-      low[r] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w0, a, low[r]);
-      high[r] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w1, a, high[r]);
-    }
-  }
+  while (panel != end) STEP();
 }
 
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_fused
+#define TSR_Q8_TILE 6
 #define TSR_Q8_USES_PAIRS 0
-#define TSR_Q8_SUMS(rows, has_pairs, row, low, high, padded, panel) ((void)(has_pairs), sums(rows, row, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"
 #else
 typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */

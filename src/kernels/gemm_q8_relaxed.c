@@ -9,7 +9,8 @@
 typedef uint8_t tsr_q8_element;
 #define TSR_Q8_NAME(op) tsr_k_##op##_relaxed
 #define TSR_Q8_GROUP 4
-#define TSR_Q8_STORE8(y, v) tsr_i16x8_store_i8((int8_t *)(y), v)
+#define TSR_Q8_ROWS 3
+#define TSR_Q8_STORE8(y, apart, v) tsr_i16x8_store_i8_apart((int8_t *)(y), apart, v)
 #include "gemm_q8_rows.h"
 
 /* Whether a packed panel keeps within TSR_Q8_PAIRS. Eight neighbours in k are two blocks of 32 bytes; positive and negative parts of
@@ -38,42 +39,61 @@ void tsr_k_gemm_q8_pack_relaxed(int8_t *panels, const int8_t *w, int ldw, int n0
 }
 
 #define DOT(w, a) wasm_i16x8_relaxed_dot_i8x16_i7x16(w, a)
-#define WIDEN(x) wasm_i32x4_extadd_pairwise_i16x8(x)
+/* Pairs of i16 added up. V8 keeps the ones of extadd_pairwise in memory and loads their address at every use. */
+static const volatile int16_t one = 1;
+#define WIDEN(x) wasm_i32x4_dot_i16x8(x, ones)
 
-/* Not unrolled over k: see gemm_q8_simd.c. */
-TSR_INLINE void sums(int rows, const tsr_q8_element *const *row, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
-                     const int8_t *panel) {
+/* Three rows: their 6 sums, 4 weights, the ones and what is at work fit the 15 vector registers of x64. The first step stands before the
+ * loop, and nothing is unrolled over k: see gemm_f32_tile.h. */
+#define STEP()                                                                     \
+  do {                                                                             \
+    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);            \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                       \
+      v128_t x = wasm_v128_load32_splat(a + r * TSR_Q8_GROUP);                     \
+      low[r] = wasm_i32x4_add(low[r], WIDEN(DOT(w0, x)));                          \
+      high[r] = wasm_i32x4_add(high[r], WIDEN(DOT(w1, x)));                        \
+    }                                                                              \
+    a += APART, panel += 32;                                                       \
+  } while (0)
+
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+  const int8_t *end = panel + (size_t)padded * TSR_PANEL;
+  v128_t ones = wasm_i16x8_splat(one);
+  STEP();
+  TSR_OPAQUE(a);
+  TSR_OPAQUE(panel);
 #pragma GCC unroll 1
-  for (int p = 0; p < padded; p += TSR_Q8_GROUP, panel += 32) {
-    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-      v128_t a = wasm_v128_load32_splat(row[r] + p);
-      low[r] = wasm_i32x4_add(low[r], WIDEN(DOT(w0, a)));
-      high[r] = wasm_i32x4_add(high[r], WIDEN(DOT(w1, a)));
-    }
-  }
+  while (panel != end) STEP();
 }
 
-TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *const *row, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
-                              const int8_t *panel) {
+#define STEP_OF_PAIRS()                                                                          \
+  do {                                                                                           \
+    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);                          \
+    v128_t v0 = wasm_v128_load(panel + 32), v1 = wasm_v128_load(panel + 48);                     \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                     \
+      v128_t x = wasm_v128_load32_splat(a + r * TSR_Q8_GROUP);                                   \
+      v128_t y = wasm_v128_load32_splat(a + APART + r * TSR_Q8_GROUP);                           \
+      low[r] = wasm_i32x4_add(low[r], WIDEN(wasm_i16x8_add(DOT(w0, x), DOT(v0, y))));            \
+      high[r] = wasm_i32x4_add(high[r], WIDEN(wasm_i16x8_add(DOT(w1, x), DOT(v1, y))));          \
+    }                                                                                            \
+    a += 2 * APART, panel += 64;                                                                 \
+  } while (0)
+
+TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+  const int8_t *end = panel + (size_t)padded * TSR_PANEL;
+  v128_t ones = wasm_i16x8_splat(one);
+  STEP_OF_PAIRS();
+  TSR_OPAQUE(a);
+  TSR_OPAQUE(panel);
 #pragma GCC unroll 1
-  for (int p = 0; p < padded; p += 2 * TSR_Q8_GROUP, panel += 64) {
-    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);
-    v128_t v0 = wasm_v128_load(panel + 32), v1 = wasm_v128_load(panel + 48);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-      v128_t a = wasm_v128_load32_splat(row[r] + p), b = wasm_v128_load32_splat(row[r] + p + TSR_Q8_GROUP);
-      low[r] = wasm_i32x4_add(low[r], WIDEN(wasm_i16x8_add(DOT(w0, a), DOT(v0, b))));
-      high[r] = wasm_i32x4_add(high[r], WIDEN(wasm_i16x8_add(DOT(w1, a), DOT(v1, b))));
-    }
-  }
+  while (panel != end) STEP_OF_PAIRS();
 }
 
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_relaxed
+#define TSR_Q8_TILE 3
 #define TSR_Q8_USES_PAIRS 1
-#define TSR_Q8_SUMS(rows, has_pairs, row, low, high, padded, panel) \
-  ((has_pairs) ? sums_of_pairs(rows, row, low, high, padded, panel) : sums(rows, row, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) \
+  ((has_pairs) ? sums_of_pairs(rows, a, low, high, padded, panel) : sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"
 #else
 typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */

@@ -5,30 +5,39 @@
 typedef int16_t tsr_q8_element;
 #define TSR_Q8_NAME(op) tsr_k_##op##_simd
 #define TSR_Q8_GROUP 2
-#define TSR_Q8_STORE8(y, v) tsr_i16x8_store(y, v)
+#define TSR_Q8_ROWS 4
+#define TSR_Q8_STORE8(y, apart, v) tsr_i16x8_store_apart(y, apart, v)
 #include "gemm_q8_rows.h"
 
 void tsr_k_gemm_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k) {
   tsr_q8_pack_simd(panels, w, ldw, n0, n1, k, TSR_Q8_GROUP);
 }
 
+/* The first step stands before the loop: see gemm_f32_tile.h. */
+#define STEP()                                                                                \
+  do {                                                                                        \
+    tsr_i16x8 w0 = tsr_i16x8_load_i8x8(panel), w1 = tsr_i16x8_load_i8x8(panel + 8);           \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                  \
+      tsr_i16x8 x = tsr_i16x8_load_pair_splat(a + r * TSR_Q8_GROUP);                          \
+      low[r] = tsr_i32x4_add(low[r], tsr_i32x4_dot_i16x8(x, w0));                             \
+      high[r] = tsr_i32x4_add(high[r], tsr_i32x4_dot_i16x8(x, w1));                           \
+    }                                                                                         \
+    a += APART, panel += 2 * TSR_PANEL;                                                       \
+  } while (0)
+
 /* Not unrolled over k: integer sums may be regrouped, so the compiler would take several blocks together, whose
  * weights then spill (a fifth to half of the speed in V8). */
-TSR_INLINE void sums(int rows, const tsr_q8_element *const *row, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
-                     const int8_t *panel) {
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+  const int8_t *end = panel + (size_t)padded * TSR_PANEL;
+  STEP();
+  TSR_OPAQUE(a);
+  TSR_OPAQUE(panel);
 #pragma GCC unroll 1
-  for (int p = 0; p < padded; p += TSR_Q8_GROUP, panel += 2 * TSR_PANEL) {
-    tsr_i16x8 w0 = tsr_i16x8_load_i8x8(panel), w1 = tsr_i16x8_load_i8x8(panel + 8);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-      tsr_i16x8 a = tsr_i16x8_load_pair_splat(row[r] + p);
-      low[r] = tsr_i32x4_add(low[r], tsr_i32x4_dot_i16x8(a, w0));
-      high[r] = tsr_i32x4_add(high[r], tsr_i32x4_dot_i16x8(a, w1));
-    }
-  }
+  while (panel != end) STEP();
 }
 
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_simd
+#define TSR_Q8_TILE 4
 #define TSR_Q8_USES_PAIRS 0
-#define TSR_Q8_SUMS(rows, has_pairs, row, low, high, padded, panel) ((void)(has_pairs), sums(rows, row, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"

@@ -1,15 +1,15 @@
 /* The int8 product's tile and driver, shared by all its forms. A file defines first:
  *   TSR_Q8_KERNEL     name of the product
  *   tsr_q8_element    type of a quantized activation
- *   TSR_Q8_SUMS(rows, has_pairs, row, low, high, padded, panel)  adds the products of all k of `rows` rows to low and high (four columns
- *                     each); has_pairs: the panel keeps within TSR_Q8_PAIRS. Both are constants in every instance.
+ *   TSR_Q8_ROWS       rows of a group (gemm_q8.h)
+ *   TSR_Q8_TILE       rows of the largest tile, a multiple of that
+ *   TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel)  adds the products of all k of `rows` rows from `a` on to low and high (four
+ *                     columns each), padded > 0; has_pairs: the panel keeps within TSR_Q8_PAIRS. Both are constants in every instance.
  *   TSR_Q8_USES_PAIRS 1 where has_pairs makes a difference
  *
  * The integer part is exact, so tiles, forms and isas agree to the bit; the float end is the reference's expression. */
 #include "gemm_q8.h"
 #include "simd.h"
-
-enum { TILE_ROWS = 4 }; /* 8 accumulators and their operands fit the 15 vector registers of x64 */
 
 /* What the float end needs of the columns of one panel: TSR_PANEL numbers each. */
 typedef struct columns {
@@ -29,14 +29,10 @@ TSR_INLINE tsr_f32x4 finish(tsr_i32x4 sum, tsr_f32x4 scale, tsr_i32x4 zero, cons
 /* c [rows, width] from q [rows, padded] and one panel; rows and has_pairs are constants in every instance. */
 TSR_INLINE void tile(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero,
                      const int8_t *panel, const columns *column, int rows, int has_pairs) {
-  const tsr_q8_element *row[TILE_ROWS];
-  tsr_i32x4 low[TILE_ROWS], high[TILE_ROWS];
+  tsr_i32x4 low[TSR_Q8_TILE], high[TSR_Q8_TILE];
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) {
-    row[r] = q + (size_t)r * padded;
-    low[r] = high[r] = tsr_i32x4_splat(0);
-  }
-  TSR_Q8_SUMS(rows, has_pairs, row, low, high, padded, panel);
+  for (int r = 0; r < rows; r++) low[r] = high[r] = tsr_i32x4_splat(0);
+  if (padded) TSR_Q8_SUMS(rows, has_pairs, q, low, high, padded, panel);
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {
     float *y = c + (size_t)r * ldc, edge[TSR_PANEL];
@@ -59,21 +55,33 @@ TSR_INLINE void tile(float *c, int ldc, const tsr_q8_element *q, int padded, con
 TILE(tile_1, 1, 0)
 TILE(tile_2, 2, 0)
 TILE(tile_3, 3, 0)
+#if TSR_Q8_TILE > 3
 TILE(tile_4, 4, 0)
+#endif
+#if TSR_Q8_TILE > 4
+TILE(tile_5, 5, 0)
+TILE(tile_6, 6, 0)
+#endif
 #if TSR_Q8_USES_PAIRS
 TILE(pairs_1, 1, 1)
 TILE(pairs_2, 2, 1)
 TILE(pairs_3, 3, 1)
-TILE(pairs_4, 4, 1)
 #endif
 
 typedef void tile_fn(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero,
                      const int8_t *panel, const columns *column);
 
-static tile_fn *const tiles[][TILE_ROWS] = {
-    {tile_1, tile_2, tile_3, tile_4},
+static tile_fn *const tiles[][TSR_Q8_TILE] = {
+    {tile_1, tile_2, tile_3,
+#if TSR_Q8_TILE > 3
+     tile_4,
+#endif
+#if TSR_Q8_TILE > 4
+     tile_5, tile_6,
+#endif
+    },
 #if TSR_Q8_USES_PAIRS
-    {pairs_1, pairs_2, pairs_3, pairs_4},
+    {pairs_1, pairs_2, pairs_3},
 #endif
 };
 
@@ -92,7 +100,7 @@ void TSR_Q8_KERNEL(float *c, int ldc, const void *q, const float *a_scale, const
     const int8_t *panel = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded);
     tile_fn *const *form = tiles[TSR_Q8_USES_PAIRS && k && panel[0]];
     for (int i = 0, rows; i < m; i += rows) {
-      rows = m - i < TILE_ROWS ? m - i : TILE_ROWS;
+      rows = m - i < TSR_Q8_TILE ? m - i : TSR_Q8_TILE;
       form[rows - 1](c + (size_t)i * ldc + n, ldc, (const tsr_q8_element *)q + (size_t)i * padded, padded, a_scale + i,
                      a_zero + i, panel + TSR_Q8_HEADER, &column);
     }

@@ -34,9 +34,10 @@ typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *rows, const float *
 typedef size_t tsr_kf_gemm_q8_packed_bytes(int n, int k);
 /* Packs int8 rows as above; K is padded to a multiple of 8 with zeros; each panel has a header. */
 typedef void tsr_kf_gemm_q8_pack(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k);
-/* Bytes between rows of quantized activations for K inputs. */
+/* Bytes of a row of quantized activations for K inputs. */
 typedef int tsr_kf_gemm_q8_row_bytes(int k);
-/* Quantizes M rows of K floats to 0..127, per row: x ~ scale[i] * (q - zero[i]); padding up to the row's bytes is 0.
+/* Quantizes M rows of K floats to 0..127, per row: x ~ scale[i] * (q - zero[i]); padding up to the row's bytes is 0. `q` has room for M
+ * rounded up to TSR_ROW_GROUP rows; row i begins a block of its own where i is a multiple of it, as in gemm_f32_rows.
  * The range always contains 0; a constant-zero row gives scale 1, zero 0; NaN counts as 0, infinities as +-FLT_MAX.
  * The row format (u8, or i16 for the baseline product) is private to the isa; `q` is 16-byte aligned. Same numbers in every isa. */
 typedef void tsr_kf_gemm_q8_quantize(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k);

@@ -78,6 +78,16 @@ TSR_INLINE void tsr_i16x8_store_i8(int8_t *p, tsr_i16x8 a) {
   wasm_v128_store64_lane(p, wasm_i8x16_narrow_i16x8(a, a), 0);
 }
 
+/* The same in two halves of four, and eight i16 in four pairs, `apart` elements from each other. */
+TSR_INLINE void tsr_i16x8_store_i8_apart(int8_t *p, int apart, tsr_i16x8 a) {
+  tsr_i8x16 y = wasm_i8x16_narrow_i16x8(a, a);
+  wasm_v128_store32_lane(p, y, 0), wasm_v128_store32_lane(p + apart, y, 1);
+}
+TSR_INLINE void tsr_i16x8_store_apart(int16_t *p, int apart, tsr_i16x8 a) {
+  wasm_v128_store32_lane(p, a, 0), wasm_v128_store32_lane(p + apart, a, 1);
+  wasm_v128_store32_lane(p + 2 * apart, a, 2), wasm_v128_store32_lane(p + 3 * apart, a, 3);
+}
+
 /* The i16 at even places of a, then of b; those at odd places. */
 TSR_INLINE tsr_i32x4 tsr_i16x8_even(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14); }
 TSR_INLINE tsr_i32x4 tsr_i16x8_odd(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15); }
@@ -175,6 +185,14 @@ TSR_INLINE int32_t tsr_saturate(int32_t x, int32_t limit) { return x > limit ? l
 TSR_LANES(tsr_i16x8_narrow, tsr_i16x8, 8, tsr_i32x4, (int16_t)tsr_saturate(i < 4 ? a[i] : b[i - 4], INT16_MAX))
 TSR_INLINE void tsr_i16x8_store_i8(int8_t *p, tsr_i16x8 a) {
   for (int i = 0; i < 8; i++) p[i] = (int8_t)tsr_saturate(a[i], INT8_MAX);
+}
+TSR_INLINE void tsr_i16x8_store_i8_apart(int8_t *p, int apart, tsr_i16x8 a) {
+  int8_t y[8];
+  tsr_i16x8_store_i8(y, a);
+  memcpy(p, y, 4), memcpy(p + apart, y + 4, 4);
+}
+TSR_INLINE void tsr_i16x8_store_apart(int16_t *p, int apart, tsr_i16x8 a) {
+  for (int i = 0; i < 4; i++) p[i * apart] = a[2 * i], p[i * apart + 1] = a[2 * i + 1];
 }
 TSR_LANES(tsr_i16x8_even, tsr_i32x4, 4, tsr_i32x4,
           (int32_t)((uint32_t)((i < 2 ? a : b)[2 * i % 4] & 0xffff) | (uint32_t)(i < 2 ? a : b)[2 * i % 4 + 1] << 16))

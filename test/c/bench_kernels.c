@@ -144,7 +144,7 @@ EXPORT(open) bench_data *bench_open(int row, const bench_shape *shape) {
       .w = floats(n * k), .scale = floats(n), .bias = floats(n), .w8 = room(n * k), .made8 = room(n * k),
       .sum = room(n * sizeof *d->sum), .zero = room(m * sizeof *d->zero), .a_scale = floats(m),
       .panels = room(family->gemm_f32_packed_bytes(s.n, s.k)), .panels8 = room(family->gemm_q8_packed_bytes(s.n, s.k)),
-      .rows = room((m + TSR_ROW_GROUP) * (size_t)inner * sizeof(float)), .q = room(m * family->gemm_q8_row_bytes(inner)), .halves = room(2 * count)};
+      .rows = room((m + TSR_ROW_GROUP) * (size_t)inner * sizeof(float)), .q = room((m + TSR_ROW_GROUP) * (size_t)family->gemm_q8_row_bytes(inner)), .halves = room(2 * count)};
   for (size_t i = 0; i < count; i++) ((uint16_t *)d->halves)[i] = 0x3c00 + i % 512; /* 1 and a little more in f16 */
   if (k) prepare_product(d, family);
   return d;
