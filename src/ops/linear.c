@@ -1,6 +1,7 @@
 /* linear: see ops.inc. The rows are laid out first, or quantized, by tasks of their own. A task of the product is a block of columns for many
  * rows: so each weight comes from memory once a pass, and not once for every block of rows. */
 #include <stdio.h>
+#include <string.h>
 
 #include "matmul.h"
 
@@ -57,6 +58,13 @@ static void find_fine_rows(const tsr_op_args *args, split *s) {
 }
 
 static int fine_rows(const split *s) { return s->pictures * (s->first + s->last); }
+static int fine_groups(const split *s) { return tsr_tasks((size_t)fine_rows(s), TSR_MATMUL_FINE); }
+
+/* The row that fine row `number` is. */
+static size_t row_of(const split *s, int number) {
+  int each = s->first + s->last, token = number % each;
+  return (size_t)(number / each) * (size_t)s->tokens + (size_t)(token < s->first ? token : token + s->tokens - each);
+}
 
 static split split_of(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
@@ -70,7 +78,7 @@ static split split_of(const tsr_op_args *args) {
   split s = {.row_blocks = tsr_tasks(total, rows ? rows : 1), .column_blocks = columns, .rows = (int)rows};
   find_fine_rows(args, &s);
   if (s.first + s.last < s.tokens) s.prepare = w->layout.groups * tsr_tasks(total, TSR_MATMUL_ROWS);
-  s.refine = w->layout.groups * tsr_tasks((size_t)fine_rows(&s), TSR_MATMUL_ROWS);
+  s.refine = w->layout.groups * fine_groups(&s);
   return s;
 }
 
@@ -84,14 +92,19 @@ static size_t ordinary_bytes(const tsr_op_args *args) {
   return tsr_matmul_rows_bytes(args->kernels, w, group_rows(args) * (size_t)w->layout.groups);
 }
 
+/* Fine rows to be quantized, or their products. */
+static size_t fine_scratch(const tsr_weight *w) {
+  return sizeof(float) * TSR_ROW_GROUP * (size_t)(w->k > TSR_MATMUL_COLUMNS ? w->k : TSR_MATMUL_COLUMNS);
+}
+
 tsr_op_work tsr_op_linear_work(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
-  size_t fine = (size_t)fine_rows(&s) * (size_t)w->layout.groups;
+  size_t fine = (size_t)fine_groups(&s) * (size_t)w->layout.groups * TSR_ROW_GROUP;
   return (tsr_op_work){.tasks = s.prepare + s.refine + s.row_blocks * s.column_blocks * w->layout.groups,
                        .before = s.prepare + s.refine,
-                       .shared = ordinary_bytes(args) + tsr_matmul_rows_bytes(args->kernels, w, 2 * fine),
-                       .scratch = fine ? tsr_matmul_fine_scratch(w) : 0,
+                       .shared = ordinary_bytes(args) + tsr_matmul_rows_bytes(args->kernels, w, fine),
+                       .scratch = fine ? fine_scratch(w) : 0,
                        .operations = (double)tsr_rows(&args->in[0].shape) * w->layout.groups * w->layout.n * w->k};
 }
 
@@ -103,12 +116,17 @@ static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
   return tsr_matmul_rows_from(args->kernels, w, all, rows * (size_t)group);
 }
 
-/* Its fine rows from number `first` on, two for each. */
-static tsr_matmul_rows fine_rows_of(const tsr_op_args *args, const split *s, int group, size_t first) {
+/* One of its groups of fine rows. */
+static tsr_matmul_rows fine_rows_of(const tsr_op_args *args, const split *s, int group, int fine_group) {
   const tsr_weight *w = args->in[1].weight;
-  size_t fine = (size_t)fine_rows(s);
-  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, 2 * fine * (size_t)w->layout.groups, (char *)args->shared + ordinary_bytes(args));
-  return tsr_matmul_rows_from(args->kernels, w, all, 2 * (fine * (size_t)group + first));
+  size_t groups = (size_t)fine_groups(s);
+  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, groups * (size_t)w->layout.groups * TSR_ROW_GROUP, (char *)args->shared + ordinary_bytes(args));
+  return tsr_matmul_rows_from(args->kernels, w, all, (groups * (size_t)group + (size_t)fine_group) * TSR_ROW_GROUP);
+}
+
+static int rows_in_fine_group(const split *s, int fine_group) {
+  int left = fine_rows(s) - fine_group * TSR_MATMUL_FINE;
+  return left < TSR_MATMUL_FINE ? left : TSR_MATMUL_FINE;
 }
 
 static void prepare(const tsr_op_args *args, int task) {
@@ -120,16 +138,31 @@ static void prepare(const tsr_op_args *args, int task) {
                      args->in[0].data + begin * (size_t)ldx + (size_t)group * w->k, ldx, (int)(end - begin));
 }
 
-static void quantize_fine(const tsr_op_args *args, const split *s, int task, float *rest) {
+static void prepare_fine(const tsr_op_args *args, const split *s, int task, float *x) {
   const tsr_weight *w = args->in[1].weight;
-  size_t each = (size_t)(s->first + s->last), begin, end;
-  int blocks = tsr_tasks((size_t)fine_rows(s), TSR_MATMUL_ROWS), group = task / blocks, ldx = w->k * w->layout.groups;
-  tsr_task_range((size_t)fine_rows(s), TSR_MATMUL_ROWS, task % blocks, &begin, &end);
-  for (; begin < end; begin++) {
-    size_t token = begin % each, row = begin / each * (size_t)s->tokens + token;
-    if (token >= (size_t)s->first) row += (size_t)s->tokens - each;
-    tsr_matmul_quantize_fine(args->kernels, w, fine_rows_of(args, s, group, begin), args->in[0].data + row * (size_t)ldx + (size_t)group * w->k,
-                             ldx, 1, rest);
+  int group = task / fine_groups(s), fine_group = task % fine_groups(s), rows = rows_in_fine_group(s, fine_group);
+  for (int i = 0; i < rows; i++) {
+    size_t row = row_of(s, fine_group * TSR_MATMUL_FINE + i);
+    memcpy(x + (size_t)i * w->k, args->in[0].data + (row * w->layout.groups + (size_t)group) * w->k, sizeof *x * (size_t)w->k);
+  }
+  tsr_matmul_prepare_fine(args->kernels, w, fine_rows_of(args, s, group, fine_group), x, rows);
+}
+
+/* Fine rows among [begin, end) once more, over what the ordinary product made of them. */
+static void replace_fine(const tsr_op_args *args, const split *s, tsr_matmul *matmul, const float *residual, int group, size_t begin, size_t end,
+                         int n0, int n1, float *products) {
+  int groups = fine_groups(s), n = matmul->weight->layout.n, ldy = matmul->ld_residual, width = n1 - n0;
+  for (int g = 0; g < groups; g++) {
+    int rows = rows_in_fine_group(s, g), number = g * TSR_MATMUL_FINE;
+    if (row_of(s, number + rows - 1) < begin || row_of(s, number) >= end) continue;
+    tsr_matmul_product_fine(matmul, group, fine_rows_of(args, s, group, g), products, rows, n0, n1);
+    for (int i = 0; i < rows; i++) {
+      size_t row = row_of(s, number + i), at = row * (size_t)ldy + (size_t)group * n;
+      if (row < begin || row >= end) continue;
+      memcpy(args->out[0].data + at + n0, products + (size_t)i * width, sizeof *products * (size_t)width);
+      matmul->residual = residual ? residual + at : NULL;
+      tsr_matmul_finish(matmul, group, args->out[0].data + at, ldy, 1, n0, n1);
+    }
   }
 }
 
@@ -142,11 +175,11 @@ void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
   }
   task -= s.prepare;
   if (task < s.refine) {
-    quantize_fine(args, &s, task, scratch);
+    prepare_fine(args, &s, task, scratch);
     return;
   }
   task -= s.refine;
-  int group = task / (s.row_blocks * s.column_blocks), ldy = w->layout.n * w->layout.groups, next = 2, m;
+  int group = task / (s.row_blocks * s.column_blocks), ldy = w->layout.n * w->layout.groups, next = 2;
   int n0 = task / s.row_blocks % s.column_blocks * TSR_MATMUL_COLUMNS;
   int n1 = n0 + TSR_MATMUL_COLUMNS < w->layout.n ? n0 + TSR_MATMUL_COLUMNS : w->layout.n;
   size_t begin, end;
@@ -156,19 +189,11 @@ void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
   if (args->attrs->linear.has_scale) matmul.scale = args->in[next++].data;
   const float *residual = args->attrs->linear.has_residual ? args->in[next].data : NULL;
   tsr_matmul_rows rows = rows_of(args, group);
-  for (; begin < end; begin += (size_t)m) {
-    size_t at = begin * ldy + (size_t)group * w->layout.n;
-    float *y = args->out[0].data + at;
-    int token = (int)(begin % (size_t)s.tokens), between = s.tokens - s.last;
-    int is_fine = token < s.first || token >= between, stop = token < s.first ? s.first : is_fine ? s.tokens : between;
-    m = stop - token < TSR_MATMUL_ROWS ? stop - token : TSR_MATMUL_ROWS;
-    if ((size_t)m > end - begin) m = (int)(end - begin);
+  for (size_t i = begin; s.prepare && i < end; i += TSR_MATMUL_ROWS) {
+    size_t at = i * (size_t)ldy + (size_t)group * w->layout.n;
+    int m = (int)(end - i < TSR_MATMUL_ROWS ? end - i : TSR_MATMUL_ROWS);
     if (residual) matmul.residual = residual + at;
-    if (is_fine) {
-      size_t number = begin / (size_t)s.tokens * (size_t)(s.first + s.last) + (size_t)(token < s.first ? token : token - between + s.first);
-      tsr_matmul_product_fine(&matmul, group, fine_rows_of(args, &s, group, number), y, ldy, m, n0, n1, scratch);
-    } else {
-      tsr_matmul_product(&matmul, group, tsr_matmul_rows_from(args->kernels, w, rows, begin), y, ldy, m, n0, n1);
-    }
+    tsr_matmul_product(&matmul, group, tsr_matmul_rows_from(args->kernels, w, rows, i), args->out[0].data + at, ldy, m, n0, n1);
   }
+  if (s.refine) replace_fine(args, &s, &matmul, residual, group, begin, end, n0, n1, scratch);
 }

@@ -36,10 +36,11 @@ void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, ts
   else kernels->gemm_f32_rows((float *)(void *)to.data, x, ldx, m, weight->k);
 }
 
-/* What follows the product. `first`: the group's first column in scale and bias. */
-static void finish(const tsr_matmul *matmul, size_t first, float *y, int ldy, int m, int n0, int n1) {
+void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, int m, int n0, int n1) {
   const tsr_kernels *k = matmul->kernels;
   const float *residual = matmul->residual;
+  size_t first = (size_t)group * matmul->weight->layout.n;
+  if (!matmul->scale && !matmul->activation && !residual) return;
   for (int i = 0; i < m; i++) {
     float *row = y + (size_t)i * ldy + n0;
     if (matmul->scale) {
@@ -61,38 +62,26 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
     int end = n + TSR_MATMUL_COLUMNS < n1 ? n + TSR_MATMUL_COLUMNS : n1;
     if (w->is_q8) k->gemm_q8(y, ldy, rows.data, rows.scale, rows.zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
     else k->gemm_f32(y, ldy, (const float *)(const void *)rows.data, panels, bias, m, n, end, w->k);
-    if (matmul->activation || matmul->residual || matmul->scale) finish(matmul, first, y, ldy, m, n, end);
+    tsr_matmul_finish(matmul, group, y, ldy, m, n, end);
   }
 }
 
-void tsr_matmul_quantize_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m,
-                              float *rest) {
-  for (int i = 0; i < m; i++, x += ldx) {
-    tsr_matmul_rows row = tsr_matmul_rows_from(kernels, weight, to, 2 * (size_t)i), second = tsr_matmul_rows_from(kernels, weight, row, 1);
-    kernels->gemm_q8_quantize(row.data, row.scale, row.zero, x, ldx, 1, weight->k);
-    kernels->gemm_q8_rest(rest, row.scale, row.zero, x, ldx, 1, weight->k);
-    kernels->gemm_q8_quantize(second.data, second.scale, second.zero, rest, weight->k, 1, weight->k);
-  }
+void tsr_matmul_prepare_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, float *x, int rows) {
+  int k = weight->k;
+  kernels->gemm_q8_quantize(to.data, to.scale, to.zero, x, k, rows, k);
+  kernels->gemm_q8_rest(x + (size_t)rows * k, to.scale, to.zero, x, k, rows, k);
+  kernels->gemm_q8_quantize(to.data, to.scale, to.zero, x, k, 2 * rows, k); /* all at once: only whole groups begin at a place of their own */
 }
 
-void tsr_matmul_product_fine(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1,
-                             float *scratch) {
+void tsr_matmul_product_fine(const tsr_matmul *matmul, int group, tsr_matmul_rows from, float *y, int rows, int n0, int n1) {
   const tsr_kernels *k = matmul->kernels;
   const tsr_weight *w = matmul->weight;
-  size_t columns = (size_t)group * w->layout.n, first = columns + n0;
+  size_t first = (size_t)group * w->layout.n + (size_t)n0;
   const int8_t *panels = (const int8_t *)w->panels + (size_t)group * w->group_bytes + k->gemm_q8_packed_bytes(n0, w->k);
   int width = n1 - n0;
-  for (int i = 0, some; i < m; i += some) {
-    some = m - i < TSR_MATMUL_FINE_ROWS ? m - i : TSR_MATMUL_FINE_ROWS;
-    tsr_matmul_rows from = tsr_matmul_rows_from(k, w, rows, 2 * (size_t)i);
-    k->gemm_q8(scratch, width, from.data, from.scale, from.zero, panels, w->scale + first, w->sum + first, NULL, 2 * some, 0, width, w->k);
-    for (int r = 0; r < some; r++) {
-      float *to = y + (size_t)(i + r) * ldy + n0, *two = scratch + (size_t)r * 2 * width;
-      k->add(to, two, two + width, width);
-      if (matmul->bias && !matmul->scale) k->add(to, to, matmul->bias + first, width);
-    }
-  }
-  if (matmul->activation || matmul->residual || matmul->scale) finish(matmul, columns, y, ldy, m, n0, n1);
+  k->gemm_q8(y, width, from.data, from.scale, from.zero, panels, w->scale + first, w->sum + first, NULL, 2 * rows, 0, width, w->k);
+  k->add(y, y, y + (size_t)rows * width, rows * width);
+  for (int i = 0; matmul->bias && !matmul->scale && i < rows; i++) k->add(y + (size_t)i * width, y + (size_t)i * width, matmul->bias + first, width);
 }
 
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,

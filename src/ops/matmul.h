@@ -30,7 +30,7 @@ typedef struct tsr_matmul_rows {
 /* Bytes of `rows` such rows, and the places in such memory, 16-byte aligned. */
 size_t tsr_matmul_rows_bytes(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows);
 tsr_matmul_rows tsr_matmul_rows_at(const tsr_kernels *kernels, const tsr_weight *weight, size_t rows, void *memory);
-/* The same rows from `first` on, in f32 a multiple of TSR_ROW_GROUP. */
+/* The same rows from `first` on, a multiple of TSR_ROW_GROUP. */
 tsr_matmul_rows tsr_matmul_rows_from(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows rows, size_t first);
 /* Makes them of m rows of x. */
 void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m);
@@ -38,17 +38,14 @@ void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, ts
 /* y[i, n0:n1] of group `group` for m rows; columns counted within the group; `y` and residual point at the group's column 0. */
 void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1);
 
-/* Rows that keep 14 bits: each is two quantized rows behind each other, itself and what quantizing it left out. `m` rows of x into `to`;
- * rest: k floats. Then y[i, n0:n1] for m such rows, at most TSR_MATMUL_COLUMNS columns at a time; scratch: tsr_matmul_fine_scratch. */
-void tsr_matmul_quantize_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x, int ldx, int m,
-                              float *rest);
-void tsr_matmul_product_fine(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1,
-                             float *scratch);
-enum { TSR_MATMUL_FINE_ROWS = 8 };
-static inline size_t tsr_matmul_fine_scratch(const tsr_weight *weight) {
-  size_t product = 2 * TSR_MATMUL_FINE_ROWS * TSR_MATMUL_COLUMNS;
-  return sizeof(float) * (product > (size_t)weight->k ? product : (size_t)weight->k);
-}
+/* Rows that keep 14 bits, in groups of TSR_MATMUL_FINE: quantized rows, then what quantizing left out of each. `x` [2 * rows, k] holds the
+ * rows, and what is left of them afterwards. */
+enum { TSR_MATMUL_FINE = TSR_ROW_GROUP / 2 };
+void tsr_matmul_prepare_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, float *x, int rows);
+/* y [rows, n1 - n0] of a group of these, without what follows; `y` has room for 2 * rows. */
+void tsr_matmul_product_fine(const tsr_matmul *matmul, int group, tsr_matmul_rows from, float *y, int rows, int n0, int n1);
+/* What follows the product, for y as in tsr_matmul_product. */
+void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, int m, int n0, int n1);
 
 /* Both for a block of rows x [m, k], ldx apart; scratch: tsr_matmul_rows_bytes of m. */
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,

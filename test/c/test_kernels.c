@@ -282,7 +282,7 @@ static void check_gemm_q8_rest(const char *isa, tsr_kf_gemm_q8_rest *kernel) {
     kernel(rest, scale, zero, x, ldx, m, k);
     for (int i = 0; i < m; i++)
       for (int p = 0; p < k; p++) {
-        double value = x[(size_t)i * ldx + p], left = value - (double)scale[i] * (q_at(q, row_bytes, k, i, p) - zero[i]);
+        double value = x[(size_t)i * ldx + p], left = value - (double)scale[i] * (q_at("ref", q, k, i, p) - zero[i]);
         float got = rest[(size_t)i * k + p];
         if (isfinite(value)) ok &= fabs(got - left) <= 1e-5 * scale[i] && fabs(got) <= scale[i] * (0.5 + 1e-4);
         else ok &= got == 0;
