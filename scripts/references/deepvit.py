@@ -5,7 +5,8 @@ from references.vit import STD, TINY, image
 
 ARCH = "deepvit"
 CASES = [
-    Case("deepvit_tiny", TINY, image(2, 3, 16, 16), keep=("*",)),
+    # four heads: the norm over two makes +-1 of a difference, however small, and of its rounding
+    Case("deepvit_tiny", dict(TINY, heads=4, dim_head=4), image(2, 3, 16, 16), keep=("*",)),
     # no width a multiple of 4, three heads in the norm; a picture smaller than the table
     Case("deepvit_tails", dict(TINY, image_size=32, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27, pool="mean", channels=1), image(1, 1, 16, 24),
          keep=("blocks.1.reattn", "blocks.1.attn", "tokens", "embedding")),
