@@ -31,6 +31,7 @@ static inline void tsr_output_means(tsr_builder *b, tsr_meaning meaning) { b->gr
 #define tsr_config_pair(b, ...) tsr_setting_pair(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_list(b, ...) tsr_setting_list(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_pairs(b, ...) tsr_setting_pairs(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_rows(b, ...) tsr_setting_rows(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_number(b, ...) tsr_setting_number(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_bool(b, ...) tsr_setting_bool(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_choice(b, ...) tsr_setting_choice(b, &(b)->config, __VA_ARGS__)

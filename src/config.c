@@ -103,6 +103,18 @@ int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const
   return ok ? n : 0;
 }
 
+void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out, int *counts) {
+  const tsr_json *value = value_of(b, from, key), *row = value ? value->child : NULL;
+  int good = !value || (value->kind == TSR_JSON_ARRAY && value->count == rows);
+  for (int r = 0; good && row; row = row->next, r++) {
+    good = row->kind == TSR_JSON_ARRAY && row->count >= 1 && row->count <= most;
+    int *to = out + r * most;
+    for (const tsr_json *item = good ? row->child : NULL; item; item = item->next) *to++ = (int)int_of(b, from, key, item, lo, hi);
+    if (good) counts[r] = row->count;
+  }
+  if (!good) tsr_fail(b, code_of(b, from), "%s \"%s\" is not %d lists of 1 to %d whole numbers", from->what, key, rows, most);
+}
+
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi) {
   const tsr_json *value = value_of(b, from, key);
   if (!value) return fallback;

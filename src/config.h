@@ -23,6 +23,8 @@ int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const 
 /* A list of 1 to `most` pairs, [[a, b], ...]; returns its length. The default has `count`. */
 int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo, int hi, int most,
                       int (*out)[2]);
+/* `rows` lists of 1 to `most` whole numbers each: row r goes to out[r * most ...], its length to counts[r]. What is not given stays as it was. */
+void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out, int *counts);
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
 /* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */

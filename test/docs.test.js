@@ -115,7 +115,7 @@ test('docs/models.md and the README have a row for every architecture, docs/mode
     const source = read(`src/arch/${arch}.c`);
     const used = readers.filter(([, name]) => source.includes(`${name}(`));
     const keys = [source, ...used.map(([body]) => body)].flatMap((part) => [...part.matchAll(
-      /tsr_config_(?:int|pair|list|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)]).map(([, key, option]) => key ?? option);
+      /tsr_config_(?:int|pair|list|rows|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)]).map(([, key, option]) => key ?? option);
     const presets = [...source.matchAll(/^ {4}\{"(\w+)", /gm)].map(([, name]) => name).filter((name) => name !== 'tiny');
     assert.ok(keys.length > 0 && presets.length > 0, `keys and presets of ${arch} were not found`);
     const rows = [...firstCells(text), ...(used.length ? shared : [])];

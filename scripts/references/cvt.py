@@ -16,7 +16,7 @@ def image(*dims):
 
 
 CASES = [
-    Case("cvt_tiny", TINY, image(2, 3, 32, 32), keep=("stages.*", "embedding")),
+    Case("cvt_tiny", TINY, image(2, 3, 32, 32), keep=("stages.1.*", "stages.2.*", "embedding")),
     # strides that do not divide the picture, an even kernel of the projection, keys as many as queries
     Case("cvt_odd", dict(TINY, image_size=[23, 35], channels=1, s1_emb_kernel=5, s1_emb_stride=3, s1_proj_kernel=5, s2_kv_proj_stride=1, s3_depth=1),
          image(1, 1, 23, 35), keep=("stages.*.attn", "stages.2.blocks.0")),
