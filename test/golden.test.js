@@ -164,7 +164,7 @@ async function refuses(bytes, codes, parts, what) {
   }, what);
 }
 
-for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
+for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
   'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
@@ -215,6 +215,14 @@ const CONFIGS = [
   ['no branches', 'parallel_vit_tiny', { num_parallel_branches: 0 }, 'ERR_CONFIG', 'num_parallel_branches'],
   ['patches that are not square', 'vit_for_small_dataset_tiny', { patch_size: [8, 4] }, 'ERR_CONFIG', 'patch_size'],
   ['nothing to merge into', 'vit_with_patch_merger_tiny', { patch_merge_num_tokens: 0 }, 'ERR_CONFIG', 'patch_merge_num_tokens'],
+  ['a list that is too short', 'mobile_vit_tiny', { dims: [8, 12] }, 'ERR_CONFIG', 'dims'],
+  ['channels that do not fit', 'mobile_vit_tiny', { channels: [4, 8, 8, 6, 8, 8, 6, 6, 8, 8, 16] }, 'ERR_CONFIG', 'channels'],
+  ['blocks that do not divide the map', 'nest_tiny', { num_hierarchies: 4, block_repeats: 1 }, ['ERR_CONFIG'], 'num_hierarchies'],
+  ['a picture that windows do not divide', 'twins_svt_tiny', { image_size: 20 }, 'ERR_CONFIG', 'image_size'],
+  ['heads for another number of stages', 'sep_vit_tiny', { heads: [1, 2, 4] }, 'ERR_CONFIG', 'heads'],
+  ['kernels that are no lists', 'crossformer_tiny', { cross_embed_kernel_sizes: [4, 2, 2, 2] }, 'ERR_CONFIG', 'cross_embed_kernel_sizes'],
+  ['a kernel below the stride', 'crossformer_tiny', { cross_embed_kernel_sizes: [[2], [2], [2], [2]] }, 'ERR_CONFIG', 'cross_embed_kernel_sizes'],
+  ['a side that is no multiple of 16', 'levit_tiny', { image_size: 40 }, 'ERR_CONFIG', 'image_size'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 
