@@ -1,6 +1,6 @@
 /* Activations with fused multiply-add where the machine has it. */
 #ifdef __wasm_relaxed_simd__
-#define TSR_GELU_KERNEL tsr_k_gelu_relaxed
+#define TSR_GELU_NAME(op) tsr_k_##op##_relaxed
 #define TSR_MADD(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #include "gelu_tile.h"
 #else

@@ -2,7 +2,7 @@
 #include "kernels.h"
 #include "simd.h"
 
-#define TSR_GELU_KERNEL tsr_k_gelu_simd
+#define TSR_GELU_NAME(op) tsr_k_##op##_simd
 #define TSR_MADD(a, b, c) tsr_f32x4_add(tsr_f32x4_mul(a, b), c)
 #include "gelu_tile.h"
 

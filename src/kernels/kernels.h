@@ -66,6 +66,8 @@ typedef struct tsr_softmax_row {
 typedef void tsr_kf_softmax_part(float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows);
 /* y = x/2 (1 + erf(x / sqrt 2)), |error| <= 1e-6 absolute against double precision; y may be x. */
 typedef void tsr_kf_gelu(float *y, const float *x, int n);
+/* The same within 1e-4, for what was multiplied in 8 bits, whose own error is a hundred times that. */
+typedef void tsr_kf_gelu_coarse(float *y, const float *x, int n);
 typedef void tsr_kf_relu(float *y, const float *x, int n);
 /* y = a + b, y = a * b, elementwise; y may be a or b. */
 typedef void tsr_kf_add(float *y, const float *a, const float *b, int n);
@@ -104,7 +106,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 #define TSR_KERNEL_OPS(X) \
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) \
-  X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(relu) X(add) X(mul) X(l2_normalize) \
+  X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) X(l2_normalize) \
   X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \
   X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
 

@@ -36,7 +36,8 @@ void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, ts
   else kernels->gemm_f32_rows((float *)(void *)to.data, x, ldx, m, weight->k);
 }
 
-void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, int m, int n0, int n1) {
+/* What follows the product; is_coarse: its rows have 8 bits. */
+static void finish(const tsr_matmul *matmul, int group, float *y, int ldy, int m, int n0, int n1, int is_coarse) {
   const tsr_kernels *k = matmul->kernels;
   const float *residual = matmul->residual;
   size_t first = (size_t)group * matmul->weight->layout.n;
@@ -47,9 +48,14 @@ void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, i
       k->mul(row, row, matmul->scale + first + n0, n1 - n0);
       k->add(row, row, matmul->bias + first + n0, n1 - n0);
     }
-    if (matmul->activation) tsr_activate(k, matmul->activation, row, row, n1 - n0);
+    if (is_coarse && matmul->activation == TSR_ACT_GELU) k->gelu_coarse(row, row, n1 - n0);
+    else if (matmul->activation) tsr_activate(k, matmul->activation, row, row, n1 - n0);
     if (residual) k->add(row, row, residual + (size_t)i * matmul->ld_residual + n0, n1 - n0);
   }
+}
+
+void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, int m, int n0, int n1) {
+  finish(matmul, group, y, ldy, m, n0, n1, 0);
 }
 
 void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1) {
@@ -62,7 +68,7 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
     int end = n + TSR_MATMUL_COLUMNS < n1 ? n + TSR_MATMUL_COLUMNS : n1;
     if (w->is_q8) k->gemm_q8(y, ldy, rows.data, rows.scale, rows.zero, panels, w->scale + first, w->sum + first, bias, m, n, end, w->k);
     else k->gemm_f32(y, ldy, (const float *)(const void *)rows.data, panels, bias, m, n, end, w->k);
-    tsr_matmul_finish(matmul, group, y, ldy, m, n, end);
+    finish(matmul, group, y, ldy, m, n, end, w->is_q8);
   }
 }
 
