@@ -68,7 +68,6 @@ TSR_INLINE tsr_i16x8 tsr_i16x8_load_i8x8(const int8_t *p) { return wasm_i16x8_lo
 /* The two i16 at p in all four pairs. */
 TSR_INLINE tsr_i16x8 tsr_i16x8_load_pair_splat(const int16_t *p) { return wasm_v128_load32_splat(p); }
 TSR_INLINE tsr_i16x8 tsr_i16x8_splat(int16_t x) { return wasm_i16x8_splat(x); }
-TSR_INLINE void tsr_i16x8_store(int16_t *p, tsr_i16x8 a) { wasm_v128_store(p, a); }
 TSR_OP2(tsr_i16x8_min, wasm_i16x8_min, tsr_i16x8)
 TSR_OP2(tsr_i16x8_max, wasm_i16x8_max, tsr_i16x8)
 /* Eight i32 to i16, saturating; a first. */
@@ -178,7 +177,6 @@ TSR_INLINE tsr_i16x8 tsr_i16x8_load_pair_splat(const int16_t *p) {
   return (tsr_i16x8){p[0], p[1], p[0], p[1], p[0], p[1], p[0], p[1]};
 }
 TSR_INLINE tsr_i16x8 tsr_i16x8_splat(int16_t x) { return (tsr_i16x8){x, x, x, x, x, x, x, x}; }
-TSR_INLINE void tsr_i16x8_store(int16_t *p, tsr_i16x8 a) { memcpy(p, &a, sizeof a); }
 TSR_LANES(tsr_i16x8_min, tsr_i16x8, 8, tsr_i16x8, b[i] < a[i] ? b[i] : a[i])
 TSR_LANES(tsr_i16x8_max, tsr_i16x8, 8, tsr_i16x8, a[i] < b[i] ? b[i] : a[i])
 TSR_INLINE int32_t tsr_saturate(int32_t x, int32_t limit) { return x > limit ? limit : x < ~limit ? ~limit : x; }

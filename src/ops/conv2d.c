@@ -62,7 +62,7 @@ tsr_op_work tsr_op_conv2d_work(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
   return (tsr_op_work){.tasks = s.row_blocks * s.column_blocks,
-                       .scratch = gathered_bytes(args) + tsr_matmul_scratch(args->kernels, w, s.rows),
+                       .scratch = gathered_bytes(args) + tsr_matmul_rows_bytes(args->kernels, w, (size_t)s.rows),
                        .operations = (double)tsr_rows(&args->out[0].shape) * w->layout.n * w->k};
 }
 

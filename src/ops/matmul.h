@@ -51,9 +51,4 @@ void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, i
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0, int n1,
                       void *scratch);
 
-/* Scratch of tsr_matmul_block for up to `rows` rows. */
-static inline size_t tsr_matmul_scratch(const tsr_kernels *kernels, const tsr_weight *weight, int rows) {
-  return tsr_matmul_rows_bytes(kernels, weight, (size_t)rows);
-}
-
 #endif
