@@ -12,7 +12,10 @@ void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *mean
   tsr_text_shape(text, shape);
   if (meaning->grid_h) tsr_text_format(text, ",\"grid\":[%d,%d]", meaning->grid_h, meaning->grid_w);
   else tsr_text_add(text, ",\"grid\":null");
-  tsr_text_format(text, ",\"prefix_tokens\":%d}", meaning->prefix_tokens);
+  tsr_text_format(text, ",\"prefix_tokens\":%d,\"windows\":", meaning->prefix_tokens);
+  if (meaning->windows_h) tsr_text_format(text, "{\"grid\":[%d,%d],\"spread\":%s}}", meaning->windows_h, meaning->windows_w,
+                                          meaning->windows_spread ? "true" : "false");
+  else tsr_text_add(text, "null}");
 }
 
 /* A member of the file's JSON as it stands there, null when it is missing. */

@@ -66,7 +66,7 @@ tsr_status tsr_view_read(const tsr_view *view, tsr_context *ctx, const tsr_sessi
 void tsr_view_write(tsr_text *text, const tsr_view *view);
 const float *tsr_view_output(const tsr_view *view, int index);
 
-/* {"name","kind","dims","grid","prefix_tokens"} */
+/* {"name","kind","dims","grid","prefix_tokens","windows"} */
 void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape);
 
 #endif

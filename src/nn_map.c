@@ -153,6 +153,13 @@ tsr_value tsr_nn_unwindows(tsr_builder *b, tsr_value x, tsr_windows w, tsr_value
   return tsr_nn_reshape(b, x, tsr_shape_of(4, batch, height, width, c));
 }
 
+tsr_meaning tsr_nn_window_meaning(const tsr_builder *b, tsr_value map, tsr_windows w, const char *kind) {
+  int rows = w.h > 0 ? tsr_dim(b, map, 1) / w.h : 0, columns = w.w > 0 ? tsr_dim(b, map, 2) / w.w : 0;
+  tsr_meaning meaning = {kind, w.h, w.w, 0, rows, columns, w.spread};
+  if (rows * columns < 2) meaning.windows_h = 0;
+  return meaning;
+}
+
 tsr_value tsr_nn_tokens(tsr_builder *b, tsr_value x) {
   return tsr_nn_reshape(b, x, tsr_shape_of(3, tsr_dim(b, x, 0), tsr_dim(b, x, 1) * tsr_dim(b, x, 2), tsr_dim(b, x, 3)));
 }

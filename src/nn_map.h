@@ -34,6 +34,9 @@ tsr_value tsr_nn_windows(tsr_builder *b, tsr_value x, tsr_windows windows);
 /* The way back: to [B,H,W,*] of `like`'s B, H and W. */
 tsr_value tsr_nn_unwindows(tsr_builder *b, tsr_value x, tsr_windows windows, tsr_value like);
 
+/* What a tap of `map`'s windows means: a window's grid, and how the windows lie. A map of one window has none. */
+tsr_meaning tsr_nn_window_meaning(const tsr_builder *b, tsr_value map, tsr_windows windows, const char *kind);
+
 /* [B,H,W,C] <-> [B,H W,C]; `like` gives H and W. */
 tsr_value tsr_nn_tokens(tsr_builder *b, tsr_value x);
 tsr_value tsr_nn_map(tsr_builder *b, tsr_value tokens, tsr_value like);

@@ -85,7 +85,7 @@ void tsr_loader_destroy(tsr_loader *loader);
  *   "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box", "fit": "crop|squash", "crop_pct", "mean", "std" },
  *   "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
  *   "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names], "output": { "kind": "logits" | ..., "dims" },
- *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens" }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
+ *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens", "windows": { "grid": [h, w], "spread" } or null }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
  * Owned by the model. */
 const char *tsr_model_info(tsr_model *model);
 
@@ -100,14 +100,14 @@ tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *
  * TSR_ERR_OUT_OF_MEMORY. After a failure the model is as it was before.
  * Or {"attention": {"layers": "all" | -1 | [-1, ...], "heads": "mean" | "all" | 0 | [0, ...], "rollout": false}}: indices, negative from the
  * end; layers: by default the last, or all for a rollout; heads: their mean (the default), each, or some. Outputs: "attention" [L,K,N,M],
- * K = 1 for the mean, or the rollout [N,N]; "layers" [L], which these are; and, where there is a grid, "map" [cells]: what a
- * classification looks at, in the rollout or the last of these layers. TSR_ERR_ARGUMENT: what is not there, several images, layers of
- * different shapes.
+ * K = 1 for the mean, [L,G,K,N,M] for G windows or pictures (pictures first), or the rollout [N,N]; "layers" [L], which these are; and,
+ * of one picture with a grid and no windows, "map" [cells]: what a classification looks at, in the rollout or the last of these layers.
+ * TSR_ERR_ARGUMENT: what is not there, layers of different shapes, a rollout of windows or pictures.
  * Or {"embed": {"pooling": "auto" | "cls" | "mean", "normalize": true}}: output "embedding" [B,C], rows of length 1 unless normalize is
  * false. auto: what the model's own head sees. TSR_ERR_ARGUMENT: no such token. */
 tsr_status tsr_model_run(tsr_model *model, const char *request);
 
-/* JSON array, one entry per output of the last run: [{ "name": "output", "kind", "dims", "grid", "prefix_tokens" }, captures...]. */
+/* JSON array, one entry per output of the last run: [{ "name": "output", "kind", "dims", "grid", "prefix_tokens", "windows" }, captures...]. */
 const char *tsr_model_result(tsr_model *model);
 /* f32 values of output `index`, valid until the next run. NULL: no such output. */
 const float *tsr_model_output(tsr_model *model, int index);

@@ -14,7 +14,8 @@ struct tsr_view {
   int tap_count, layer_count, head_count;
   float *layers, *heads; /* [L] and [K], which ones; floats since an output is */
   int rollout, mean;     /* instead of heads side by side */
-  int rows, tokens;      /* those who look, those looked at */
+  int groups;            /* pictures, and in each its windows */
+  int rows, tokens;      /* of one: those who look, those looked at */
   int all_heads;
   size_t area;           /* of one head */
   float *map, *last;     /* [cells], and the matrix it is read from; NULL: no grid to draw it on */
@@ -138,22 +139,25 @@ tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_jso
   return v;
 }
 
-/* Layers [H,N,M], of one shape, behind dims of 1. */
+/* Layers [groups,H,N,M], of one shape. */
 static tsr_status plan_attention(tsr_view *v, tsr_error *err) {
   const tsr_shape *first = &v->taps[0]->shape;
-  char text[TSR_SHAPE_TEXT];
+  char text[TSR_SHAPE_TEXT], other[TSR_SHAPE_TEXT];
+  v->groups = dim(first, 4);
   v->rows = dim(first, 2);
   v->tokens = dim(first, 1);
   v->area = (size_t)v->rows * v->tokens;
   for (int l = 0; l < v->layer_count; l++)
-    if (tsr_shape_count(&v->taps[l]->shape, NULL) != v->all_heads * v->area)
-      return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: %s is %s; give one image at a time, and ask for layers of one shape",
-                           v->taps[l]->name, tsr_shape_print(&v->taps[l]->shape, text));
-  if (v->rollout && v->rows != v->tokens)
-    return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: rollout needs square attention, %s is %s", v->taps[0]->name,
-                         tsr_shape_print(first, text));
-  v->shape = v->rollout ? tsr_shape_of(2, v->rows, v->rows)
-                        : tsr_shape_of(4, v->layer_count, v->mean ? 1 : v->head_count, v->rows, v->tokens);
+    if (!tsr_shape_equal(&v->taps[l]->shape, first))
+      return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: %s is %s, %s is %s; ask for layers of one shape, or forward() for these taps",
+                           v->taps[0]->name, tsr_shape_print(first, text), v->taps[l]->name, tsr_shape_print(&v->taps[l]->shape, other));
+  if (v->rollout && (v->rows != v->tokens || v->groups > 1))
+    return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: rollout needs one square matrix a head, of one picture; %s is %s",
+                         v->taps[0]->name, tsr_shape_print(first, text));
+  int heads = v->mean ? 1 : v->head_count;
+  v->shape = v->rollout      ? tsr_shape_of(2, v->rows, v->rows)
+             : v->groups > 1 ? tsr_shape_of(5, v->layer_count, v->groups, heads, v->rows, v->tokens)
+                             : tsr_shape_of(4, v->layer_count, heads, v->rows, v->tokens);
   if (v->tap_count > v->layer_count && tsr_shape_count(&v->taps[v->layer_count]->shape, NULL) != (size_t)v->rows)
     v->tap_count = v->layer_count; /* other tokens than these are pooled */
   return TSR_OK;
@@ -167,7 +171,7 @@ tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
   v->shape = tsr_shape_of(2, first->dims[0], tsr_shape_last(first));
   if (v->layers && plan_attention(v, err)) return err->code;
   int cells = v->tokens - meaning->prefix_tokens;
-  int drawn = meaning->grid_h && cells == meaning->grid_h * meaning->grid_w;
+  int drawn = v->groups < 2 && meaning->grid_h && cells == meaning->grid_h * meaning->grid_w;
   size_t count = tsr_shape_count(&v->shape, &overflow), more = drawn ? v->area + v->tokens : 0;
   size_t bytes = tsr_size_mul(tsr_size_add(count, more, &overflow), sizeof *v->data, &overflow);
   v->data = overflow ? NULL : tsr_arena_alloc(&s->arena, bytes);
@@ -227,11 +231,13 @@ tsr_status tsr_view_read(const tsr_view *v, tsr_context *ctx, const tsr_session 
     return TSR_OK;
   }
   if (v->rollout && tsr_attention_rollout(ctx, out, v->values, v->layer_count, v->all_heads, v->tokens)) return ctx->err.code;
-  for (int l = 0; !v->rollout && l < v->layer_count; l++) {
-    for (int h = 0; !v->mean && h < v->head_count; h++, out += v->area)
-      memcpy(out, v->values[l] + (size_t)v->heads[h] * v->area, v->area * sizeof *out);
-    if (v->mean) mean_of(v, v->values[l], out), out += v->area;
-  }
+  for (int l = 0; !v->rollout && l < v->layer_count; l++)
+    for (int g = 0; g < v->groups; g++) {
+      const float *layer = v->values[l] + (size_t)g * v->all_heads * v->area;
+      for (int h = 0; !v->mean && h < v->head_count; h++, out += v->area)
+        memcpy(out, layer + (size_t)v->heads[h] * v->area, v->area * sizeof *out);
+      if (v->mean) mean_of(v, layer, out), out += v->area;
+    }
   if (v->map && !v->rollout) mean_of(v, v->values[v->layer_count - 1], v->last);
   if (v->map) look(v);
   return TSR_OK;

@@ -124,6 +124,45 @@ test('every tap that a model lists can be captured, and has the dims listed wher
   }
 });
 
+test('taps of windows say how the windows lie: put together, they are the map', async () => {
+  for (const [name, tap, grid, windows] of [
+    ['nest_tiny', 'stages.0.blocks.0', [2, 2], { grid: [2, 2], spread: false }], ['nest_tiny', 'stages.1.blocks.0', [2, 2], null],
+    ['max_vit_tiny', 'blocks.0.block_attn', [4, 4], { grid: [2, 2], spread: false }], ['max_vit_tiny', 'blocks.0.grid_attn', [4, 4], { grid: [2, 2], spread: true }],
+    ['twins_svt_tiny', 'stages.1.blocks.0.local_attn', [2, 2], { grid: [2, 2], spread: false }], ['mobile_vit_tiny', 'stages.0.blocks.0', [4, 4], { grid: [2, 2], spread: true }],
+    ['crossformer_tiny', 'stages.0.blocks.0.short_attn', [2, 2], { grid: [4, 4], spread: false }],
+    ['scalable_vit_tiny', 'stages.0.blocks.0.iwsa_attn', [4, 4], { grid: [2, 2], spread: false }],
+    ['sep_vit_tiny', 'stages.0.blocks.0.attn', [7, 7], { grid: [2, 2], spread: false }], ['regionvit_tiny', 'stages.0.blocks.0.attn', [2, 2], { grid: [2, 2], spread: false }],
+  ]) {
+    const { info, captures: { [tap]: got } } = await run(tiny(name), 'f32', [tap]);
+    assert.deepEqual([got.grid, got.windows], [grid, windows], `${name} ${tap}`);
+    assert.equal(got.dims[0], tiny(name).inputs.image[0] * (windows ? windows.grid[0] * windows.grid[1] : 1), `${name} ${tap}`);
+    assert.ok('windows' in info.taps.find((t) => t.name === tap));
+  }
+  const { captures: { 'stages.0.blocks.0': cut, 'stages.0': whole } } = await run(tiny('nest_tiny'), 'f32', ['stages.0.blocks.0', 'stages.0']);
+  const [[h, w], [rows, columns], [, height, width, c]] = [cut.grid, cut.windows.grid, whole.dims];
+  for (let at = 0; at < cut.data.length / c; at++) {
+    const [token, window] = [at % (h * w), Math.floor(at / (h * w)) % (rows * columns)];
+    const [y, x] = [Math.floor(window / columns) * h + Math.floor(token / w), (window % columns) * w + (token % w)];
+    const pixel = (Math.floor(at / (h * w * rows * columns)) * height + y) * width + x;
+    assert.deepEqual(cut.data.subarray(at * c, at * c + c), whole.data.subarray(pixel * c, pixel * c + c), `token ${at}`);
+  }
+});
+
+test('attention of windows has a dim for them; layers of several shapes are told apart', async () => {
+  const golden = tiny('nest_tiny');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image] = inputsOf({ ...golden, inputs: { image: [1, 3, 16, 16] } });
+  const { 'stages.0.blocks.0.attn': first } = (await model.forward(image, { capture: 'stages.0.blocks.0.attn' })).captures;
+  const all = await model.attention(image, { layers: 0, heads: 'all' });
+  assert.deepEqual([all.dims, all.windows, all.map, all.data], [[1, 4, 1, 4, 4], { grid: [2, 2], spread: false }, null, first.data]);
+  const last = await model.attention(image, { layers: [-1, -2] });
+  assert.deepEqual([last.dims, last.windows, last.map?.length], [[2, 1, 4, 4], null, 4]);
+  await assert.rejects(model.attention(image, { layers: 'all' }), { code: 'ERR_ARGUMENT',
+    message: /stages\.0\.blocks\.0\.attn is \[4,1,4,4\], stages\.1\.blocks\.0\.attn is \[1,2,4,4\]; ask for layers of one shape, or forward\(\) for these taps$/ });
+  await assert.rejects(model.attention(image, { layers: 0, rollout: true }), { code: 'ERR_ARGUMENT', message: /rollout needs one square matrix a head/ });
+  await model.dispose();
+});
+
 test('a class token that alone asks draws its map from its one row', async () => {
   const golden = tiny('cait_tiny');
   const model = await load(file(golden), { dtype: 'f32' });

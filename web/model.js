@@ -10,7 +10,10 @@ import { tensorOf, toInput } from './preprocess.js';
  *   | ImageBitmap | ImageData | VideoFrame | Pixels | Tensor} Input a string is an address; in Node also a path */
 /** @typedef {{ signal?: AbortSignal }} CallOptions */
 /** @typedef {{ label: string, score: number, index: number }} Classification */
-/** @typedef {{ name: string, kind: string, dims: number[], grid: [number, number] | null, prefix_tokens: number }} Tap a value of the model that can be captured */
+/** @typedef {{ grid: [number, number], spread: boolean } | null} Windows of a map that is cut: grid: rows and columns of windows, which the first
+ *   dim counts (in each picture); the value's own grid is then a window's, h by w. Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of
+ *   the map; spread: (y rows + r, x columns + c) */
+/** @typedef {{ name: string, kind: string, dims: number[], grid: [number, number] | null, prefix_tokens: number, windows: Windows }} Tap a value of the model that can be captured */
 /**
  * @typedef {object} Info
  * @property {string} arch
@@ -43,15 +46,18 @@ import { tensorOf, toInput } from './preprocess.js';
  * @property {boolean} worker
  * @property {string | null} workerReason why there is none
  */
-/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: [number, number] | null, prefixTokens: number }} Capture */
+/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: [number, number] | null, prefixTokens: number, windows: Windows }} Capture */
 /**
  * @typedef {object} Attention
  * @property {Float32Array} data
- * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]
+ * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]; [layers, windows, heads, N, N] of windows, which
+ *   several pictures in one tensor count as too
  * @property {[number, number] | null} grid rows and columns of cells that the tokens behind the prefix stand for
  * @property {number} prefixTokens class and register tokens in front
+ * @property {Windows} windows
  * @property {number[]} layers which layers these are
- * @property {Float32Array | null} map one value a cell: what the classification looks at, in the last of these layers (or the rollout)
+ * @property {Float32Array | null} map one value a cell: what the classification looks at, in the last of these layers (or the rollout); null
+ *   without a grid, and of windows
  */
 
 /**
@@ -160,8 +166,8 @@ export class Model {
   async attention(input, options) {
     const { signal, ...asked } = checkOptions(options, ['layers', 'heads', 'rollout', 'signal'], 'attention');
     return this.#each(input, signal, async (wire) => {
-      const [{ data, dims, grid, prefixTokens }, layers, map] = await this.#host.call('run', wire, { attention: asked });
-      return { data, dims, grid, prefixTokens, layers: [...layers.data], map: map?.data ?? null };
+      const [{ name, kind, ...rest }, layers, map] = await this.#host.call('run', wire, { attention: asked });
+      return { ...rest, layers: [...layers.data], map: map?.data ?? null };
     });
   }
 
@@ -214,7 +220,7 @@ export class Model {
   async patches(input, options) {
     const { signal } = checkOptions(options, ['signal'], 'patches');
     // the grid that attention speaks of; feature maps in front of it may be finer
-    const withGrid = this.info.taps.filter((tap) => tap.grid);
+    const withGrid = this.info.taps.filter((tap) => tap.grid && !tap.windows);
     const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid;
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
     return this.#each(input, signal, async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));

@@ -93,7 +93,7 @@ static tsr_value half(tsr_builder *b, tsr_value x, int w, int spread, int s, int
   int dim = tsr_dim(b, x, 3), heads = dim / HEAD_DIM, width = heads * HEAD_DIM, place = 2 * spread;
   tsr_windows windows = {w, w, spread};
   snprintf(tap, sizeof tap, "stages.%d.blocks.%d.%s_attn", s, layer, spread ? "long" : "short");
-  tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, (tsr_meaning){"attention", w, w, 0}, 0);
+  tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, tsr_nn_window_meaning(b, x, windows, "attention"), 0);
   attention.tap = tap;
   tsr_enter(b, "layers.%d.%d", layer, place);
   tsr_value y = tsr_nn_windows(b, tsr_nn_channel_norm(b, "norm", x), windows);

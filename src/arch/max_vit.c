@@ -80,7 +80,7 @@ static tsr_value axis(tsr_builder *b, tsr_value map, const max_vit_config *c, in
   tsr_value x = tsr_nn_windows(b, map, windows);
   tsr_enter(b, "%d.fn", first);
   tsr_value table = tsr_weight_vector(b, "rel_pos_bias.weight", tsr_shape_of(2, (2 * w - 1) * (2 * w - 1), heads));
-  tsr_attention attention = tsr_nn_heads(heads, c->dim_head, (tsr_meaning){"attention", w, w, 0}, block);
+  tsr_attention attention = tsr_nn_heads(heads, c->dim_head, tsr_nn_window_meaning(b, map, windows, "attention"), block);
   attention.tap = tap;
   attention.bias = tsr_nn_bias_table(b, table, w * w, w * w, 1, bias_index, &w);
   x = tsr_nn_mha(b, x, &(tsr_mha){.attention = attention, .to_out = "to_out.0", .out_unbiased = 1, .context = TSR_NO_VALUE}, x);

@@ -94,7 +94,7 @@ static tsr_value mobile_block(tsr_builder *b, tsr_value x, const mobile_vit_conf
   tsr_windows windows = {h / c->patch[0], w / c->patch[1], 1};
   tsr_value y = conv(b, "conv2", conv(b, "conv1", x, 3, channels, 1), 1, c->dims[s], 1), map = y;
   tsr_enter(b, "transformer");
-  y = layers(b, tsr_nn_windows(b, y, windows), c->depths[s], c->dims[s] * (s ? 4 : 2), (tsr_meaning){"tokens", windows.h, windows.w, 0}, s);
+  y = layers(b, tsr_nn_windows(b, y, windows), c->depths[s], c->dims[s] * (s ? 4 : 2), tsr_nn_window_meaning(b, map, windows, "tokens"), s);
   tsr_leave(b);
   y = conv(b, "conv3", tsr_nn_unwindows(b, y, windows, map), 1, channels, 1);
   return conv(b, "conv4", tsr_nn_concat(b, 3, 2, (tsr_value[]){y, x}), 3, channels, 1);

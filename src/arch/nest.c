@@ -63,14 +63,14 @@ static tsr_value block(tsr_builder *b, tsr_value x, int heads, int mlp_mult, tsr
 /* Hierarchy `level`; a map in, a map of the same size out. */
 static tsr_value hierarchy(tsr_builder *b, tsr_value map, const nest_config *c, int level) {
   int blocks = 1 << (c->hierarchies - 1 - level), h = tsr_dim(b, map, 1) / blocks, w = tsr_dim(b, map, 2) / blocks;
-  tsr_meaning inside = {"attention", h, w, 0};
   tsr_windows cut = {h, w, 0};
+  tsr_meaning inside = tsr_nn_window_meaning(b, map, cut, "tokens");
   tsr_enter(b, "layers.%d.0", level);
   tsr_value position = tsr_weight_vector(b, "pos_emb", tsr_shape_of(1, c->seq));
   tsr_value x = tsr_nn_add(b, tsr_nn_windows(b, map, cut), tsr_nn_reshape(b, position, tsr_shape_of(3, 1, c->seq, 1)));
   for (int i = 0; i < c->depth[level]; i++) {
     x = block(b, x, c->heads << level, c->mlp_mult, inside, level, i);
-    tsr_tap_add(b, x, (tsr_meaning){"tokens", h, w, 0}, "stages.%d.blocks.%d", level, i);
+    tsr_tap_add(b, x, inside, "stages.%d.blocks.%d", level, i);
   }
   tsr_leave(b);
   x = tsr_nn_unwindows(b, x, cut, map);

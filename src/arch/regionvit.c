@@ -91,7 +91,8 @@ static void layers(tsr_builder *b, tsr_value *l, tsr_value *r, const regionvit_c
   if (tsr_failed(b)) return;
   region size = {tsr_dim(b, *l, 1) / tsr_dim(b, *r, 1), tsr_dim(b, *l, 2) / tsr_dim(b, *r, 2), c->window};
   tsr_windows windows = {size.h, size.w, 0};
-  tsr_meaning inside = {"tokens", size.h, size.w, 1}, map = tsr_nn_map_meaning(b, *r, "tokens");
+  tsr_meaning inside = tsr_nn_window_meaning(b, *l, windows, "tokens"), map = tsr_nn_map_meaning(b, *r, "tokens");
+  inside.prefix_tokens = 1;
   int n = size.h * size.w + 1, span = 2 * c->window - 1;
   tsr_value table = tsr_weight_vector(b, "local_rel_pos_bias.weight", tsr_shape_of(2, span * span, HEADS));
   if (size.h > c->window || size.w > c->window || size.h < 1 || size.w < 1) {

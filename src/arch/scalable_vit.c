@@ -70,7 +70,7 @@ static tsr_value window_attention(tsr_builder *b, tsr_value x, const scalable_co
   tsr_value around = tsr_nn_conv2d(b, "local_interactive_module", v, kernel(3, heads * c->iwsa_value[s], 1, 1, TSR_BIAS));
   tsr_value q = tsr_nn_pointwise(b, "to_q", y, heads * c->iwsa_key[s], TSR_NO_BIAS);
   tsr_value k = tsr_nn_pointwise(b, "to_k", y, heads * c->iwsa_key[s], TSR_NO_BIAS);
-  tsr_attention attention = tsr_nn_heads(heads, c->iwsa_key[s], (tsr_meaning){"attention", windows.h, windows.w, 0}, 0);
+  tsr_attention attention = tsr_nn_heads(heads, c->iwsa_key[s], tsr_nn_window_meaning(b, x, windows, "attention"), 0);
   snprintf(tap, sizeof tap, "stages.%d.blocks.%d.iwsa_attn", s, layer);
   attention.tap = tap;
   attention.value_dim = c->iwsa_value[s];

@@ -80,7 +80,8 @@ static tsr_value separable_attention(tsr_builder *b, tsr_value map, int heads, i
   tsr_windows cut = {WINDOW, WINDOW, 0};
   tsr_value x = tsr_nn_windows(b, tsr_nn_channel_norm(b, "norm", map), cut);
   x = tsr_nn_prepend(b, tsr_weight_vector(b, "window_tokens", tsr_shape_of(1, dim)), x); /* [B n,50,C] */
-  tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, (tsr_meaning){"attention", WINDOW, WINDOW, 1}, 0);
+  tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, tsr_nn_window_meaning(b, map, cut, "attention"), 0);
+  attention.meaning.prefix_tokens = 1;
   snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, layer);
   attention.tap = tap;
   x = tsr_nn_attention_qkv(b, project(b, "to_qkv", x, 3 * width), attention);

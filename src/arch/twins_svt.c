@@ -56,7 +56,7 @@ static tsr_value local_attention(tsr_builder *b, tsr_value x, int side, const ch
   tsr_windows windows = {side, side, 0};
   tsr_value y = tsr_nn_windows(b, tsr_nn_channel_norm(b, "norm", x), windows);
   tsr_value q = tsr_nn_pointwise(b, "to_q", y, WIDTH, TSR_NO_BIAS), kv = tsr_nn_pointwise(b, "to_kv", y, 2 * WIDTH, TSR_NO_BIAS);
-  y = tsr_nn_attention_kv(b, q, kv, heads((tsr_meaning){"attention", side, side, 0}, tap));
+  y = tsr_nn_attention_kv(b, q, kv, heads(tsr_nn_window_meaning(b, x, windows, "attention"), tap));
   return tsr_nn_pointwise_add(b, "to_out.0", tsr_nn_unwindows(b, y, windows, x), tsr_dim(b, x, 3), TSR_BIAS, x);
 }
 

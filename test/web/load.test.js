@@ -189,7 +189,17 @@ for (const worker of [true, false]) {
       const { dims: [, , n] } = await model.attention(IMAGE);
       const heads = Array.from({ length: Math.ceil(2 ** 30 / (250 * n * n)) }, () => 0);
       await assert.rejects(model.attention(IMAGE, { layers: Array.from({ length: 250 }, () => 0), heads }), { code: 'ERR_OUT_OF_MEMORY' });
-      await assert.rejects(model.attention(BATCH), { code: 'ERR_ARGUMENT', message: /attention: blocks\.1\.attn is \[2,.*\]; give one image at a time, and ask for layers of one shape$/ });
+      await assert.rejects(model.attention(BATCH, { rollout: true }), { code: 'ERR_ARGUMENT', message: /attention: rollout needs one square matrix a head, of one picture; blocks\.0\.attn is \[2,.*\]$/ });
+      await stillFine();
+    });
+
+    test('attention of several images in one tensor has a dim for them', async () => {
+      const { data, dims: [batch, ...dims] } = BATCH;
+      const whole = await model.attention(BATCH);
+      const parts = [];
+      for (let b = 0; b < batch; b++) parts.push(await model.attention({ data: data.subarray(b * data.length / batch, (b + 1) * data.length / batch), dims: [1, ...dims] }));
+      assert.deepEqual([whole.dims, whole.map], [[1, batch, ...parts[0].dims.slice(1)], null]);
+      close([...whole.data], parts.flatMap((part) => [...part.data]), 1e-6);
       await stillFine();
     });
 

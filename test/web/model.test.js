@@ -86,7 +86,7 @@ test('inputs that are none are named', async () => {
 });
 
 test('attention and embed hand on what was asked, and the answers without the wrapping', async () => {
-  const meaning = { dims: [1, 1, 2, 2], grid: [1, 1], prefixTokens: 1 };
+  const meaning = { dims: [1, 1, 2, 2], grid: [1, 1], prefixTokens: 1, windows: null };
   const { model, host } = toy(() => [{ name: 'attention', kind: 'attention', ...meaning, data: Float32Array.of(1, 2, 3, 4) },
     { name: 'layers', dims: [1], data: Float32Array.of(2) }, { name: 'map', dims: [1], data: Float32Array.of(2) }]);
   assert.deepEqual(await model.attention(PICTURE, { layers: [-1], heads: 1 }), { ...meaning, data: Float32Array.of(1, 2, 3, 4), layers: [2], map: Float32Array.of(2) });
@@ -101,7 +101,8 @@ test('patches are cut rows first, as RGBA', async () => {
   const data = Uint8Array.from({ length: 4 * 4 * 3 }, (_, i) => i);
   // convolutions in front of the tokens may have a finer grid of their own
   const stem = { name: 'conv.0', kind: 'features', dims: [1, 4, 4, 2], grid: [4, 4], prefix_tokens: 0 };
-  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), { ...INFO, taps: [stem, ...INFO.taps] });
+  const windows = { name: 'blocks.0.attn', kind: 'attention', dims: [4, 1, 4, 4], grid: [1, 1], prefix_tokens: 0, windows: { grid: [2, 2], spread: false } };
+  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), { ...INFO, taps: [stem, windows, ...INFO.taps] });
   const { data: out, dims, grid, patchSize } = await model.patches(PICTURE);
   assert.deepEqual({ dims, grid, patchSize }, { dims: [4, 2, 2, 4], grid: [2, 2], patchSize: [2, 2] });
   const patch = (n) => [...out.subarray(n * 16, (n + 1) * 16)];
