@@ -271,6 +271,8 @@ tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end
   return unary(b, TSR_OP_slice, x, (tsr_attrs){.slice = {.axis = axis, .begin = begin, .end = end}});
 }
 
+tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices) { return binary(b, TSR_OP_gather, x, indices); }
+
 tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after) {
   return unary(b, TSR_OP_pad, x, (tsr_attrs){.pad = {.axis = axis, .before = before, .after = after}});
 }

@@ -118,6 +118,8 @@ tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride,
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
 /* x[.., begin:end, ..]; x itself when that is all of it. */
 tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end);
+/* Rows of x [B,N,..] by indices [B,K]: [B,K,..]; see ops.inc. */
+tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices);
 tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after);
 tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape);
 tsr_value tsr_nn_permute(tsr_builder *b, tsr_value x, const int *order);

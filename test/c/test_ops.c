@@ -164,6 +164,32 @@ static void strips(void) {
   }
 }
 
+/* Whole rows by their numbers; numbers that name no row give zeros. */
+static void gathering(void) {
+  for (int round = 0; round < ROUNDS; round++) {
+    tsr_shape x = random_shape(40000);
+    if (x.ndim < 2) continue;
+    int rows = x.dims[1], k = pick(pick(3) ? 12 : 300);
+    tsr_op_args args = {.n_in = 2, .in = {tensor(x), tensor(tsr_shape_of(2, x.dims[0], k))}};
+    for (int i = 0; i < x.dims[0] * k; i++) {
+      float odd[] = {-1, (float)rows, 3e9f, -3e9f, NAN, INFINITY};
+      args.in[1].data[i] = pick(9) && rows ? (float)pick(rows) : odd[pick(6)];
+    }
+    if (!run(TSR_OP_gather, &args)) continue;
+    size_t n = tsr_shape_count(&args.out[0].shape, NULL);
+    float *want = numbers(n);
+    for (size_t at = 0; at < n; at++) {
+      int index[TSR_MAX_DIMS];
+      coordinates(&args.out[0].shape, at, index);
+      float row = args.in[1].data[index[0] * k + index[1]];
+      index[1] = row >= 0 && row < (float)rows ? (int)row : -1;
+      want[at] = index[1] < 0 ? 0 : args.in[0].data[place(&x, index)];
+    }
+    expect(TSR_OP_gather, &args, want, 0);
+    free(want), done(&args);
+  }
+}
+
 static void sums(void) {
   for (int round = 0; round < ROUNDS; round++) {
     int b = 1 + pick(3), n = 1 + pick(40), c = 1 + pick(300), d = 1 + pick(20);
@@ -332,6 +358,7 @@ int main(void) {
   broadcasts();
   permutations();
   strips();
+  gathering();
   sums();
   pictures();
   neighbours();
