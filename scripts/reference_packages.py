@@ -1,10 +1,13 @@
 """The reference packages, imported so that they run without what we do not use of them.
 
-vit_pytorch imports torchvision for the augmentations of its self-supervised trainers only, and the torchvision on the
-package index is built for CUDA; with the CPU build of PyTorch its extension does not load. A stand-in module that
-holds nothing lets the import pass; any use of it fails loudly with AttributeError.
+vit_pytorch and timm import torchvision for augmentations, which only their trainers use, and the torchvision on the
+package index is built for CUDA; with the CPU build of PyTorch its extension does not load. A stand-in, whose every name
+is an empty class, lets the imports pass; any use of it fails loudly.
 """
+import enum
 import importlib
+import importlib.abc
+import importlib.machinery
 import os
 import sys
 import types
@@ -18,11 +21,52 @@ def cache_dir() -> Path:
     return path
 
 
+class Nothing:
+    """What a stand-in's names are: good as a base class or for isinstance, and for nothing else."""
+
+
+class InterpolationMode(enum.Enum):
+    """timm looks these up by name when it is imported."""
+    NEAREST, BILINEAR, BICUBIC, BOX, HAMMING, LANCZOS = "nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"
+
+
+class StandIn(types.ModuleType):
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return InterpolationMode if name == "InterpolationMode" else Nothing
+
+
+class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """torchvision and every module below it."""
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+
+    def create_module(self, spec):
+        return StandIn(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+def without_torchvision(module: str):
+    if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, StandInFinder())
+    return importlib.import_module(module)
+
+
 def vit_pytorch(module: str):
     """The module `vit_pytorch.<module>` of the installed package."""
-    if "torchvision" not in sys.modules:
-        torchvision = types.ModuleType("torchvision")
-        torchvision.transforms = types.ModuleType("torchvision.transforms")
-        sys.modules["torchvision"] = torchvision
-        sys.modules["torchvision.transforms"] = torchvision.transforms
-    return importlib.import_module(f"vit_pytorch.{module}")
+    return without_torchvision(f"vit_pytorch.{module}")
+
+
+def timm(module: str):
+    """The module `timm.models.<module>` of the installed package."""
+    return without_torchvision(f"timm.models.{module}")
+
+
+def keras():
+    """Keras on PyTorch, whatever the user's own settings say."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    return importlib.import_module("keras")

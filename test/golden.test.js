@@ -262,6 +262,9 @@ const CONFIGS = [
   ['kernels that are no lists', 'crossformer_tiny', { cross_embed_kernel_sizes: [4, 2, 2, 2] }, 'ERR_CONFIG', 'cross_embed_kernel_sizes'],
   ['a kernel below the stride', 'crossformer_tiny', { cross_embed_kernel_sizes: [[2], [2], [2], [2]] }, 'ERR_CONFIG', 'cross_embed_kernel_sizes'],
   ['a side that is no multiple of 16', 'levit_tiny', { image_size: 40 }, 'ERR_CONFIG', 'image_size'],
+  ['a picture that patches do not divide', 'tutorial_vit_tiny', { patch_size: 5 }, 'ERR_CONFIG', 'img_size'],
+  ['heads that do not divide the width', 'tutorial_vit_tiny', { num_heads: 3 }, 'ERR_CONFIG', 'token_len'],
+  ['a picture without channels', 'tutorial_vit_tiny', { img_size: [12, 20] }, 'ERR_CONFIG', 'img_size'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 

@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { run } from '../helpers/make.js';
 import { loadModel, version } from '../../web/index.js';
 import { drawInput, drawTensors, safetensors } from '../parity/weights.js';
+import { png } from './png.js';
 
 const root = new URL('../../', import.meta.url);
 const golden = JSON.parse(readFileSync(new URL('test/golden/models/vit_tiny.json', root), 'utf8'));
@@ -137,6 +138,36 @@ test('inspect works from the header alone', async () => {
   const json = JSON.parse((await cli('inspect', model, '--json')).output);
   assert.equal(json.parameters, golden.parameters);
   assert.equal(json.tensors.length, golden.tensors.length);
+});
+
+test('a model of one channel takes pictures in colour, made grey as Pillow does it', async () => {
+  const grey = JSON.parse(readFileSync(new URL('test/golden/models/tutorial_vit_tiny.json', root), 'utf8'));
+  const config = { ...grey.config, num_classes: 3 };
+  const tensors = drawTensors(grey).filter(({ name }) => !name.startsWith('head.'));
+  const head = drawTensors({ name: 'grey', tensors: [['head.weight', [3, 16]], ['head.bias', [3]]] });
+  const file = join(folder, 'grey.safetensors');
+  writeFileSync(file, safetensors([...tensors, ...head], { arch: grey.arch, config, preprocess: { mean: 0.25, std: 0.75 } }));
+  const colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 200, 30], [250, 128, 3], [77, 77, 77], [1, 2, 250], [190, 20, 120]];
+  const levels = [76, 150, 29, 124, 150, 77, 30, 82]; // Pillow 13's convert('L') of these
+  const at = (/** @type {number} */ i) => (i * i + 3 * i) % 8;
+  const [width, height] = [20, 12];
+  const rgb = Uint8Array.from({ length: 3 * width * height }, (_, i) => colours[at(Math.floor(i / 3))][i % 3]);
+  const loaded = await loadModel(file, { worker: false });
+  const tensor = { data: Float32Array.from({ length: width * height }, (_, i) => (levels[at(i)] / 255 - 0.25) / 0.75), dims: [1, 1, height, width] };
+  const expected = await loaded.classify(tensor);
+  const near = (/** @type {any[]} */ got) => got.forEach((item, i) => {
+    assert.equal(item.index, expected[i].index);
+    assert.ok(Math.abs(item.score - expected[i].score) < 1e-6, `${item.score}, expected ${expected[i].score}`);
+  });
+  near(await loaded.classify({ data: rgb, width, height, channels: 3 }));
+  assert.ok((await loaded.preprocess({ data: rgb, width, height, channels: 3 })).data.every((value, i) => Math.abs(value - tensor.data[i]) < 1e-6));
+  const picture = join(folder, 'colours.png');
+  writeFileSync(picture, png(width, height, width, rgb));
+  const { code, output } = await cli('classify', picture, '--model', file, '--json', '--attention');
+  assert.equal(code, 0, output);
+  near(JSON.parse(output).classes);
+  assert.deepEqual(JSON.parse(output).attention.grid, [3, 5]);
+  await loaded.dispose();
 });
 
 test('list', async () => {

@@ -21,12 +21,17 @@ function chunk(type, body) {
   return out;
 }
 
-/** A black RGB picture; `claimed` is the width that its header gives. @param {number} width @param {number} height */
-export function png(width, height, claimed = width) {
+/**
+ * An RGB picture, black unless its bytes are given; `claimed` is the width that its header gives.
+ * @param {number} width @param {number} height @param {number} [claimed] @param {Uint8Array} [rgb]
+ */
+export function png(width, height, claimed = width, rgb = new Uint8Array(width * height * 3)) {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(claimed, 0);
   header.writeUInt32BE(height, 4);
   header.set([8, 2, 0, 0, 0], 8); // 8 bits, RGB
-  const pixels = deflateSync(Buffer.alloc(height * (1 + 3 * width)));
+  const rows = Buffer.alloc(height * (1 + 3 * width)); // each behind a byte that says it is not filtered
+  for (let y = 0; y < height; y++) rows.set(rgb.subarray(3 * width * y, 3 * width * (y + 1)), (1 + 3 * width) * y + 1);
+  const pixels = deflateSync(rows);
   return Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]), chunk('IHDR', header), chunk('IDAT', pixels), chunk('IEND', Buffer.alloc(0))]);
 }
