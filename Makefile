@@ -92,7 +92,7 @@ WASM := $(foreach b,simd relaxed simd-threads relaxed-threads,dist/tesserae-$b.w
 # No JavaScript glue: web/wasm.js instantiates the file itself. The stack lies below the data, so that an overflow traps
 # instead of writing into globals; memory starts small and grows; malloc returns NULL when it cannot.
 WASM_LDFLAGS := -O3 -sSTANDALONE_WASM=1 --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1 -sMAXIMUM_MEMORY=4GB \
-  -sINITIAL_MEMORY=4MB -sABORTING_MALLOC=0 -sSTACK_SIZE=1MB -Wl,--stack-first
+  -sINITIAL_MEMORY=4MB -sABORTING_MALLOC=0 -sMALLOC=emmalloc -sSTACK_SIZE=1MB -Wl,--stack-first
 
 # Memory that threads share comes from outside. No -pthread: that would be a C library with locks, whose threads are JavaScript of
 # Emscripten's; ours (src/threads.c) run the core's own loops and never allocate. The library's objects were compiled without

@@ -7,6 +7,7 @@
 #define TSR_BUILD_H
 
 #include "config.h"
+#include "elementary.h"
 #include "graph.h"
 #include "nn.h"
 #include "vit_parts.h"

@@ -2,14 +2,13 @@
 #include "graph.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 tsr_value tsr_fail(tsr_builder *b, tsr_status code, const char *format, ...) {
   char reason[TSR_MESSAGE_BYTES];
   va_list args;
   va_start(args, format);
-  vsnprintf(reason, sizeof reason, format, args);
+  tsr_print_list(reason, sizeof reason, format, args);
   va_end(args);
   tsr_error_set(b->err, code, "%s%s%s: %.300s", b->arch, b->path_length ? "." : "", b->path, reason);
   return TSR_NO_VALUE;
@@ -26,7 +25,7 @@ void tsr_enter(tsr_builder *b, const char *format, ...) {
   char name[TSR_PATH_BYTES];
   va_list args;
   va_start(args, format);
-  int length = vsnprintf(name, sizeof name, format, args);
+  int length = tsr_print_list(name, sizeof name, format, args);
   va_end(args);
   size_t before = b->path_length, dot = before && length ? 1 : 0;
   if (b->scope_count < TSR_MAX_SCOPES) b->scopes[b->scope_count] = before;
@@ -117,7 +116,7 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) 
 
 /* The path and `name` joined, in a buffer of the caller's. */
 static const char *weight_name(const tsr_builder *b, const char *name, char full[2 * TSR_PATH_BYTES]) {
-  snprintf(full, 2 * TSR_PATH_BYTES, "%s%s%s", b->path, b->path_length && *name ? "." : "", name);
+  tsr_print(full, 2 * TSR_PATH_BYTES, "%s%s%s", b->path, b->path_length && *name ? "." : "", name);
   return full;
 }
 
@@ -241,7 +240,7 @@ static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const cha
   void *taps = grow(b, g->taps, g->tap_count, &g->tap_capacity, sizeof *g->taps);
   if (!taps) return 0;
   g->taps = taps;
-  int length = vsnprintf(name, sizeof name, format, args);
+  int length = tsr_print_list(name, sizeof name, format, args);
   tsr_tap tap = {.meaning = meaning, .shape = shape, .value = TSR_NO_VALUE};
   tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
   if (!tap.name) return out_of_memory(b), 0;

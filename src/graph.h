@@ -7,6 +7,7 @@
 #define TSR_GRAPH_H
 
 #include "arena.h"
+#include "format.h"
 #include "json.h"
 #include "ops/ops.h"
 #include "status.h"

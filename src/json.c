@@ -5,8 +5,9 @@
 #include "json.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "decimal.h"
 
 typedef struct json_parser {
   tsr_arena *arena;
@@ -229,40 +230,27 @@ static int read_decimal(json_parser *p, decimal *d) {
   return 1;
 }
 
-/* strtod of the digits without their point, which a locale could read otherwise: "1.25e2" becomes "125e0". */
-static double *convert_slowly(json_parser *p, size_t begin, const decimal *d, double *out) {
-  char *copy = tsr_heap_alloc(p->arena->heap, p->at - begin + 32);
-  if (!copy) return fail_memory(p);
-  size_t used = 0;
+/* By way of the digits themselves: right for any number, and slow. */
+static double convert_slowly(const json_parser *p, size_t begin, const decimal *d) {
+  tsr_decimal digits = {.count = 0};
+  int64_t point = (int64_t)d->digits + d->exponent;
+  digits.point = point > 1000 ? 1000 : point < -1000 ? -1000 : (int)point;
   for (size_t i = begin; i < p->at && p->text[i] != 'e' && p->text[i] != 'E'; i++)
-    if (p->text[i] != '.' && p->text[i] != '-') copy[used++] = p->text[i];
-  copy[used++] = 'e';
-  if (d->exponent < 0) copy[used++] = '-';
-  uint64_t rest = (uint64_t)(d->exponent < 0 ? -d->exponent : d->exponent);
-  char digits[20];
-  size_t count = 0;
-  do digits[count++] = (char)('0' + rest % 10);
-  while (rest /= 10);
-  while (count) copy[used++] = digits[--count];
-  copy[used] = 0;
-  *out = strtod(copy, NULL);
-  tsr_heap_free(p->arena->heap, copy);
-  return out;
+    if (p->text[i] >= '0' && p->text[i] <= '9' && (digits.count || p->text[i] != '0')) tsr_decimal_push(&digits, p->text[i] - '0');
+  return tsr_decimal_get(&digits);
 }
 
 static int parse_number(json_parser *p, double *out) {
-  static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                  1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
   size_t begin = p->at;
   decimal d = {0};
   if (!read_decimal(p, &d)) return 0;
-  double value = 0;
-  if (d.digits <= 19 && d.mantissa <= (uint64_t)1 << 53 && d.exponent >= -22 && d.exponent <= 22) {
-    /* Both operands are exact doubles, so that the one rounding is the correct one. */
-    value = (double)d.mantissa;
-    value = d.exponent < 0 ? value / powers[-d.exponent] : value * powers[d.exponent];
-  } else if (d.digits && !convert_slowly(p, begin, &d, &value)) {
-    return 0;
+  double value = (double)d.mantissa, power = 1;
+  int64_t zeros = d.exponent < 0 ? -d.exponent : d.exponent;
+  if (d.digits <= 19 && d.mantissa <= (uint64_t)1 << 53 && zeros <= 22) {
+    while (zeros--) power *= 10; /* a double holds 10^22, and the mantissa: the one rounding is the correct one */
+    value = d.exponent < 0 ? value / power : value * power;
+  } else if (d.digits) {
+    value = convert_slowly(p, begin, &d);
   }
   if (isinf(value)) return fail_at(p, begin, "a number that a double can hold") != NULL;
   *out = d.negative ? -value : value;

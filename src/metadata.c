@@ -1,5 +1,4 @@
 /* From __metadata__.tesserae to a model: architecture, config, preprocessing, and the list of weights to expect. */
-#include <stdio.h>
 #include <string.h>
 
 #include "model.h"

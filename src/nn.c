@@ -2,7 +2,6 @@
 #include "nn.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static tsr_value unary(tsr_builder *b, tsr_op op, tsr_value x, tsr_attrs attrs) {
@@ -110,8 +109,8 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
   tsr_shape stored = tsr_shape_of(4, tsr_dim(b, q, 0), a.heads, tsr_dim(b, q, 1), tsr_dim(b, k, 1));
   char name[TSR_PATH_BYTES];
   const char *at = strstr(a.tap, "%d");
-  if (at) snprintf(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
-  else snprintf(name, sizeof name, "%s", a.tap);
+  if (at) tsr_print(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
+  else tsr_print(name, sizeof name, "%s", a.tap);
   int wanted = tsr_tap_offer(b, stored, a.meaning, "%s", name);
   tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
                                    .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
@@ -170,7 +169,7 @@ tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value 
 tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transformer *t, int layer) {
   char tap[TSR_PATH_BYTES];
   const char *prefix = t->prefix ? t->prefix : "";
-  snprintf(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
+  tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
   tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
                  .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE};
   mha.attention.tap = tap;

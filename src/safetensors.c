@@ -9,7 +9,6 @@
 #include "safetensors.h"
 
 #include <stdalign.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { LENGTH_BYTES = 8, START_BYTES = 64 /* shown of a text that is no model */, STAGE_ALIGN = 64 };

@@ -2,7 +2,6 @@
 #include "status.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 tsr_status tsr_error_set(tsr_error *err, tsr_status code, const char *format, ...) {
   if (!err) return code;
@@ -10,7 +9,7 @@ tsr_status tsr_error_set(tsr_error *err, tsr_status code, const char *format, ..
   err->code = code;
   va_list args;
   va_start(args, format);
-  vsnprintf(err->message, sizeof err->message, format, args);
+  tsr_print_list(err->message, sizeof err->message, format, args);
   va_end(args);
   return code;
 }

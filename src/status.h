@@ -8,6 +8,8 @@
 #ifndef TSR_STATUS_H
 #define TSR_STATUS_H
 
+#include "format.h"
+
 typedef enum tsr_status {
 #define TSR_STATUS(name, text, stage) TSR_ERR_##name,
 #include "status.inc"
@@ -23,12 +25,6 @@ typedef struct tsr_error {
   tsr_status code; /* TSR_OK while nothing has failed */
   char message[TSR_MESSAGE_BYTES];
 } tsr_error;
-
-#if defined(__GNUC__)
-#define TSR_PRINTF(fmt_index, first_arg) __attribute__((format(printf, fmt_index, first_arg)))
-#else
-#define TSR_PRINTF(fmt_index, first_arg)
-#endif
 
 /* Records `code` with a formatted message if nothing failed before; returns the code that now stands. `err` may be NULL. */
 tsr_status tsr_error_set(tsr_error *err, tsr_status code, const char *format, ...) TSR_PRINTF(3, 4);

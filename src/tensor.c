@@ -1,8 +1,8 @@
 /* Shapes and element types; see tensor.h. */
 #include "tensor.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include "format.h"
+
 #include <string.h>
 
 const char *tsr_dtype_name(tsr_dtype dtype) {
@@ -51,9 +51,9 @@ int tsr_shape_equal(const tsr_shape *a, const tsr_shape *b) {
 int tsr_shape_last(const tsr_shape *shape) { return shape->ndim ? shape->dims[shape->ndim - 1] : 1; }
 
 const char *tsr_shape_print(const tsr_shape *shape, char text[TSR_SHAPE_TEXT]) {
-  int at = snprintf(text, TSR_SHAPE_TEXT, "[");
+  int at = tsr_print(text, TSR_SHAPE_TEXT, "[");
   for (int i = 0; i < shape->ndim; i++)
-    at += snprintf(text + at, (size_t)(TSR_SHAPE_TEXT - at), i ? ",%d" : "%d", (int)shape->dims[i]);
-  snprintf(text + at, (size_t)(TSR_SHAPE_TEXT - at), "]");
+    at += tsr_print(text + at, (size_t)(TSR_SHAPE_TEXT - at), i ? ",%d" : "%d", (int)shape->dims[i]);
+  tsr_print(text + at, (size_t)(TSR_SHAPE_TEXT - at), "]");
   return text;
 }

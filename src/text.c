@@ -2,7 +2,6 @@
 #include "text.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 static int reserve(tsr_text *text, size_t more) {
@@ -33,7 +32,7 @@ void tsr_text_format(tsr_text *text, const char *format, ...) {
   char line[256];
   va_list args;
   va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
+  tsr_print_list(line, sizeof line, format, args);
   va_end(args);
   tsr_text_add(text, line);
 }

@@ -19,9 +19,9 @@ const LAYERS = [
   { files: /^plan\./, only: /^(plan|arena|status|tensor)\./, why: 'the planner is pure: sizes and lifetimes in, offsets out' },
   { files: /^ops[./]/, never: /^(wasm|image)\/|^exec\.|^nn\.|^build\.h$|^graph\./, why: 'exec -> ops -> kernels' },
   { files: /^kernels\//, only: /^kernels\//, why: 'kernels take plain pointers and sizes' },
-  { files: /^image\//, only: /^image\/|^(arena|status|tensor|kernels\/simd)\./, why: 'images know no model' },
-  { files: /^(arena|status|tensor)\./, only: /^(arena|status|tensor)\./, why: 'the foundation stands on nothing' },
-  { files: /^(json|safetensors)\./, only: /^(arena|status|tensor|text|json|safetensors)\./, why: 'file formats know no model' },
+  { files: /^image\//, only: /^image\/|^(arena|elementary|format|status|tensor|kernels\/simd)\./, why: 'images know no model' },
+  { files: /^(arena|decimal|elementary|format|status|tensor)\./, only: /^(arena|decimal|elementary|format|status|tensor)\./, why: 'the foundation stands on nothing' },
+  { files: /^(json|safetensors)\./, only: /^(arena|decimal|format|status|tensor|text|json|safetensors)\./, why: 'file formats know no model' },
   { files: /^wasm\//, only: /^wasm\/|^tesserae\.h$/, why: 'the exports stand on the public header, as any other program' },
   { files: /^(?!wasm\/)/, never: /^wasm\//, why: 'the core does not know that it is WebAssembly' },
   { files: /^/, never: /^arch\//, why: 'nothing includes a model: the registry is generated' },
@@ -43,6 +43,8 @@ const CALLS = [
   { names: 'malloc calloc realloc free aligned_alloc posix_memalign strdup strndup alloca', except: /^arena\.c$/, why: 'only src/arena.c allocates' },
   { names: 'abort exit _Exit quick_exit assert raise longjmp', why: 'library code never ends the program' },
   { names: 'printf fprintf vprintf vfprintf puts fputs putchar perror', why: 'library code never prints' },
+  { names: 'sprintf snprintf vsnprintf sscanf atof strtod strtof', why: 'src/format.h and src/decimal.h do that in a tenth of the bytes' },
+  { names: 'sin cos tan exp exp2 log pow tanh erf sinf cosf tanf expf exp2f logf powf tanhf erff', except: /^kernels\/\w+_ref\.c$/, why: 'src/elementary.h does that in a tenth of the bytes' },
   { names: 'fopen getenv system setlocale rand srand time', why: 'the core reads nothing but its arguments' },
 ];
 
@@ -86,12 +88,28 @@ function* callFaults(file, text) {
   }
 }
 
+// What src/format.c knows, after the %.
+const CONVERSION = /^(?:(?:0\d)?(?:ll?|z)?[dux]|(?:\.(?:\d+|\*))?s|(?:\.\d+)?g|\.\d+f|c|%)/;
+
+/** @param {string} text */
+function* formatFaults(text) {
+  for (const [line, code] of numbered(text.replace(/\/\*[^]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' ')))) {
+    for (const [literal] of code.matchAll(/"(?:\\.|[^"\\])*"/g)) {
+      for (let at = literal.indexOf('%'); at >= 0; at = literal.indexOf('%', at)) { // "%PDF" begins a file
+        const known = CONVERSION.exec(literal.slice(++at));
+        if (!known && !literal.startsWith('PDF', at)) yield { line, text: `%${literal.slice(at, at + 4)}: src/format.h lists the conversions there are` };
+        at += known ? known[0].length : 0;
+      }
+    }
+  }
+}
+
 /** All faults of a set of C files, as "src/file:line: what". @param {Map<string, string>} sources paths relative to src/ */
 function faults(sources) {
   const all = new Set(sources.keys());
   const found = [];
   for (const [file, text] of sources) {
-    for (const fault of [...includeFaults(file, text, all), ...callFaults(file, text)]) {
+    for (const fault of [...includeFaults(file, text, all), ...callFaults(file, text), ...formatFaults(text)]) {
       found.push(`src/${file}:${fault.line}: ${fault.text}`);
     }
   }
@@ -160,7 +178,13 @@ test('the checks themselves: every rule finds its fault, and names file and line
     ['json.c', '  assert(x);', /calls assert/],
     ['json.c', '  static_assert(1, ""); _Static_assert(1, "");', null],
     ['json.c', '  printf("x");', /calls printf/],
-    ['json.c', '  snprintf(text, n, "exit(1)"); vsnprintf(text, n, f, a);', null],
+    ['json.c', '  tsr_print(text, n, "exit(1)");', null],
+    ['json.c', '  snprintf(text, n, "%d", i);', /calls snprintf: src\/format\.h/],
+    ['nn.c', '  x = expf(y);', /calls expf: src\/elementary\.h/],
+    ['kernels/norm_ref.c', '  x = exp(y);', null],
+    ['json.c', '  tsr_print(text, n, "%5d", i);', /%5d/],
+    ['json.c', '  tsr_print(text, n, "%d%% %04x %.*s %.9g %llu %zu %f", i);', /%f/],
+    ['json.c', '  tsr_print(text, n, "%d%% %04x %.*s %.9g %llu %zu", i); /* "%5d" */', null],
     ['json.c', '  getenv("HOME");', /calls getenv/],
   ];
   for (const [file, text, expected] of cases) {

@@ -9,7 +9,6 @@
  *
  * Traps: the class token is normed in CA, the other scale's patches are not; without a change of width in and out have no weights;
  * `small` means small patches and a small width; pictures and patches are square. */
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -27,7 +26,7 @@ typedef struct cross_vit_config {
 static int scale_key(tsr_builder *b, const scale *s, const char *key, int64_t fallback, int64_t hi) {
   char *name = tsr_arena_alloc(b->arena, 64);
   if (!name) return tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for a key"), 1;
-  snprintf(name, 64, "%s_%s", s->name, key);
+  tsr_print(name, 64, "%s_%s", s->name, key);
   return tsr_setting_int(b, &b->config, name, fallback, 1, hi);
 }
 
@@ -44,7 +43,7 @@ static void read_scale(tsr_builder *b, const cross_vit_config *c, int patch, int
 
 static void embed(tsr_builder *b, tsr_value image, const cross_vit_config *c, scale *s) {
   char prefix[8];
-  snprintf(prefix, sizeof prefix, "%s.", s->name);
+  tsr_print(prefix, sizeof prefix, "%s.", s->name);
   tsr_vit vit = {.image = {c->image, c->image}, .patch = {s->patch, s->patch}, .dim = s->dim, .prefix = prefix};
   if (tsr_failed(b)) return;
   s->tokens = tsr_vit_grid(b, image, &vit);
@@ -57,7 +56,7 @@ static void embed(tsr_builder *b, tsr_value image, const cross_vit_config *c, sc
 
 static void encode(tsr_builder *b, scale *s, int layer, int index) {
   char prefix[32];
-  snprintf(prefix, sizeof prefix, "%s.%d.", s->name, layer);
+  tsr_print(prefix, sizeof prefix, "%s.%d.", s->name, layer);
   tsr_transformer t = {.depth = s->depth, .heads = s->heads, .head_dim = s->dim_head, .mlp_dim = s->mlp_dim, .to_out = "to_out.0",
                        .split = 1, .last = "4", .tokens = s->tokens, .prefix = prefix};
   tsr_enter(b, "layers.%d.%d", layer, index);
@@ -85,7 +84,7 @@ static void exchange(tsr_builder *b, const cross_vit_config *c, scale *sm, scale
   for (int i = 0; i < 2; i++) {
     cls[i] = tsr_nn_slice(b, both[i]->x, 1, 0, 1);
     patches[i] = tsr_nn_slice(b, both[i]->x, 1, 1, tsr_dim(b, both[i]->x, 1));
-    snprintf(taps[i], sizeof taps[i], "%s.%d.cross.%%d.attn", both[i]->name, layer);
+    tsr_print(taps[i], sizeof taps[i], "%s.%d.cross.%%d.attn", both[i]->name, layer);
   }
   for (int j = 0; j < c->cross_depth; j++)
     for (int i = 0; i < 2; i++) {
@@ -101,7 +100,7 @@ static void exchange(tsr_builder *b, const cross_vit_config *c, scale *sm, scale
 
 static tsr_value head(tsr_builder *b, const scale *s, int classes) {
   char name[16];
-  snprintf(name, sizeof name, "%s_mlp_head", s->name);
+  tsr_print(name, sizeof name, "%s_mlp_head", s->name);
   tsr_value x = tsr_nn_token(b, s->x, 0);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "%s.embedding", s->name);
   return tsr_nn_norm_linear(b, name, x, classes);

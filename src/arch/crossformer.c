@@ -11,7 +11,6 @@
  * Traps: DPB sees positions -w ... w, 2w + 1 of them, but the table of its results is read as if they were 2w - 1, so that neighbouring rows of
  * positions are mixed up; heads are 32 wide and dim / 32 many; kernels count from the smallest whatever their order. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -92,7 +91,7 @@ static tsr_value half(tsr_builder *b, tsr_value x, int w, int spread, int s, int
   char tap[64];
   int dim = tsr_dim(b, x, 3), heads = dim / HEAD_DIM, width = heads * HEAD_DIM, place = 2 * spread;
   tsr_windows windows = {w, w, spread};
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.%s_attn", s, layer, spread ? "long" : "short");
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.%s_attn", s, layer, spread ? "long" : "short");
   tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, tsr_nn_window_meaning(b, x, windows, "attention"), 0);
   attention.tap = tap;
   tsr_enter(b, "layers.%d.%d", layer, place);

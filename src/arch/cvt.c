@@ -11,7 +11,6 @@
  * Traps: heads are 64 wide whatever the stage's width; norms are over channels and named g and b; k and v are fewer than the queries;
  * no position table, so that pictures of any size run; the reference's defaults have 6 heads in stage 3, its README 4. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -46,7 +45,7 @@ static tsr_value project(tsr_builder *b, const char *name, tsr_value x, int kern
 static tsr_value attention(tsr_builder *b, tsr_value x, const cvt_stage *c, int stage, int layer) {
   char tap[64];
   int width = c->heads * HEAD_DIM;
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", stage, layer);
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", stage, layer);
   tsr_value y = tsr_nn_channel_norm(b, "norm", x);
   tsr_value q = project(b, "to_q", y, c->proj_kernel, 1, width);
   tsr_value kv = project(b, "to_kv", y, c->proj_kernel, c->kv_stride, 2 * width);

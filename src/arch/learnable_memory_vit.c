@@ -8,7 +8,6 @@
  * accepted, but the head reads the class token always; the output projection is always there; no norm behind the last layer; pictures
  * have the config's size. z never sees u nor memories: so adapters are inputs, and any number of them shares one pass of the backbone,
  * where the reference runs all of it for each. */
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -33,7 +32,7 @@ static int read_adapters(tsr_builder *b, const tsr_vit *c, int batch, adapter *a
                             tsr_shape_of(2, 0, c->dim), tsr_shape_of(1, i == 5 ? classes : 0)};
       char *name = tsr_arena_alloc(b->arena, 48);
       if (!name) return tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for the names of adapters"), 0;
-      snprintf(name, 48, "adapters.%d.%s", k, names[i]);
+      tsr_print(name, 48, "adapters.%d.%s", k, names[i]);
       a->in[i] = tsr_input_optional(b, name, shapes[i]);
       if (i && (a->in[i] == TSR_NO_VALUE) != (a->in[0] == TSR_NO_VALUE) && !tsr_failed(b))
         return tsr_fail(b, TSR_ERR_ARGUMENT, "input \"%s\" is %s, the adapter's other inputs are not; it takes all or none", name,
@@ -51,7 +50,7 @@ static int read_adapters(tsr_builder *b, const tsr_vit *c, int batch, adapter *a
 static tsr_value look(tsr_builder *b, const adapter *a, int k, tsr_value kv, const tsr_vit *c, tsr_meaning tokens, int layer) {
   char tap[40];
   int width = c->heads * c->dim_head, count = tsr_dim(b, a->in[1], 1);
-  snprintf(tap, sizeof tap, "adapters.%d.blocks.%%d.attn", k);
+  tsr_print(tap, sizeof tap, "adapters.%d.blocks.%%d.attn", k);
   tsr_attention attention = tsr_nn_heads(c->heads, c->dim_head, tokens, layer);
   attention.tap = tap;
   attention.kind = "memory_attention";

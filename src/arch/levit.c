@@ -10,7 +10,6 @@
  * Traps: the bias is divided by the scale of the scores; no activation between the convolutions; keys (32) and values (64) have widths of
  * their own; MLP has no norm, hard-swish inside, and in A' always mlp_mult 2; a list shorter than `stages` repeats its last number. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -99,14 +98,14 @@ static tsr_value stage(tsr_builder *b, tsr_value x, const levit_config *c, int s
   levit_layer l = {c->heads[s], c->dim[s], 1, c->mlp_mult, tap};
   tsr_enter(b, "backbone.%d", 2 * s);
   for (int i = 0; i < c->depth[s]; i++) {
-    snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
+    tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
     x = layer(b, x, c, &l, i);
     tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "stages.%d.blocks.%d", s, i);
   }
   tsr_leave(b);
   if (s + 1 == c->stages) return x;
   l = (levit_layer){2 * c->heads[s], c->dim[s + 1], 2, 2, tap};
-  snprintf(tap, sizeof tap, "stages.%d.downsample.attn", s);
+  tsr_print(tap, sizeof tap, "stages.%d.downsample.attn", s);
   tsr_enter(b, "backbone.%d", 2 * s + 1);
   x = layer(b, x, c, &l, 0);
   tsr_leave(b);

@@ -11,7 +11,6 @@
  * Traps: hidden width is expansion times the block's OUTPUT width; SE shrinks the hidden width; the projection of attention has no bias; the bias table
  * of (dy (2w - 1) + dx) is each attention's own; blocks are numbered through all stages; no norm or activation between the stem's convolutions. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -76,7 +75,7 @@ static tsr_value axis(tsr_builder *b, tsr_value map, const max_vit_config *c, in
   char tap[64];
   int dim = tsr_dim(b, map, 3), heads = dim / c->dim_head, w = c->window, first = spread ? 6 : 2;
   tsr_windows windows = {w, w, spread};
-  snprintf(tap, sizeof tap, "blocks.%d.%s_attn", block, kind);
+  tsr_print(tap, sizeof tap, "blocks.%d.%s_attn", block, kind);
   tsr_value x = tsr_nn_windows(b, map, windows);
   tsr_enter(b, "%d.fn", first);
   tsr_value table = tsr_weight_vector(b, "rel_pos_bias.weight", tsr_shape_of(2, (2 * w - 1) * (2 * w - 1), heads));

@@ -11,7 +11,6 @@
  * Traps: attention has 4 heads of 8, whatever the width; MLP is twice as wide as the first stage's tokens, four times elsewhere; an MV2 without
  * change of width and with stride 1 adds its input; the last projection of MV2 has no activation; the head has no bias. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -70,7 +69,7 @@ static tsr_value layers(tsr_builder *b, tsr_value x, int depth, int hidden, tsr_
   char tap[64];
   int dim = tsr_dim(b, x, 2);
   for (int i = 0; i < depth; i++) {
-    snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
+    tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
     tsr_mha mha = {.attention = tsr_nn_heads(HEADS, HEAD_DIM, patches, i), .to_out = "to_out.0", .context = TSR_NO_VALUE};
     mha.attention.tap = tap;
     tsr_enter(b, "layers.%d.0", i);

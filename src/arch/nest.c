@@ -11,7 +11,6 @@
  * Traps: blocks keep their number of tokens, since pooling halves the map as the number of blocks is quartered; width and heads double with each
  * hierarchy; pos_emb has no channels; dim_head is accepted and not read, heads are dim / heads wide. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -46,7 +45,7 @@ static nest_config read_config(tsr_builder *b) {
 static tsr_value block(tsr_builder *b, tsr_value x, int heads, int mlp_mult, tsr_meaning map, int level, int layer) {
   char tap[64];
   int dim = tsr_dim(b, x, -1), head_dim = dim / heads, inner = heads * head_dim;
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", level, layer);
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", level, layer);
   tsr_enter(b, "layers.%d.0", layer);
   tsr_value y = tsr_nn_channel_norm(b, "norm", x);
   y = tsr_nn_pointwise(b, "to_qkv", y, 3 * inner, TSR_NO_BIAS);

@@ -6,7 +6,6 @@
  *   y  = Linear(LN(z[class])), or of the mean over tokens
  *
  * Traps: patches go through a Linear alone, without norms; every branch has its own norm; no norm behind the last layer. */
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -17,7 +16,7 @@ static tsr_value layer(tsr_builder *b, tsr_value x, const tsr_vit *c, int branch
   tsr_value sum = x;
   for (int j = 0; j < branches; j++) {
     tsr_mha mha = {.attention = tsr_nn_heads(c->heads, c->dim_head, tokens, i), .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim)};
-    snprintf(tap, sizeof tap, "blocks.%%d.branches.%d.attn", j);
+    tsr_print(tap, sizeof tap, "blocks.%%d.branches.%d.attn", j);
     mha.attention.tap = tap;
     tsr_enter(b, "layers.%d.0.fns.%d", i, j);
     sum = tsr_nn_mha(b, x, &mha, sum);

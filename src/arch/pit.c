@@ -8,7 +8,6 @@
  *
  * Traps: the width doubles with each stage, heads and mlp_dim are as given (heads do not grow by themselves); patches come from Unfold, so
  * channels are outside of pixels in the matrix; there is no norm between the layers and the pooling. */
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -65,7 +64,7 @@ static tsr_value pool(tsr_builder *b, tsr_value x, int *side) {
 
 static tsr_value stage(tsr_builder *b, tsr_value x, const pit_config *c, int s, int side) {
   char prefix[32];
-  snprintf(prefix, sizeof prefix, "stages.%d.", s);
+  tsr_print(prefix, sizeof prefix, "stages.%d.", s);
   int dim = tsr_dim(b, x, 2);
   tsr_enter(b, "layers.%d", 2 * s);
   x = tsr_nn_transformer(b, x, &(tsr_transformer){.depth = c->depth[s], .heads = c->heads[s], .head_dim = c->dim_head, .mlp_dim = c->mlp_dim,

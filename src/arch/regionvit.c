@@ -12,7 +12,6 @@
  * Traps: the bias is of (dx (2w - 1) + dy), by the config's window even where a region has another size, and 0 for the region's own row and
  * column; the norm of a region is inside MSA; `channels` reaches the regions' patches only, the local convolutions take 3. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -104,10 +103,10 @@ static void layers(tsr_builder *b, tsr_value *l, tsr_value *r, const regionvit_c
   tsr_value x = tsr_nn_windows(b, *l, windows), region = tsr_nn_tokens(b, *r);
   for (int i = 0; i < c->depth[s]; i++) {
     tsr_enter(b, "layers.%d.0", i);
-    snprintf(tap, sizeof tap, "stages.%d.blocks.%d.region_attn", s, i);
+    tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.region_attn", s, i);
     region = attention(b, region, TSR_NO_VALUE, map, tap);
     x = tsr_nn_concat(b, 1, 2, (tsr_value[]){tsr_nn_reshape(b, region, tsr_shape_of(3, batch * regions, 1, dim)), x});
-    snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
+    tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
     x = attention(b, x, bias, inside, tap);
     tsr_leave(b);
     tsr_enter(b, "layers.%d.1", i);

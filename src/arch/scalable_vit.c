@@ -12,7 +12,6 @@
  * Traps: the second MLP comes before IWSA: the reference unpacks its list in another order than it was filled; a window_size of null means the whole
  * map; the width doubles with each stage. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -55,7 +54,7 @@ static tsr_value scalable_attention(tsr_builder *b, tsr_value x, const scalable_
   tsr_value k = tsr_nn_conv2d(b, "to_k", y, kernel(r, heads * c->ssa_key[s], r, 0, TSR_NO_BIAS));
   tsr_value v = tsr_nn_conv2d(b, "to_v", y, kernel(r, heads * c->ssa_value[s], r, 0, TSR_NO_BIAS));
   tsr_attention attention = tsr_nn_heads(heads, c->ssa_key[s], tsr_nn_map_meaning(b, k, "attention"), 0);
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.ssa_attn", s, layer);
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.ssa_attn", s, layer);
   attention.tap = tap;
   attention.value_dim = c->ssa_value[s];
   y = tsr_nn_attention(b, tsr_nn_tokens(b, q), tsr_nn_tokens(b, k), tsr_nn_tokens(b, v), attention);
@@ -71,7 +70,7 @@ static tsr_value window_attention(tsr_builder *b, tsr_value x, const scalable_co
   tsr_value q = tsr_nn_pointwise(b, "to_q", y, heads * c->iwsa_key[s], TSR_NO_BIAS);
   tsr_value k = tsr_nn_pointwise(b, "to_k", y, heads * c->iwsa_key[s], TSR_NO_BIAS);
   tsr_attention attention = tsr_nn_heads(heads, c->iwsa_key[s], tsr_nn_window_meaning(b, x, windows, "attention"), 0);
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.iwsa_attn", s, layer);
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.iwsa_attn", s, layer);
   attention.tap = tap;
   attention.value_dim = c->iwsa_value[s];
   y = tsr_nn_attention(b, tsr_nn_windows(b, q, windows), tsr_nn_windows(b, k, windows), tsr_nn_windows(b, v, windows), attention);

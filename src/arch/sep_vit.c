@@ -11,7 +11,6 @@
  * Traps: window_size and dim_head are taken and not passed on by the reference, so windows are 7 x 7 and heads 32 wide; the 2 x 32 columns of a head's
  * q and k for windows stand next to each other; the window token has no norm of its own, it goes in beside normed pixels. */
 #include <math.h>
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -82,11 +81,11 @@ static tsr_value separable_attention(tsr_builder *b, tsr_value map, int heads, i
   x = tsr_nn_prepend(b, tsr_weight_vector(b, "window_tokens", tsr_shape_of(1, dim)), x); /* [B n,50,C] */
   tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, tsr_nn_window_meaning(b, map, cut, "attention"), 0);
   attention.meaning.prefix_tokens = 1;
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, layer);
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, layer);
   attention.tap = tap;
   x = tsr_nn_attention_qkv(b, project(b, "to_qkv", x, 3 * width), attention);
   tsr_value t = tsr_nn_slice(b, x, 1, 0, 1), y = tsr_nn_slice(b, x, 1, 1, 1 + AREA);
-  snprintf(tap, sizeof tap, "stages.%d.blocks.%d.window_attn", s, layer);
+  tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.window_attn", s, layer);
   y = tsr_nn_unwindows(b, mix(b, t, y, heads, map, tap), cut, map);
   return tsr_nn_pointwise_add(b, "to_out.0", y, dim, TSR_BIAS, map);
 }

@@ -38,15 +38,14 @@ static tsr_value sincos_2d(tsr_builder *b, int h, int w, int dim) {
   int quarter = dim / 4;
   tsr_value value = tsr_constant(b, tsr_shape_of(2, h * w, dim), &table);
   if (!table) return value;
-  for (int y = 0; y < h; y++)
-    for (int x = 0; x < w; x++, table += dim)
-      for (int i = 0; i < quarter; i++) {
-        float omega = 1.0f / powf(10000.0f, (float)i / (float)(quarter - 1));
-        table[i] = sinf((float)x * omega);
-        table[quarter + i] = cosf((float)x * omega);
-        table[2 * quarter + i] = sinf((float)y * omega);
-        table[3 * quarter + i] = cosf((float)y * omega);
-      }
+  for (int i = 0; i < quarter; i++) {
+    float omega = 1.0f / (float)tsr_exp(9.210340371976184 * ((float)i / (float)(quarter - 1))); /* 10000^... */
+    for (int k = 0; k < (h > w ? h : w); k++) {
+      float sine = (float)tsr_sin((float)k * omega), cosine = (float)tsr_cos((float)k * omega);
+      for (int j = 0; j < h && k < w; j++) table[(j * w + k) * dim + i] = sine, table[(j * w + k) * dim + quarter + i] = cosine;
+      for (int j = 0; j < w && k < h; j++) table[(k * w + j) * dim + 2 * quarter + i] = sine, table[(k * w + j) * dim + 3 * quarter + i] = cosine;
+    }
+  }
   return value;
 }
 

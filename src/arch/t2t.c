@@ -7,7 +7,6 @@
  *
  * Traps: unfold's columns are ordered (channel, row, column), its border is half the stride; the width grows by k k each time (147, 1323,
  * 11907 with the paper's windows); that one head needs no output projection; the head has no norm of its own. */
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -57,7 +56,7 @@ static tsr_value unfolds(tsr_builder *b, tsr_value image, const t2t_config *c, t
     tsr_tap_add(b, x, *tokens, "unfold.%d", i);
     if (i + 1 == c->unfolds) break;
     char prefix[24];
-    snprintf(prefix, sizeof prefix, "unfold.%d.", i);
+    tsr_print(prefix, sizeof prefix, "unfold.%d.", i);
     tsr_transformer one = {.depth = 1, .heads = 1, .head_dim = s.dims[3], .mlp_dim = s.dims[3], .last = "4", .tokens = *tokens, .prefix = prefix};
     tsr_enter(b, "%d", 4 * i + 3);
     x = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, x, &one));
@@ -76,7 +75,7 @@ static tsr_value build(tsr_builder *b) {
   tsr_meaning tokens = {0};
   tsr_enter(b, "to_patch_embedding");
   char last[16];
-  snprintf(last, sizeof last, "%d", 4 * c.unfolds);
+  tsr_print(last, sizeof last, "%d", 4 * c.unfolds);
   tsr_value x = tsr_nn_linear(b, last, unfolds(b, image, &c, &tokens), c.vit.dim, TSR_BIAS);
   tsr_leave(b);
   tsr_tap_add(b, x, tokens, "patch_embed");

@@ -45,11 +45,10 @@ static tutorial_config read_config(tsr_builder *b) {
 static tsr_value sinusoid_table(tsr_builder *b, int count, int dim) {
   float *table;
   tsr_value value = tsr_constant(b, tsr_shape_of(2, count, dim), &table);
-  for (int i = 0; table && i < count; i++)
-    for (int j = 0; j < dim; j++) {
-      float angle = (float)i / powf(10000, (float)(j & ~1) / (float)dim);
-      *table++ = j & 1 ? cosf(angle) : sinf(angle);
-    }
+  for (int j = 0; table && j < dim; j++) {
+    float power = (float)tsr_exp(9.210340371976184 * ((float)(j & ~1) / (float)dim)); /* 10000^... */
+    for (int i = 0; i < count; i++) table[i * dim + j] = (float)(j & 1 ? tsr_cos((float)i / power) : tsr_sin((float)i / power));
+  }
   return value;
 }
 

@@ -10,7 +10,6 @@
  *
  * Traps: 8 heads of 64 in every stage, whatever the width; patches are taken channels first (c p1 p2); each stage has one layer more than its depth
  * says, in front of the positional encoding. */
-#include <stdio.h>
 
 #include "../build.h"
 
@@ -80,13 +79,13 @@ static tsr_value layers(tsr_builder *b, tsr_value x, const twins_stage *c, int s
   tsr_enter(b, first ? "3" : "1");
   for (int i = 0; i < depth; i++) {
     if (s + 1 < STAGES) {
-      snprintf(tap, sizeof tap, "stages.%d.blocks.%d.local_attn", s, first + i);
+      tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.local_attn", s, first + i);
       tsr_enter(b, "layers.%d.0.fn", i);
       x = local_attention(b, x, c->local, tap);
       tsr_leave(b);
       x = feed_forward(b, i, 1, x);
     }
-    snprintf(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, first + i);
+    tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, first + i);
     tsr_enter(b, "layers.%d.2.fn", i);
     x = global_attention(b, x, c->global_k, tap);
     tsr_leave(b);

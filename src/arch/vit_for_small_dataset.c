@@ -32,7 +32,7 @@ static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_me
   const float *t = tsr_vector_data(b, temperature);
   mha.attention.self_mask = 1;
   mha.attention.self_value = -FLT_MAX;
-  if (t) mha.attention.scale = expf(*t);
+  if (t) mha.attention.scale = (float)tsr_exp(*t);
   tsr_tap_add(b, tsr_nn_reshape(b, temperature, tsr_shape_of(1, 1)), (tsr_meaning){.kind = "temperature"}, "blocks.%d.temperature", layer);
   return tsr_nn_mha(b, x, &mha, x);
 }

@@ -6,13 +6,15 @@
  * that would change nothing is left out. Since Pillow 13 the pass down comes first where the height shrinks much more
  * than the width (columns_first below, found by trying and checked on every golden case); before 13 the pass across
  * always did, which changes some pixels by a step. NEAREST is another algorithm: it steps through the source in double.
- * The same operations in the same order as Pillow's give the same bits. (sin() of LANCZOS may differ in its last
- * place between C libraries; that would have to survive rounding to 22 bits to be seen.)
+ * The same operations in the same order as Pillow's give the same bits. (The sine of LANCZOS may differ in its last
+ * place from a C library's; that would have to survive rounding to 22 bits to be seen.)
  * With 4 channels each is filtered on its own: Pillow's RGBX, not RGBA, which it multiplies by alpha first. */
 #include "resize.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "../elementary.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF /* a fused multiply-add would round once where Pillow rounds twice */
@@ -38,7 +40,7 @@ static double filter_bicubic(double x) {
 static double sinc(double x) {
   if (x == 0.0) return 1.0;
   x = x * 3.14159265358979323846;
-  return sin(x) / x;
+  return tsr_sin(x) / x;
 }
 
 static double filter_lanczos(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }

@@ -2,7 +2,6 @@
  * KEYS at a time: their scores live in the thread's scratch, and softmax goes along (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
  * arXiv 2205.14135). So memory grows with N, not with N x M, which is stored only when the probabilities are asked for. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "ops.h"
@@ -20,15 +19,15 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
            k->dims[1] == v->dims[1] && a->q_offset + width <= q->dims[2] && a->k_offset + width <= k->dims[2] &&
            a->v_offset + out <= v->dims[2];
   if (!ok) {
-    snprintf(why, TSR_WHY, "q %s, k %s, v %s with %d heads of %d", tsr_shape_print(q, text[0]), tsr_shape_print(k, text[1]),
-             tsr_shape_print(v, text[2]), a->heads, a->head_dim);
+    tsr_print(why, TSR_WHY, "q %s, k %s, v %s with %d heads of %d", tsr_shape_print(q, text[0]), tsr_shape_print(k, text[1]),
+              tsr_shape_print(v, text[2]), a->heads, a->head_dim);
     return 0;
   }
   if (args->n_in > 3) {
     const tsr_shape *bias = &args->in[3].shape;
     if (bias->ndim != 3 || (bias->dims[0] != 1 && bias->dims[0] != a->heads) || bias->dims[1] != q->dims[1] || bias->dims[2] != k->dims[1]) {
-      snprintf(why, TSR_WHY, "bias %s, expected [1 or %d,%d,%d]", tsr_shape_print(bias, text[0]), a->heads, (int)q->dims[1],
-               (int)k->dims[1]);
+      tsr_print(why, TSR_WHY, "bias %s, expected [1 or %d,%d,%d]", tsr_shape_print(bias, text[0]), a->heads, (int)q->dims[1],
+                (int)k->dims[1]);
       return 0;
     }
   }

@@ -1,6 +1,5 @@
 /* bmm: see ops.inc. The first tasks pack y: each a block of one matrix's columns. Then a task is a block of rows and columns of one
  * product; sums run over k in order, in one task. */
-#include <stdio.h>
 #include <string.h>
 
 #include "ops.h"
@@ -17,7 +16,7 @@ int tsr_op_bmm_shape(tsr_op_args *args, char *why) {
   }
   if (!ok || x->dims[last] != y->dims[transposed ? last : last - 1]) {
     char text[2][TSR_SHAPE_TEXT];
-    snprintf(why, TSR_WHY, "%s by %s%s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]), transposed ? " transposed" : "");
+    tsr_print(why, TSR_WHY, "%s by %s%s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]), transposed ? " transposed" : "");
     return 0;
   }
   out.dims[last] = y->dims[transposed ? last - 1 : last];

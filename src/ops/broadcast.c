@@ -1,7 +1,6 @@
 /* Broadcasting; see broadcast.h. Tasks are equal parts of the output taken as one row of numbers. */
 #include "broadcast.h"
 
-#include <stdio.h>
 
 #include "walk.h"
 
@@ -17,7 +16,7 @@ int tsr_broadcast_shape(tsr_op_args *args, char *why) {
     int da = dim_from_right(a, i), db = dim_from_right(b, i);
     if (da != db && da != 1 && db != 1) {
       char text[2][TSR_SHAPE_TEXT];
-      snprintf(why, TSR_WHY, "%s and %s do not go together", tsr_shape_print(a, text[0]), tsr_shape_print(b, text[1]));
+      tsr_print(why, TSR_WHY, "%s and %s do not go together", tsr_shape_print(a, text[0]), tsr_shape_print(b, text[1]));
       return 0;
     }
     y->dims[y->ndim - 1 - i] = da == 1 ? db : da;

@@ -1,5 +1,4 @@
 /* concat: see ops.inc. */
-#include <stdio.h>
 
 #include "strips.h"
 
@@ -12,8 +11,8 @@ int tsr_op_concat_shape(tsr_op_args *args, char *why) {
     if (axis < x.ndim) x.dims[axis] = y.dims[axis];
     if (axis >= y.ndim || !tsr_shape_equal(&x, &y)) {
       char text[2][TSR_SHAPE_TEXT];
-      snprintf(why, TSR_WHY, "%s and %s along axis %d", tsr_shape_print(&args->in[0].shape, text[0]),
-               tsr_shape_print(&args->in[i].shape, text[1]), axis);
+      tsr_print(why, TSR_WHY, "%s and %s along axis %d", tsr_shape_print(&args->in[0].shape, text[0]),
+                tsr_shape_print(&args->in[i].shape, text[1]), axis);
       return 0;
     }
     y.dims[axis] += length;

@@ -1,6 +1,5 @@
 /* conv2d: see ops.inc. Output pixels are rows of a product: each task gathers the pixels under the kernel for a block of
  * them (im2col, a block at a time), then multiplies. In channels last a row of the kernel is one run of the picture's. */
-#include <stdio.h>
 #include <string.h>
 
 #include "matmul.h"
@@ -16,14 +15,14 @@ int tsr_op_conv2d_shape(tsr_op_args *args, char *why) {
   const conv2d_attrs *a = &args->attrs->conv2d;
   char text[TSR_SHAPE_TEXT];
   if (x->ndim != 4 || x->dims[3] != w->layout.channels || a->kernel_h * a->kernel_w != w->layout.taps) {
-    snprintf(why, TSR_WHY, "input %s, weight of %d channels and %d taps", tsr_shape_print(x, text), w->layout.channels,
-             w->layout.taps);
+    tsr_print(why, TSR_WHY, "input %s, weight of %d channels and %d taps", tsr_shape_print(x, text), w->layout.channels,
+              w->layout.taps);
     return 0;
   }
   int h = tsr_window_count(x->dims[1], a->kernel_h, a->stride_h, a->pad_h);
   int width = tsr_window_count(x->dims[2], a->kernel_w, a->stride_w, a->pad_w);
   if (h < 1 || width < 1) {
-    snprintf(why, TSR_WHY, "input %s is smaller than the kernel %dx%d", tsr_shape_print(x, text), a->kernel_h, a->kernel_w);
+    tsr_print(why, TSR_WHY, "input %s is smaller than the kernel %dx%d", tsr_shape_print(x, text), a->kernel_h, a->kernel_w);
     return 0;
   }
   args->out[0].shape = tsr_shape_of(4, x->dims[0], h, width, w->layout.n);

@@ -1,5 +1,4 @@
 /* depthwise_conv2d: see ops.inc. A task is a row of output pixels. */
-#include <stdio.h>
 #include <string.h>
 
 #include "window.h"
@@ -11,17 +10,17 @@ int tsr_op_depthwise_conv2d_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape, *w = &args->in[1].shape;
   char text[2][TSR_SHAPE_TEXT];
   if (x->ndim != 4 || w->ndim != 4 || w->dims[0] != x->dims[3] || w->dims[1] != 1) {
-    snprintf(why, TSR_WHY, "input %s, weight %s, expected [C,1,*,*]", tsr_shape_print(x, text[0]), tsr_shape_print(w, text[1]));
+    tsr_print(why, TSR_WHY, "input %s, weight %s, expected [C,1,*,*]", tsr_shape_print(x, text[0]), tsr_shape_print(w, text[1]));
     return 0;
   }
   int h = tsr_window_count(x->dims[1], w->dims[2], a->stride_h, a->pad_h);
   int width = tsr_window_count(x->dims[2], w->dims[3], a->stride_w, a->pad_w);
   if (h < 1 || width < 1) {
-    snprintf(why, TSR_WHY, "input %s is smaller than the kernel %dx%d", tsr_shape_print(x, text[0]), (int)w->dims[2], (int)w->dims[3]);
+    tsr_print(why, TSR_WHY, "input %s is smaller than the kernel %dx%d", tsr_shape_print(x, text[0]), (int)w->dims[2], (int)w->dims[3]);
     return 0;
   }
   if (args->n_in > 2 && tsr_shape_count(&args->in[2].shape, NULL) != (size_t)x->dims[3]) {
-    snprintf(why, TSR_WHY, "input %s, bias %s", tsr_shape_print(x, text[0]), tsr_shape_print(&args->in[2].shape, text[1]));
+    tsr_print(why, TSR_WHY, "input %s, bias %s", tsr_shape_print(x, text[0]), tsr_shape_print(&args->in[2].shape, text[1]));
     return 0;
   }
   args->out[0].shape = tsr_shape_of(4, x->dims[0], h, width, x->dims[3]);

@@ -1,5 +1,4 @@
 /* gather: see ops.inc. A task is a block of whole rows of the output. */
-#include <stdio.h>
 #include <string.h>
 
 #include "ops.h"
@@ -8,7 +7,7 @@ int tsr_op_gather_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape, *at = &args->in[1].shape;
   if (x->ndim < 2 || at->ndim != 2 || at->dims[0] != x->dims[0]) {
     char text[2][TSR_SHAPE_TEXT];
-    snprintf(why, TSR_WHY, "indices %s of %s", tsr_shape_print(at, text[0]), tsr_shape_print(x, text[1]));
+    tsr_print(why, TSR_WHY, "indices %s of %s", tsr_shape_print(at, text[0]), tsr_shape_print(x, text[1]));
     return 0;
   }
   args->out[0].shape = *x;

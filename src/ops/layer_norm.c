@@ -1,5 +1,4 @@
 /* layer_norm: see ops.inc. Ba, Kiros and Hinton 2016, arXiv 1607.06450; variance over C, not C - 1, as PyTorch. */
-#include <stdio.h>
 
 #include "rowwise.h"
 
@@ -7,7 +6,7 @@ int tsr_op_layer_norm_shape(tsr_op_args *args, char *why) {
   char text[TSR_SHAPE_TEXT];
   for (int i = 1; i < args->n_in; i++)
     if (tsr_shape_count(&args->in[i].shape, NULL) != (size_t)tsr_shape_last(&args->in[0].shape)) {
-      snprintf(why, TSR_WHY, "input %s, parameter of %d", tsr_shape_print(&args->in[0].shape, text), tsr_shape_last(&args->in[i].shape));
+      tsr_print(why, TSR_WHY, "input %s, parameter of %d", tsr_shape_print(&args->in[0].shape, text), tsr_shape_last(&args->in[i].shape));
       return 0;
     }
   args->out[0].shape = args->in[0].shape;

@@ -1,6 +1,5 @@
 /* linear: see ops.inc. The rows are laid out first, or quantized, by tasks of their own. A task of the product is a block of columns for many
  * rows: so each weight comes from memory once a pass, and not once for every block of rows. */
-#include <stdio.h>
 #include <string.h>
 
 #include "matmul.h"
@@ -11,18 +10,18 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
   int groups = w->layout.groups, n = groups * w->layout.n, next = 2;
   if (x->ndim < 1 || tsr_shape_last(x) != groups * w->k) {
-    snprintf(why, TSR_WHY, "input %s does not end in the %d columns that the weight takes", tsr_shape_print(x, text), groups * w->k);
+    tsr_print(why, TSR_WHY, "input %s does not end in the %d columns that the weight takes", tsr_shape_print(x, text), groups * w->k);
     return 0;
   }
   tsr_shape y = *x;
   y.dims[y.ndim - 1] = n;
   if (args->attrs->linear.has_bias && tsr_shape_count(&args->in[next++].shape, NULL) != (size_t)n) {
-    snprintf(why, TSR_WHY, "bias %s, expected %d numbers", tsr_shape_print(&args->in[2].shape, text), n);
+    tsr_print(why, TSR_WHY, "bias %s, expected %d numbers", tsr_shape_print(&args->in[2].shape, text), n);
     return 0;
   }
   next += args->attrs->linear.has_scale;
   if (args->attrs->linear.has_residual && !tsr_shape_equal(&args->in[next].shape, &y)) {
-    snprintf(why, TSR_WHY, "residual %s differs from the output", tsr_shape_print(&args->in[next].shape, text));
+    tsr_print(why, TSR_WHY, "residual %s differs from the output", tsr_shape_print(&args->in[next].shape, text));
     return 0;
   }
   args->out[0].shape = y;

@@ -1,5 +1,4 @@
 /* max_pool2d: see ops.inc. A task is a row of output pixels. */
-#include <stdio.h>
 
 #include "window.h"
 
@@ -8,7 +7,7 @@ int tsr_op_max_pool2d_shape(tsr_op_args *args, char *why) {
   int kernel = args->attrs->max_pool2d.kernel, stride = args->attrs->max_pool2d.stride, pad = args->attrs->max_pool2d.pad;
   char text[TSR_SHAPE_TEXT];
   if (x->ndim != 4 || 2 * pad > kernel || x->dims[1] + 2 * pad < kernel || x->dims[2] + 2 * pad < kernel) {
-    snprintf(why, TSR_WHY, "input %s, kernel %d, padding %d (at most half the kernel)", tsr_shape_print(x, text), kernel, pad);
+    tsr_print(why, TSR_WHY, "input %s, kernel %d, padding %d (at most half the kernel)", tsr_shape_print(x, text), kernel, pad);
     return 0;
   }
   args->out[0].shape = tsr_shape_of(4, x->dims[0], tsr_window_count(x->dims[1], kernel, stride, pad),

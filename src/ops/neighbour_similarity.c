@@ -1,7 +1,6 @@
 /* neighbour_similarity: see ops.inc. What GLOM's islands are drawn from: neighbours that agree have similarity near 1
  * (Hinton 2021, arXiv 2102.12627). A task is a row of a grid. */
 #include <math.h>
-#include <stdio.h>
 
 #include "ops.h"
 
@@ -10,7 +9,7 @@ int tsr_op_neighbour_similarity_shape(tsr_op_args *args, char *why) {
   int width = args->attrs->neighbour_similarity.grid_w;
   if (x->ndim != 4 || width < 1 || x->dims[1] % width) {
     char text[TSR_SHAPE_TEXT];
-    snprintf(why, TSR_WHY, "%s is no grid of rows of %d", tsr_shape_print(x, text), width);
+    tsr_print(why, TSR_WHY, "%s is no grid of rows of %d", tsr_shape_print(x, text), width);
     return 0;
   }
   args->out[0].shape = tsr_shape_of(4, x->dims[0], x->dims[1], x->dims[2], 2);

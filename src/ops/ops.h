@@ -3,6 +3,7 @@
 #ifndef TSR_OPS_H
 #define TSR_OPS_H
 
+#include "../format.h"
 #include "../kernels/kernels.h"
 #include "../tensor.h"
 #include "../weights.h"

@@ -1,5 +1,4 @@
 /* patchify: see ops.inc. A task is a row of patches. */
-#include <stdio.h>
 
 #include "ops.h"
 
@@ -8,7 +7,7 @@ int tsr_op_patchify_shape(tsr_op_args *args, char *why) {
   int ph = args->attrs->patchify.patch_h, pw = args->attrs->patchify.patch_w;
   if (x->ndim != 4 || x->dims[2] < ph || x->dims[3] < pw || x->dims[2] % ph || x->dims[3] % pw) {
     char text[TSR_SHAPE_TEXT];
-    snprintf(why, TSR_WHY, "picture %s [B,C,H,W] is not a whole number of %dx%d patches", tsr_shape_print(x, text), ph, pw);
+    tsr_print(why, TSR_WHY, "picture %s [B,C,H,W] is not a whole number of %dx%d patches", tsr_shape_print(x, text), ph, pw);
     return 0;
   }
   args->out[0].shape = tsr_shape_of(3, x->dims[0], x->dims[2] / ph * (x->dims[3] / pw), ph * pw * x->dims[1]);

@@ -1,5 +1,4 @@
 /* permute: see ops.inc. */
-#include <stdio.h>
 #include <string.h>
 
 #include "walk.h"
@@ -13,7 +12,7 @@ int tsr_op_permute_shape(tsr_op_args *args, char *why) {
   for (int i = 0; i < x->ndim; i++) {
     int from = args->attrs->permute.order[i];
     if (from < 0 || from >= x->ndim || seen >> from & 1) {
-      snprintf(why, TSR_WHY, "order is no permutation of %d dims", x->ndim);
+      tsr_print(why, TSR_WHY, "order is no permutation of %d dims", x->ndim);
       return 0;
     }
     seen |= 1u << from;

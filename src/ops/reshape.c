@@ -1,5 +1,4 @@
 /* reshape: see ops.inc. A view: the executor gives output and input the same memory, and there is nothing to run. */
-#include <stdio.h>
 
 #include "ops.h"
 
@@ -7,7 +6,7 @@ int tsr_op_reshape_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape, *y = &args->attrs->reshape.shape;
   if (tsr_shape_count(x, NULL) != tsr_shape_count(y, NULL)) {
     char text[2][TSR_SHAPE_TEXT];
-    snprintf(why, TSR_WHY, "%s cannot become %s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]));
+    tsr_print(why, TSR_WHY, "%s cannot become %s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]));
     return 0;
   }
   args->out[0].shape = *y;

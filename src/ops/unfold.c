@@ -1,5 +1,4 @@
 /* unfold: see ops.inc. A task is a row of windows of one picture of the batch. */
-#include <stdio.h>
 #include <string.h>
 
 #include "ops.h"
@@ -12,7 +11,7 @@ int tsr_op_unfold_shape(tsr_op_args *args, char *why) {
   int w = x->ndim == 4 ? tsr_window_count(x->dims[2], a->kernel, a->stride, a->pad) : 0;
   if (h < 1 || w < 1) {
     char text[TSR_SHAPE_TEXT];
-    snprintf(why, TSR_WHY, "windows of %d do not fit into %s", a->kernel, tsr_shape_print(x, text));
+    tsr_print(why, TSR_WHY, "windows of %d do not fit into %s", a->kernel, tsr_shape_print(x, text));
     return 0;
   }
   args->out[0].shape = tsr_shape_of(4, x->dims[0], h, w, x->dims[3] * a->kernel * a->kernel);

@@ -1,0 +1,33 @@
+/* Elementary functions; see elementary.h. An argument is brought near 0 by a number in two parts, of which the first has few enough bits
+ * that its multiples are exact; then as many terms of the series as a double can hold, from the last one to the first. */
+#include "elementary.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* sin(x + turns * pi / 2) */
+static double sine(double x, int turns) {
+  if (!(fabs(x) <= 1e6)) return NAN;
+  double n = rint(x * 0.63661977236758138), sum = 1;
+  x = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+  turns = (int)((unsigned)turns + (unsigned)(int)n);
+  int even = turns & 1; /* a cosine, whose powers are even */
+  for (int k = even ? 18 : 19; k > 1; k -= 2) sum = 1 - sum * x * x / (k * (k - 1));
+  if (!even) sum *= x;
+  return turns & 2 ? -sum : sum;
+}
+
+double tsr_sin(double x) { return sine(x, 0); }
+double tsr_cos(double x) { return sine(x, 1); }
+
+double tsr_exp(double x) {
+  if (x < -708) return 0;
+  if (!(x < 709)) return x + INFINITY; /* NaN stays */
+  double n = rint(x * 1.4426950408889634), sum = 1, power;
+  x = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  for (int k = 14; k > 0; k--) sum = 1 + sum * x / k;
+  uint64_t bits = (uint64_t)((int64_t)n + 1023) << 52;
+  memcpy(&power, &bits, sizeof power);
+  return sum * power;
+}
