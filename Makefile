@@ -176,7 +176,7 @@ serve: ## serve the repository at http://localhost:8080 (PORT=...), cross-origin
 
 parity: ## compare with the reference implementations in Python (downloads PyTorch the first time)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm native
-	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/parity.py
+	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/parity.py --q8-inputs 200
 
 accuracy: ## measure the shipped models on their test sets (downloads data the first time)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm

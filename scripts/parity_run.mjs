@@ -3,10 +3,15 @@
 // Job: { model: path, dtype, runs: [{ inputs: { name: { path, dims } }, options, capture: [tap], out: folder }] }
 // Writes <out>/<n>.f32 for the output (n = 0) and each captured tap, and prints one JSON object:
 //   { runtime, memory, parameters, loadMs, runs: [{ ms, results: [{ name, dims, path }] }] }
+// or, when it fails, { error }.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadModel } from '../web/index.js';
 
+process.on('uncaughtException', (error) => {
+  console.log(JSON.stringify({ error: String(error) }));
+  process.exit(1);
+});
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const tensor = ({ path, dims }) => ({ data: new Float32Array(new Uint8Array(readFileSync(path)).buffer), dims });
 

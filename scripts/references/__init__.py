@@ -33,6 +33,7 @@ class Case:
     taps: patterns of the taps that parity.py compares, for a size where all of them would not fit into 4 GB.
     parameters: of the document's config, counted by whoever wrote the row; checked before anything is run.
     q8: how parity.py judges 8 bits at the document's config: 'top1', 'cosine' (no classes), or '' (not run).
+    least: the share of inputs on which q8 must name the reference's class; below 95 % `why` says in a phrase what makes it so.
     """
     name: str
     config: dict
@@ -42,6 +43,8 @@ class Case:
     taps: tuple = ("*",)
     parameters: int | None = None
     q8: str = ""
+    least: float = 0.95
+    why: str = ""
 
     @property
     def tiny(self) -> bool:
