@@ -124,7 +124,7 @@ class Bench:
             shutil.rmtree(self.folder / f"{dtype}{i}")
         return report
 
-    def f32(self) -> tuple[bool, str]:
+    def f32(self) -> dict:
         one, two = self.inputs("batch1", 1), self.inputs("batch2", 2)
         want, taps = self.reference(one, self.case.compares)
         report = self.ours("f32", [(one, sorted(taps)), (two, [])])
@@ -135,22 +135,23 @@ class Bench:
         batch2 = difference(second["output"], self.reference(two)[0])
         good = max(batch1, batch2, errors[worst]) <= TOLERANCE and report["parameters"] == self.parameters
         note = "" if report["parameters"] == self.parameters else f", {report['parameters']:,} parameters of {self.parameters:,}"
-        return good, (f"batch 1 {batch1:.1e}, batch 2 {batch2:.1e}, {len(taps)} taps {errors[worst]:.1e} ({worst}), "
-                      f"{report['runs'][1]['ms'] / 2:.0f} ms an image{note}")
+        return dict(good=good, text=f"batch 1 {batch1:.1e}, batch 2 {batch2:.1e}, {len(taps)} taps {errors[worst]:.1e} ({worst}){note}")
 
     def references_of(self, batches: list, count: int) -> np.ndarray:
-        """What the reference says of all inputs for q8; kept from the last time."""
+        """What the reference says of all inputs for q8. Kept after each batch: a run that was broken off has it until there."""
         path = KEPT / f"{self.case.name}-{reference_key(self.module, self.case)}-{count}.npy"
-        if not path.exists():
-            values = np.concatenate([self.reference(batch)[0] for batch in batches])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for old in path.parent.glob(f"{self.case.name}-*-{count}.npy"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = list(np.load(path)) if path.exists() else []
+        for old in path.parent.glob(f"{self.case.name}-*-{count}.npy"):
+            if old != path:
                 old.unlink()
+        for batch in batches[len(values) // Q8_BATCH:]:
+            values += list(self.reference(batch)[0])
             partial = path.with_suffix(f".{os.getpid()}")
             with partial.open("wb") as file:
-                np.save(file, values)
+                np.save(file, np.stack(values))
             partial.rename(path)
-        return np.load(path)
+        return np.stack(values)
 
     def q8(self, count: int) -> dict:
         if self.case.q8 == "cosine":
@@ -192,45 +193,45 @@ def result_file(module, case, q8_inputs: int) -> Path:
     return KEPT / f"{case.name}-{key}.json"
 
 
-def judge(module, case, folder: Path, q8_inputs: int) -> dict:
-    """{name, rows: [{dtype, good, text, ...}], parameters, seconds}"""
+def judge(module, case, folder: Path, q8_inputs: int, result: dict, keep) -> None:
+    """Adds to result what it lacks: {rows: {dtype: {good, text, ...}}, parameters, seconds}; keep() after each row."""
     began = time.time()
     bench = Bench(module, case, folder)
-    result = dict(name=case.name, rows=[], parameters=bench.parameters)
+    result["parameters"] = bench.parameters
     if case.parameters and bench.parameters != case.parameters:
-        result["rows"].append(dict(dtype="", good=False, text=f"{bench.parameters:,} parameters, the document's config has {case.parameters:,}"))
-    elif case.least < 0.95 and not case.why:
-        result["rows"].append(dict(dtype="", good=False, text=f"asks for {case.least:.0%} of q8 and gives no reason (Case.why)"))
-    for dtype, measure in (("f32", bench.f32), ("q8", lambda: bench.q8(q8_inputs))):
-        if result["rows"] and not result["rows"][0]["dtype"] or dtype == "q8" and (not case.q8 or not q8_inputs):
+        result["rows"][""] = dict(good=False, text=f"{bench.parameters:,} parameters, the document's config has {case.parameters:,}")
+        return
+    for dtype, measure in dict(f32=bench.f32, q8=lambda: bench.q8(q8_inputs)).items():
+        if dtype in result["rows"] or dtype == "q8" and (not case.q8 or not q8_inputs):
             continue
         try:
-            got = measure()
-            result["rows"].append(dict(got if isinstance(got, dict) else dict(good=got[0], text=got[1]), dtype=dtype))
+            result["rows"][dtype] = measure()
         except (RuntimeError, KeyError, ValueError) as error:
-            result["rows"].append(dict(dtype=dtype, good=False, text=f"{type(error).__name__}: {error}"))
-    result["seconds"] = time.time() - began
-    return result
+            result["rows"][dtype] = dict(good=False, text=f"{type(error).__name__}: {error}")
+        result["seconds"] += time.time() - began
+        began = time.time()
+        keep()
 
 
 def run(module, case, q8_inputs: int, fresh: bool, place: str) -> bool:
     kept = result_file(module, case, q8_inputs)
     known = kept.exists() and not fresh
-    if known:
-        result = json.loads(kept.read_text())
-    else:
-        with tempfile.TemporaryDirectory(prefix="tesserae-parity-") as folder:
-            result = judge(module, case, Path(folder), q8_inputs)
+    result = json.loads(kept.read_text()) if known else dict(rows={}, seconds=0)
+    if "done" not in result:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(dict(result, q8_inputs=q8_inputs)))
-    rows = list(result["rows"])
-    if case.q8 == "top1" and f"| {case.name} | {case.least:.0%} |" not in DOCS.read_text() and case.least < 0.95:
-        rows.append(dict(dtype="", good=False, text=f"docs/models.md has no row for {case.name} with {case.least:.0%} (--docs writes it)"))
-    for i, row in enumerate(rows):
+        with tempfile.TemporaryDirectory(prefix="tesserae-parity-") as folder:
+            judge(module, case, Path(folder), q8_inputs, result, lambda: kept.write_text(json.dumps(result)))
+        kept.write_text(json.dumps(dict(result, done=True)))
+    rows = list(result["rows"].items())
+    if case.least < 0.95 and not case.why:
+        rows.append(("", dict(good=False, text=f"asks q8 for {case.least:.0%} and gives no reason (Case.why)")))
+    elif case.least < 0.95 and f"| {case.name} | {case.least:.0%} |" not in DOCS.read_text():
+        rows.append(("", dict(good=False, text=f"docs/models.md has no row for {case.name} with {case.least:.0%} (--docs writes it)")))
+    for i, (dtype, row) in enumerate(rows):
         left = f"{place} {case.name:28}" if i == 0 else " " * (len(place) + 29)
-        print(f"{left} {'pass' if row['good'] else 'FAIL'} {row['dtype']:3} {row['text']}", flush=True)
-    print(f"{'':{len(place) + 29}} {result['parameters']:,} parameters, {'known' if known else str(round(result['seconds'])) + ' s'}", flush=True)
-    return all(row["good"] for row in rows)
+        print(f"{left} {'pass' if row['good'] else 'FAIL'} {dtype:3} {row['text']}", flush=True)
+    print(f"{'':{len(place) + 29}} {result['parameters']:,} parameters, {result['seconds']:.0f} s{', known' if known else ''}", flush=True)
+    return all(row["good"] for _, row in rows)
 
 
 def write_docs(cases: list) -> None:
@@ -243,8 +244,8 @@ def write_docs(cases: list) -> None:
             continue
         line = old.get(case.name)
         for path in sorted(KEPT.glob(f"{case.name}-*.json"), key=lambda path: path.stat().st_mtime):
-            row = next((r for r in json.loads(path.read_text())["rows"] if r["dtype"] == "q8" and r.get("same", -1) >= 0), None)
-            if row and row["count"] >= 100:
+            row = json.loads(path.read_text())["rows"].get("q8", {})
+            if "same" in row and row["count"] >= 100:
                 line = f"| {case.name} | {case.least:.0%} | {row['same']} of {row['count']} | {row['noise']:.1%} | {row['near']:.0%} | {case.why} |"
         lines.append(line or f"| {case.name} | {case.least:.0%} | | | | {case.why} |")
     DOCS.write_text(TABLE.sub(lambda m: m[1] + "\n".join(lines) + "\n" + m[3], text))
