@@ -66,11 +66,11 @@ def pictures(case: str, name: str, dims) -> np.ndarray:
     """f32: noise over coarse patches over a colour of the picture's own. Of noise alone every picture has the same mean, which is
     most of what a model with random weights sees: all of them would have one winner."""
     x = references.draw_input(case, name, dims)
-    if len(dims) == 4 and name == "image":
-        h, w = dims[2:]
-        coarse = references.draw_input(case, f"{name}/coarse", (*dims[:2], 4, 4))
-        coarse = coarse.repeat(-(-h // 4), axis=2)[:, :, :h].repeat(-(-w // 4), axis=3)[..., :w]
-        x = 0.5 * x + coarse + 2 * references.draw_input(case, f"{name}/colour", (*dims[:2], 1, 1))
+    if name in ("image", "video"):
+        *front, h, w = dims
+        coarse = references.draw_input(case, f"{name}/coarse", (*front, 4, 4))
+        coarse = coarse.repeat(-(-h // 4), axis=-2)[..., :h, :].repeat(-(-w // 4), axis=-1)[..., :w]
+        x = 0.5 * x + coarse + 2 * references.draw_input(case, f"{name}/colour", (*dims[:2], *[1] * (len(dims) - 2)))
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
@@ -82,7 +82,7 @@ class Bench:
         self.model = module.build(case.config).eval()
         self.parameters = sum(p.numel() for p in self.model.parameters())
         references.fill(self.model, case.name)
-        references.settle(self.model, torch.from_numpy(self.inputs("settle", 24)["image"]))
+        references.settle(self.model, lambda: torch.from_numpy(next(iter(self.inputs("settle", 24).values()))))
         state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         about = json.dumps(dict(arch=module.ARCH, config=case.config))
         save_file(state, folder / "model.safetensors", metadata=dict(format="pt", tesserae=about))

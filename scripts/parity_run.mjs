@@ -19,9 +19,9 @@ let began = performance.now();
 const model = await loadModel(readFileSync(job.model), { worker: false, threads: 1, dtype: job.dtype });
 const report = { runtime: model.runtime, parameters: model.info.parameters, loadMs: performance.now() - began, runs: [] };
 for (const { inputs, options, capture, out } of job.runs) {
-  const { image, ...others } = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, tensor(input)]));
+  const { [model.info.input.name]: main, ...others } = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, tensor(input)]));
   began = performance.now();
-  const { output, captures } = await model.forward(image, { capture, options, inputs: others });
+  const { output, captures } = await model.forward(main, { capture, options, inputs: others });
   const ms = performance.now() - began;
   const results = Object.entries({ output, ...captures }).map(([name, { data, dims }], n) => {
     const path = join(out, `${n}.f32`);

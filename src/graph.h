@@ -40,11 +40,14 @@ typedef struct tsr_node {
  * "islands" [B,N,L,2]. grid: rows and columns of the tokens behind the prefix, 0 where there is no grid.
  * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:
  * windows_h rows of windows_w of them, 0 where there are none. Token (y, x) of window (r, c) is the map's pixel (r grid_h + y, c grid_w + x);
- * with windows_spread (y windows_h + r, x windows_w + c). tsr_nn_window_meaning fills them in. */
+ * with windows_spread (y windows_h + r, x windows_w + c). tsr_nn_window_meaning fills them in.
+ * Of video, grids and windows have frames too, the outermost: grid_f and windows_f, 0 of a picture. Short, since these are handed around a lot
+ * by value; no side of an input is longer. */
 typedef struct tsr_meaning {
   const char *kind;
-  int grid_h, grid_w, prefix_tokens;
-  int windows_h, windows_w, windows_spread;
+  short grid_h, grid_w, prefix_tokens;
+  short windows_h, windows_w, windows_spread;
+  short grid_f, windows_f;
 } tsr_meaning;
 
 typedef struct tsr_tap {
@@ -116,6 +119,8 @@ void tsr_leave(tsr_builder *b);
 /* A picture batch [B,C,H,W] called "image": the caller's, or [1,C,H,W] of the defaults when only declaring. A caller's picture
  * must have `channels` channels (TSR_ERR_SHAPE). */
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w);
+/* A video batch [B,C,F,H,W] called "video", likewise. */
+tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int default_h, int default_w);
 /* An optional input; TSR_NO_VALUE without failure when the caller gave none. A dim of 0 in `shape` takes any size. */
 tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
 

@@ -3,6 +3,13 @@
 
 #include "model.h"
 
+static void write_grid(tsr_text *text, int f, int h, int w) {
+  tsr_shape grid = f ? tsr_shape_of(3, f, h, w) : tsr_shape_of(2, h, w);
+  tsr_text_add(text, "\"grid\":");
+  if (h) tsr_text_shape(text, &grid);
+  else tsr_text_add(text, "null");
+}
+
 void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape) {
   tsr_text_add(text, "{\"name\":");
   tsr_text_quote(text, name);
@@ -10,12 +17,16 @@ void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *mean
   tsr_text_quote(text, meaning->kind);
   tsr_text_add(text, ",\"dims\":");
   tsr_text_shape(text, shape);
-  if (meaning->grid_h) tsr_text_format(text, ",\"grid\":[%d,%d]", meaning->grid_h, meaning->grid_w);
-  else tsr_text_add(text, ",\"grid\":null");
+  tsr_text_add(text, ",");
+  write_grid(text, meaning->grid_f, meaning->grid_h, meaning->grid_w);
   tsr_text_format(text, ",\"prefix_tokens\":%d,\"windows\":", meaning->prefix_tokens);
-  if (meaning->windows_h) tsr_text_format(text, "{\"grid\":[%d,%d],\"spread\":%s}}", meaning->windows_h, meaning->windows_w,
-                                          meaning->windows_spread ? "true" : "false");
-  else tsr_text_add(text, "null}");
+  if (meaning->windows_h) {
+    tsr_text_add(text, "{");
+    write_grid(text, meaning->windows_f, meaning->windows_h, meaning->windows_w);
+    tsr_text_format(text, ",\"spread\":%s}}", meaning->windows_spread ? "true" : "false");
+  } else {
+    tsr_text_add(text, "null}");
+  }
 }
 
 /* A member of the file's JSON as it stands there, null when it is missing. */
@@ -79,7 +90,9 @@ tsr_status tsr_model_write_info(tsr_model *model) {
   tsr_text_format(t, ",\"dtype\":\"%s\",\"parameters\":%.0f,\"operations\":%.0f,\"weights_bytes\":%.0f",
                   tsr_weights_any_q8(&model->weights) ? "q8" : "f32", tsr_weights_parameters(&model->weights),
                   tsr_graph_operations(g, model->ctx->kernels), (double)tsr_weights_bytes(&model->weights));
-  tsr_text_add(t, ",\"input\":{\"name\":\"image\",\"dims\":");
+  tsr_text_add(t, ",\"input\":{\"name\":");
+  tsr_text_quote(t, g->values[0].input ? g->values[0].input : "image");
+  tsr_text_add(t, ",\"dims\":");
   tsr_text_shape(t, &g->values[0].shape);
   tsr_text_add(t, "},\"inputs\":");
   write_names(t, model->input_names, model->input_count_known);

@@ -93,15 +93,15 @@ static tsr_status read_preprocess(tsr_model *model) {
   static const char *const fits[] = {"crop", "squash", NULL};
   static const char *const own[] = {"mean", "std", "channels", NULL};
   const tsr_json *given = tsr_json_get(model->root, "preprocess");
-  const tsr_value_info *image = &model->declared.values[0]; /* the first value is the picture, if the model takes one */
-  int size[2];
-  if (!image->input || image->shape.ndim != 4 || (image->shape.dims[1] != 1 && image->shape.dims[1] != 3)) return TSR_OK;
+  const tsr_value_info *image = &model->declared.values[0]; /* the first value is the picture or video, if the model takes one */
+  int size[2], sides = image->shape.ndim - 2;
+  if (!image->input || sides < 2 || (image->shape.dims[1] != 1 && image->shape.dims[1] != 3)) return TSR_OK;
   tsr_builder b = tsr_model_builder(model, &model->arena);
   b.config = (tsr_settings){.given = given, .what = "preprocess key"};
   tsr_image_spec spec = {.channels = image->shape.dims[1], .crop_pct = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
   tsr_config_pair(&b, "size", 0, 1, TSR_MAX_SIDE, size);
-  spec.height = size[0] ? size[0] : image->shape.dims[2];
-  spec.width = size[1] ? size[1] : image->shape.dims[3];
+  spec.height = size[0] ? size[0] : image->shape.dims[sides];
+  spec.width = size[1] ? size[1] : image->shape.dims[sides + 1];
   spec.filter = (tsr_filter)tsr_config_choice(&b, "resize", filters, TSR_FILTER_BILINEAR);
   spec.fit = (tsr_fit)tsr_config_choice(&b, "fit", fits, TSR_FIT_CROP);
   spec.crop_pct = (float)tsr_config_number(&b, "crop_pct", 1, 0.05, 1);

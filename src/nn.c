@@ -188,14 +188,31 @@ tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer 
   return x;
 }
 
-tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim) {
+static tsr_value embed_patches(tsr_builder *b, tsr_value x, int dim) {
   tsr_enter(b, "to_patch_embedding");
-  tsr_value x = tsr_nn_patchify(b, image, patch_h, patch_w);
   x = tsr_nn_layer_norm(b, "1", x);
   x = tsr_nn_linear(b, "2", x, dim, TSR_BIAS);
   x = tsr_nn_layer_norm(b, "3", x);
   tsr_leave(b);
   return x;
+}
+
+tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim) {
+  return embed_patches(b, tsr_nn_patchify(b, image, patch_h, patch_w), dim);
+}
+
+tsr_value tsr_nn_video_patch_embed(tsr_builder *b, tsr_value video, int patch_f, int patch_h, int patch_w, int dim) {
+  tsr_shape s = tsr_shape_at(b, video); /* [B,C,F,H,W] */
+  int batch = s.dims[0], frames = s.dims[2] / patch_f;
+  if (video == TSR_NO_VALUE) return video;
+  if (s.dims[2] % patch_f)
+    return tsr_fail(b, TSR_ERR_SHAPE, "%d frames are not a whole number of patches of %d", s.dims[2], patch_f);
+  tsr_value x = tsr_nn_permute(b, video, (int[]){0, 2, 1, 3, 4}); /* [B,F,C,H,W] */
+  x = tsr_nn_patchify(b, tsr_nn_reshape(b, x, tsr_shape_of(4, batch * s.dims[2], s.dims[1], s.dims[3], s.dims[4])), patch_h, patch_w);
+  int n = tsr_dim(b, x, 1), width = tsr_dim(b, x, 2);
+  x = tsr_nn_reshape(b, x, tsr_shape_of(5, batch, frames, patch_f, n, width));
+  x = tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4});
+  return embed_patches(b, tsr_nn_reshape(b, x, tsr_shape_of(3, batch, frames * n, patch_f * width)), dim);
 }
 
 tsr_value tsr_nn_norm_linear(tsr_builder *b, const char *name, tsr_value x, int out) {

@@ -86,10 +86,11 @@ void tsr_loader_destroy(tsr_loader *loader);
  *   "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
  *   "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names], "output": { "kind": "logits" | ..., "dims" },
  *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens", "windows": { "grid": [h, w], "spread" } or null }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
+ * Of models that take video, the input's dims are [1,3,F,H,W], and grids [f, h, w].
  * Owned by the model. */
 const char *tsr_model_info(tsr_model *model);
 
-/* Hands in a named input: "image" [B,C,H,W], or an optional one of the architecture's (glom: "levels"). `data` is not
+/* Hands in a named input: "image" [B,C,H,W], "video" [B,C,F,H,W], or an optional one of the architecture's (glom: "levels"). `data` is not
  * copied and must stay until the run is over. data NULL takes the input back.
  * TSR_ERR_ARGUMENT (no such input: lists them), TSR_ERR_SHAPE (rank, or a dim out of range). */
 tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *data, int ndim, const int *dims);

@@ -171,7 +171,7 @@ tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
   v->shape = tsr_shape_of(2, first->dims[0], tsr_shape_last(first));
   if (v->layers && plan_attention(v, err)) return err->code;
   int cells = v->tokens - meaning->prefix_tokens;
-  int drawn = v->groups < 2 && meaning->grid_h && cells == meaning->grid_h * meaning->grid_w;
+  int drawn = v->groups < 2 && meaning->grid_h && cells == (meaning->grid_f ? meaning->grid_f : 1) * meaning->grid_h * meaning->grid_w;
   size_t count = tsr_shape_count(&v->shape, &overflow), more = drawn ? v->area + v->tokens : 0;
   size_t bytes = tsr_size_mul(tsr_size_add(count, more, &overflow), sizeof *v->data, &overflow);
   v->data = overflow ? NULL : tsr_arena_alloc(&s->arena, bytes);

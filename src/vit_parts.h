@@ -9,21 +9,31 @@ typedef struct tsr_vit {
   int image[2], patch[2], num_classes, dim, depth, heads, mlp_dim, dim_head;
   int channels;  /* 3, for an architecture to overwrite */
   int mean_pool; /* 0, as above */
+  int frames, frame_patch; /* of a video; 0: a picture */
   const char *prefix; /* of pos_embedding's tap; NULL: none */
 } tsr_vit;
 
 /* The keys image_size, patch_size, num_classes (at least `least_classes`), dim, depth, heads, mlp_dim, dim_head, and dropout and emb_dropout,
  * which are accepted. */
 tsr_vit tsr_vit_config(tsr_builder *b, int least_classes);
+/* The same for video: image_patch_size in place of patch_size, frames, frame_patch_size, and no depth. */
+tsr_vit tsr_vit_video_config(tsr_builder *b);
 /* The keys pool and channels, which most variants have. */
 void tsr_vit_config_more(tsr_builder *b, tsr_vit *c);
 
-/* The grid of a picture's patches, without prefix. */
+/* The grid of a picture's or video's patches, without prefix. */
 tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c);
 
 /* x [B,N,C] + the first N rows of the weight pos_embedding, whose shape is `table`, [R,C] or [1,R,C]; N > R is an error that names the
  * picture. Tap pos_embedding. */
 tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, const tsr_vit *c, tsr_meaning tokens);
+
+/* x [B,N,C] + a table of sines and cosines of the columns, rows and (for video) frames of `tokens`: dim / 4 (6) numbers each, 0 in what is
+ * left. f32 arithmetic in the reference's order, so that large arguments of sin agree. Tap pos_embedding. */
+tsr_value tsr_vit_add_sincos(tsr_builder *b, tsr_value x, tsr_meaning tokens);
+
+/* Patches of the picture or video through to_patch_embedding, with its tap: [B,N,C] */
+tsr_value tsr_vit_embed(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
 
 /* A class token [1,1,C] before the patches' tokens, and positions of a table [1,1+N,C] of the config's size: [B,N,C] -> [B,1+N,C]. Counts the
  * prefix in `tokens`. */

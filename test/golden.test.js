@@ -56,11 +56,11 @@ const file = (golden, change = {}) => safetensors(
   change.tensors ?? drawTensors(golden), { arch: change.arch ?? golden.arch, config: change.config ?? golden.config });
 const load = (bytes, options) => loadModel(bytes, { worker: false, ...options });
 
-/** A case's input: [image tensor, the other inputs]. */
+/** A case's input: [image or video tensor, the other inputs]. */
 function inputsOf(golden) {
-  const { image, ...others } = Object.fromEntries(Object.entries(golden.inputs)
+  const { image, video, ...others } = Object.fromEntries(Object.entries(golden.inputs)
     .map(([name, dims]) => [name, { data: drawInput(golden.name, name, dims), dims }]));
-  return [image, others];
+  return [image ?? video, others];
 }
 
 async function run(golden, dtype, capture) {

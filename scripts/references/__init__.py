@@ -119,8 +119,8 @@ def fill(module: torch.nn.Module, case: str) -> dict:
     return state
 
 
-def settle(module: torch.nn.Module, picture: torch.Tensor) -> None:
-    """Gives batch norms the statistics that these pictures have, as training would. With statistics drawn at random a deep network's
+def settle(module: torch.nn.Module, pictures) -> None:
+    """Gives batch norms the statistics that pictures() have, as training would. With statistics drawn at random a deep network's
     values grow from layer to layer until its softmaxes choose single tokens, and what little a sum's order changes chooses others: the
     reference in single and in double precision then differ by more than the tolerance."""
     norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
@@ -129,7 +129,7 @@ def settle(module: torch.nn.Module, picture: torch.Tensor) -> None:
         norm.momentum = 1.0
     if norms:
         with torch.no_grad():
-            module(picture)
+            module(pictures())
     for norm in norms:
         norm.eval()
 

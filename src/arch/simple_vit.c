@@ -8,8 +8,6 @@
  * Traps: to_out has no bias and is always there; the table's columns are (x sin, x cos, y sin, y cos), a quarter of dim each, with
  * omega_i = 10000^(-i / (dim/4 - 1)); it belongs to the config's grid, so other picture sizes are refused, as the
  * reference refuses them. feed-forward's second Linear is net.3 (no dropout between), unlike ViT's net.4. */
-#include <math.h>
-
 #include "../build.h"
 
 typedef struct simple_vit_config {
@@ -32,36 +30,17 @@ static simple_vit_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* [h*w, dim]; f32 arithmetic in the reference's order, so that large arguments of sin agree. */
-static tsr_value sincos_2d(tsr_builder *b, int h, int w, int dim) {
-  float *table;
-  int quarter = dim / 4;
-  tsr_value value = tsr_constant(b, tsr_shape_of(2, h * w, dim), &table);
-  if (!table) return value;
-  for (int i = 0; i < quarter; i++) {
-    float omega = 1.0f / (float)tsr_exp(9.210340371976184 * ((float)i / (float)(quarter - 1))); /* 10000^... */
-    for (int k = 0; k < (h > w ? h : w); k++) {
-      float sine = (float)tsr_sin((float)k * omega), cosine = (float)tsr_cos((float)k * omega);
-      for (int j = 0; j < h && k < w; j++) table[(j * w + k) * dim + i] = sine, table[(j * w + k) * dim + quarter + i] = cosine;
-      for (int j = 0; j < w && k < h; j++) table[(k * w + j) * dim + 2 * quarter + i] = sine, table[(k * w + j) * dim + 3 * quarter + i] = cosine;
-    }
-  }
-  return value;
-}
-
 static tsr_value build(tsr_builder *b) {
   simple_vit_config c = read_config(b);
   int h = c.image[0] / c.patch[0], w = c.image[1] / c.patch[1];
-  tsr_meaning grid = {"tokens", h, w, 0}, table = {"position", h, w, 0};
+  tsr_meaning grid = {"tokens", h, w, 0};
   tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
   tsr_value x = tsr_nn_patch_embed(b, image, c.patch[0], c.patch[1], c.dim); /* [B,N,C] */
   tsr_tap_add(b, x, grid, "patch_embed");
   if (!tsr_failed(b) && tsr_dim(b, x, 1) != h * w)
     return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d", tsr_dim(b, image, 2),
                     tsr_dim(b, image, 3), c.image[0], c.image[1]);
-  tsr_value position = sincos_2d(b, h, w, c.dim);
-  tsr_tap_add(b, position, table, "pos_embedding");
-  x = tsr_nn_add(b, x, position);
+  x = tsr_vit_add_sincos(b, x, grid);
 
   tsr_enter(b, "transformer");
   x = tsr_nn_transformer(b, x, &(tsr_transformer){.depth = c.depth, .heads = c.heads, .head_dim = c.dim_head, .mlp_dim = c.mlp_dim,
