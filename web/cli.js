@@ -18,7 +18,7 @@ import { compile } from './wasm.js';
 const MODEL = fileURLToPath(new URL('../models/cct_4_cifar10.safetensors', import.meta.url));
 const HELP = `tesserae ${version}: vision transformers on your own device
 
-  tesserae classify <image...>       what each picture shows
+  tesserae classify <image...>       what each picture shows; or all of them together, as the frames of one clip, if the model takes video
       --model <path or URL>          default: the model that ships (CIFAR-10: ten classes)
       --top <n>                      how many classes for each picture (default 5)
       --dtype <auto|f32|q8>          how weights are kept (default auto: as the file has them)
@@ -113,9 +113,11 @@ const INK = ' ░▒▓█';
 
 /**
  * A map of one value a cell as text lines: on a colour terminal two rows a line (half blocks), elsewhere a row a line.
- * @param {ArrayLike<number>} map @param {[number, number]} grid @param {boolean} colour
+ * @param {ArrayLike<number>} map @param {import('./model.js').Grid} grid frames stand one below the other @param {boolean} colour
  */
-function drawMap(map, [rows, columns], colour) {
+function drawMap(map, grid, colour) {
+  const columns = /** @type {number} */ (grid.at(-1));
+  const rows = map.length / columns;
   const values = Array.from(map);
   const low = Math.min(...values);
   const span = Math.max(...values) - low || 1;
@@ -151,11 +153,13 @@ async function classify(files, flags) {
   let without = 0;
   const width = Math.max(...files.map((file) => basename(file).length));
   const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
-  for (const file of files) {
+  const clip = model.info.input.dims.length > 4;
+  for (const input of clip ? [files] : files) {
+    const file = clip ? files[0] : String(input);
     const began = performance.now();
     let answer;
     try {
-      answer = await model.classify(file, { topK });
+      answer = /** @type {import('./model.js').Classification[]} */ (await model.classify(/** @type {any} */ (input), { topK }));
     } catch (error) {
       throw new Error(`${file}: ${/** @type {Error} */ (error).message}`, { cause: error });
     }
@@ -165,10 +169,10 @@ async function classify(files, flags) {
     const expected = named !== null && model.info.labels?.includes(named) ? named : null;
     if (expected === answer[0]?.label) correct++;
     if (expected === null) without++;
-    const { map, grid } = flags.attention ? await model.attention(file, { rollout: chains(model.info) }) : {};
+    const { map, grid } = flags.attention ? await model.attention(/** @type {string} */ (input), { rollout: chains(model.info) }) : {};
     if (flags.json) {
       const looked = map ? { attention: { grid, map: Array.from(map) } } : {};
-      print(JSON.stringify({ file, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer, ...looked }));
+      print(JSON.stringify({ file: input, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer, ...looked }));
       continue;
     }
     const mark = expected === null || expected === answer[0].label ? '' : `   expected ${expected}`;
@@ -261,7 +265,7 @@ async function inspect([path], flags) {
   if (info.unused?.length) print(`unused      ${info.unused.join(', ')}`);
   if (missing > 0) print(`truncated   ${grouped(missing)} bytes are missing at the end of this file`);
   print('\ntaps');
-  for (const { name, kind, dims, grid } of info.taps) print(`  ${name.padEnd(28)} ${kind.padEnd(12)} [${dims}]${grid ? `  grid ${grid[0]} x ${grid[1]}` : ''}`);
+  for (const { name, kind, dims, grid } of info.taps) print(`  ${name.padEnd(28)} ${kind.padEnd(12)} [${dims}]${grid ? `  grid ${grid.join(' x ')}` : ''}`);
   print(`\n${header.entries.length} tensors`);
   for (const { name, dtype, shape, data_offsets: [begin, end] } of header.entries) {
     print(`  ${name.padEnd(48)} ${dtype.padEnd(5)} ${`[${shape}]`.padEnd(18)} ${grouped(end - begin).padStart(12)} bytes`);

@@ -2,18 +2,20 @@
 /** The public class Model. The work is the engine's; here are options, queueing, and the shape of answers. */
 import { argumentError, TesseraeError } from './errors.js';
 import { abortable, checkOptions } from './options.js';
-import { tensorOf, toInput } from './preprocess.js';
+import { isClip, tensorOf, toInput } from './preprocess.js';
 
 /** @typedef {{ data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels?: number }} Pixels rows from the top; 1, 3 or 4 channels */
 /** @typedef {{ data: Float32Array, dims: number[] }} Tensor in the order of the reference: images [B,C,H,W], video [B,C,F,H,W] */
 /** @typedef {string | URL | Blob | ArrayBuffer | Uint8Array | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas
- *   | ImageBitmap | ImageData | VideoFrame | Pixels | Tensor} Input a string is an address; in Node also a path */
-/** @typedef {{ signal?: AbortSignal }} CallOptions */
+ *   | ImageBitmap | ImageData | VideoFrame | Pixels | Tensor} Input a string is an address; in Node also a path. For a model that takes video:
+ *   an array of as many of these as it has frames, a video element, or a tensor */
+/** @typedef {{ signal?: AbortSignal, frames?: number }} CallOptions frames: of models that take video alone: how many to take (default: the model's) */
 /** @typedef {{ label: string, score: number, index: number }} Classification */
-/** @typedef {{ grid: [number, number], spread: boolean } | null} Windows of a map that is cut: grid: rows and columns of windows, which the first
+/** @typedef {[number, number] | [number, number, number]} Grid rows and columns; of video frames, rows and columns */
+/** @typedef {{ grid: Grid, spread: boolean } | null} Windows of a map that is cut: grid: rows and columns of windows, which the first
  *   dim counts (in each picture); the value's own grid is then a window's, h by w. Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of
  *   the map; spread: (y rows + r, x columns + c) */
-/** @typedef {{ name: string, kind: string, dims: number[], grid: [number, number] | null, prefix_tokens: number, windows: Windows }} Tap a value of the model that can be captured */
+/** @typedef {{ name: string, kind: string, dims: number[], grid: Grid | null, prefix_tokens: number, windows: Windows }} Tap a value of the model that can be captured */
 /**
  * @typedef {object} Info
  * @property {string} arch
@@ -46,13 +48,13 @@ import { tensorOf, toInput } from './preprocess.js';
  * @property {boolean} worker
  * @property {string | null} workerReason why there is none
  */
-/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: [number, number] | null, prefixTokens: number, windows: Windows }} Capture */
+/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: Grid | null, prefixTokens: number, windows: Windows }} Capture */
 /**
  * @typedef {object} Attention
  * @property {Float32Array} data
  * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]; [layers, windows, heads, N, N] of windows, which
  *   several pictures in one tensor count as too
- * @property {[number, number] | null} grid rows and columns of cells that the tokens behind the prefix stand for
+ * @property {Grid | null} grid rows and columns of cells that the tokens behind the prefix stand for
  * @property {number} prefixTokens class and register tokens in front
  * @property {Windows} windows
  * @property {number[]} layers which layers these are
@@ -78,7 +80,8 @@ function rank(logits, labels, topK, threshold) {
 
 /**
  * A loaded model; loadModel makes it. Calls queue: one runs at a time, in the order they were made.
- * Every call takes one input or an array of inputs, and answers alike.
+ * Every call takes one input or an array of inputs, and answers alike. A model that takes video takes an array of pictures as one input, its
+ * frames; an array of arrays, of video elements or of tensors is several.
  */
 export class Model {
   /** @type {any} */ #host;
@@ -96,19 +99,29 @@ export class Model {
   }
 
   /**
-   * Queues `work` for each input.
-   * @param {any} input @param {AbortSignal | undefined} signal @param {(input: any) => Promise<any>} work
+   * The options of a call that runs the model. frames: of a clip; undefined: the model takes pictures.
+   * @param {any} options @param {string[]} names @param {string} where
+   */
+  #options(options, names, where) {
+    const [, , frames, , isVideo] = this.info.input.dims;
+    const known = [...names, 'signal'];
+    return isVideo ? { frames, ...checkOptions(options, [...known, 'frames'], where) } : checkOptions(options, known, where);
+  }
+
+  /**
+   * Queues `work` for each input; it gets what else was asked.
+   * @param {any} input @param {Record<string, any>} options @param {(input: any, asked: any) => Promise<any>} work
    * @returns {Promise<any>}
    */
-  #each(input, signal, work) {
+  #each(input, { signal, frames, ...asked }, work) {
     const job = this.#tail.then(async () => {
       /** @param {any} one */
       const run = async (one) => {
         signal?.throwIfAborted();
         if (this.#host.closed) throw this.#host.closed;
-        return work(await toInput(one, { ...this.#settings, host: this.#host, signal }));
+        return work(await toInput(one, { ...this.#settings, host: this.#host, signal, frames }), asked);
       };
-      if (!Array.isArray(input)) return run(input);
+      if (!Array.isArray(input) || (frames !== undefined && isClip(input))) return run(input);
       const results = [];
       for (const one of input) results.push(await run(one));
       return results;
@@ -124,14 +137,14 @@ export class Model {
    * @returns {Promise<I extends any[] ? Classification[][] : Classification[]>} an array of inputs gives an array of lists, as does a tensor with B > 1
    */
   async classify(input, options) {
-    const { topK = 5, threshold = 0, signal } = checkOptions(options, ['topK', 'threshold', 'signal'], 'classify');
+    const { topK = 5, threshold = 0, ...rest } = this.#options(options, ['topK', 'threshold'], 'classify');
     if (!(Number.isInteger(topK) && topK > 0)) throw argumentError(`classify: topK is ${topK}; give 1 or more`);
     if (!(threshold >= 0 && threshold <= 1)) throw argumentError(`classify: threshold is ${threshold}; give 0 to 1`);
     const { output, labels, title } = this.info;
     if (output.kind !== 'logits') {
       throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward() instead`);
     }
-    return this.#each(input, signal, async (wire) => {
+    return this.#each(input, rest, async (wire) => {
       const [{ data, dims }] = await this.#host.call('run', wire, {});
       const classes = dims[dims.length - 1];
       const lists = [];
@@ -148,8 +161,7 @@ export class Model {
    * @returns {Promise<I extends any[] ? Tensor[] : Tensor>} dims [B, D]
    */
   async embed(input, options) {
-    const { signal, ...asked } = checkOptions(options, ['pooling', 'normalize', 'signal'], 'embed');
-    return this.#each(input, signal, async (wire) => {
+    return this.#each(input, this.#options(options, ['pooling', 'normalize'], 'embed'), async (wire, asked) => {
       const [{ data, dims }] = await this.#host.call('run', wire, { embed: asked });
       return { data, dims };
     });
@@ -164,8 +176,7 @@ export class Model {
    * @returns {Promise<I extends any[] ? Attention[] : Attention>}
    */
   async attention(input, options) {
-    const { signal, ...asked } = checkOptions(options, ['layers', 'heads', 'rollout', 'signal'], 'attention');
-    return this.#each(input, signal, async (wire) => {
+    return this.#each(input, this.#options(options, ['layers', 'heads', 'rollout'], 'attention'), async (wire, asked) => {
       const [{ name, kind, ...rest }, layers, map] = await this.#host.call('run', wire, { attention: asked });
       return { ...rest, layers: [...layers.data], map: map?.data ?? null };
     });
@@ -179,30 +190,29 @@ export class Model {
    * @returns {Promise<I extends any[] ? { output: Tensor, captures: Record<string, Capture> }[] : { output: Tensor, captures: Record<string, Capture> }>}
    */
   async forward(input, options) {
-    const { capture = [], options: own, inputs = {}, signal } = checkOptions(options, ['capture', 'options', 'inputs', 'signal'], 'forward');
+    const { capture = [], options: own, inputs = {}, ...rest } = this.#options(options, ['capture', 'options', 'inputs'], 'forward');
     const patterns = Array.isArray(capture) ? capture : [capture];
     if (!patterns.every((pattern) => typeof pattern === 'string')) throw argumentError('forward: capture must be a list of tap names');
     /** @type {Record<string, any>} */
     const extra = {};
     for (const [name, tensor] of Object.entries(inputs)) extra[name] = tensorOf(tensor);
-    return this.#each(input, signal, async (wire) => {
-      const [output, ...rest] = await this.#host.call('run', wire, { capture: patterns, options: own }, extra);
+    return this.#each(input, rest, async (wire) => {
+      const [output, ...taken] = await this.#host.call('run', wire, { capture: patterns, options: own }, extra);
       return {
         output: { data: output.data, dims: output.dims },
-        captures: Object.fromEntries(rest.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
+        captures: Object.fromEntries(taken.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
       };
     });
   }
 
   /**
-   * What the model will see of a picture.
+   * What the model will see of a picture, or of a frame.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
    * @returns {Promise<I extends any[] ? { data: Float32Array, dims: number[], fitted: Required<Pixels> }[] : { data: Float32Array, dims: number[], fitted: Required<Pixels> }>} data normalised, dims [1,C,H,W]; fitted: the picture before that
    */
   async preprocess(input, options) {
-    const { signal } = checkOptions(options, ['signal'], 'preprocess');
-    return this.#each(input, signal, (wire) => this.#picture('preprocess', wire));
+    return this.#each(input, checkOptions(options, ['signal'], 'preprocess'), (wire) => this.#picture('preprocess', wire));
   }
 
   /** @param {string} where @param {any} wire @returns {Promise<any>} */
@@ -212,18 +222,17 @@ export class Model {
   }
 
   /**
-   * The picture as the model cuts it: one RGBA tile for each cell of its grid, rows first.
+   * The picture, or a frame, as the model cuts it: one RGBA tile for each cell of its grid, rows first.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
    * @returns {Promise<I extends any[] ? { data: Uint8ClampedArray, dims: number[], grid: [number, number], patchSize: [number, number] }[] : { data: Uint8ClampedArray, dims: number[], grid: [number, number], patchSize: [number, number] }>} dims [N, PH, PW, 4], grid [rows, columns], patchSize [PH, PW]
    */
   async patches(input, options) {
-    const { signal } = checkOptions(options, ['signal'], 'patches');
     // the grid that attention speaks of; feature maps in front of it may be finer
     const withGrid = this.info.taps.filter((tap) => tap.grid && !tap.windows);
-    const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid;
+    const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid?.slice(-2);
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
-    return this.#each(input, signal, async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));
+    return this.#each(input, checkOptions(options, ['signal'], 'patches'), async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));
   }
 
   /**

@@ -16,7 +16,7 @@ const MAX_SIDE = 8192;
 const MAX_FILE = 32 << 20;
 
 /** @typedef {import('./rpc.js').WireInput} WireInput */
-/** @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal }} Context */
+/** @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal, frames?: number }} Context frames: the input is a clip of so many; undefined: a picture */
 
 const LIST = 'a URL, Blob, img, video, canvas, ImageBitmap, ImageData, VideoFrame, the bytes of an image file, '
   + '{ data, width, height, channels }, or a tensor { data: Float32Array, dims }';
@@ -116,10 +116,58 @@ export function tensorOf(input) {
   return { type: 'tensor', data: input.data, dims: input.dims };
 }
 
+/** Whether a model that takes video takes this array as one input, its frames. @param {any[]} input */
+export const isClip = ([first]) => !(Array.isArray(first) || first?.dims || is(first, 'HTMLVideoElement'));
+
+/** @param {any} video @param {string} event what happens next to it @returns {Promise<void>} */
+const next = (video, event) => new Promise((resolve, reject) => {
+  const fail = () => reject(argumentError('the video does not play'));
+  video.addEventListener(event, resolve, { once: true });
+  video.addEventListener('error', fail, { once: true });
+  if (video.error) fail();
+});
+
+/**
+ * Frames as a tensor [1,C,F,H,W], each fitted as a picture is: those of an array, or a video's from the middles of equal parts of it.
+ * @param {any} input @param {Context} context @returns {Promise<WireInput>}
+ */
+async function toClip(input, { frames = 0, ...context }) {
+  const video = is(input, 'HTMLVideoElement') && input;
+  const given = video ? frames : Array.isArray(input) ? input.length : 1;
+  if (given !== frames || !given) throw argumentError(`expected ${frames} frames, given ${given}`);
+  /** @param {number} time */
+  const seek = (time) => {
+    video.currentTime = time;
+    return next(video, 'seeked');
+  };
+  const before = video.currentTime;
+  /** @type {any} */
+  let clip;
+  try {
+    if (video) {
+      if (!video.readyState) await next(video, 'loadedmetadata');
+      if (!video.seekable.length) throw argumentError('the video is live; give an array of frames');
+      // recorders do not write how long it is; a browser that looks for the end knows
+      if (video.duration === Infinity) await seek(1e9);
+    }
+    for (let f = 0; f < frames; f++) {
+      if (video) await seek(((f + 0.5) / frames) * video.duration);
+      const { data, dims: [, channels, ...sides] } = await context.host.call('preprocess', await toInput(video || input[f], context));
+      const plane = data.length / channels;
+      clip ??= { type: 'tensor', data: new Float32Array(frames * data.length), dims: [1, channels, frames, ...sides] };
+      for (let c = 0; c < channels; c++) clip.data.set(data.subarray(c * plane, (c + 1) * plane), (c * frames + f) * plane);
+    }
+  } finally {
+    if (video) video.currentTime = before;
+  }
+  return clip;
+}
+
 /**
  * @param {any} input @param {Context} context @returns {Promise<WireInput>}
  */
 export async function toInput(input, context) {
+  if (context.frames !== undefined && !input?.dims) return toClip(input, context);
   if (typeof input === 'string' || input instanceof URL) return fromFile(await download(input, context), context);
   if (is(input, 'Blob')) {
     if (input.size > MAX_FILE) tooLarge(`the file has ${input.size} bytes; the limit is ${MAX_FILE}`);
