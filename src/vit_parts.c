@@ -5,7 +5,7 @@
 #include "elementary.h"
 
 /* What pictures and video have in common. */
-static void read_common(tsr_builder *b, tsr_vit *c, int least_classes) {
+static void tsr_vit_config_common(tsr_builder *b, tsr_vit *c, int least_classes) {
   static const char *const training[] = {"dropout", "emb_dropout", NULL};
   c->num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, least_classes, TSR_MAX_CLASSES);
   c->dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
@@ -20,12 +20,12 @@ tsr_vit tsr_vit_config(tsr_builder *b, int least_classes) {
   tsr_config_pair(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.image);
   tsr_config_pair(b, "patch_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.patch);
   tsr_config_check_patches(b, c.image, c.patch);
-  read_common(b, &c, least_classes);
+  tsr_vit_config_common(b, &c, least_classes);
   c.depth = tsr_config_int(b, "depth", TSR_REQUIRED, 0, TSR_MAX_DEPTH);
   return c;
 }
 
-tsr_vit tsr_vit_video_config(tsr_builder *b) {
+tsr_vit tsr_vit_config_video(tsr_builder *b) {
   tsr_vit c = {.channels = 3};
   tsr_config_pair(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.image);
   tsr_config_pair(b, "image_patch_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.patch);
@@ -34,7 +34,7 @@ tsr_vit tsr_vit_video_config(tsr_builder *b) {
   if (c.frames % c.frame_patch || c.image[0] % c.patch[0] || c.image[1] % c.patch[1])
     tsr_fail(b, TSR_ERR_CONFIG, "\"frames\" %d and \"image_size\" %d x %d must be whole numbers of \"frame_patch_size\" %d and "
              "\"image_patch_size\" %d x %d", c.frames, c.image[0], c.image[1], c.frame_patch, c.patch[0], c.patch[1]);
-  read_common(b, &c, 1);
+  tsr_vit_config_common(b, &c, 1);
   return c;
 }
 

@@ -17,7 +17,7 @@ typedef struct tsr_vit {
  * which are accepted. */
 tsr_vit tsr_vit_config(tsr_builder *b, int least_classes);
 /* The same for video: image_patch_size in place of patch_size, frames, frame_patch_size, and no depth. */
-tsr_vit tsr_vit_video_config(tsr_builder *b);
+tsr_vit tsr_vit_config_video(tsr_builder *b);
 /* The keys pool and channels, which most variants have. */
 void tsr_vit_config_more(tsr_builder *b, tsr_vit *c);
 

@@ -106,14 +106,15 @@ test('docs/models.md and the README have a row for every architecture, docs/mode
   assert.deepEqual(listFaults(firstCells(section(models, '## Architectures')), archs, 'docs/models.md', 'architecture'), []);
   assert.deepEqual(listFaults(firstCells(section(read('README.md'), '## Models')), archs, 'README.md', 'architecture'), []);
   // the readers of keys that variants of ViT share, and the page's table of these keys
-  const readers = [...read('src/vit_parts.c').matchAll(/^\w+ (tsr_vit_config\w*)\([^]*?^}/gm)];
-  const shared = firstCells(section(models, '## What variants of ViT share'));
-  assert.ok(readers.length === 2 && shared.length > 5, 'shared keys were not found');
+  const readers = [...read('src/vit_parts.c').matchAll(/^(?:static )?\w+ (tsr_vit_config\w*)\([^]*?^}/gm)];
+  const shared = ['## What variants of ViT share', '## What models of video share'].flatMap((title) => firstCells(section(models, title)));
+  assert.ok(readers.length === 4 && shared.length > 5, 'shared keys were not found');
   for (const arch of archs) {
     const text = section(models, `## ${arch}`);
     assert.ok(text, `docs/models.md has no section ## ${arch}`);
     const source = read(`src/arch/${arch}.c`);
-    const used = readers.filter(([, name]) => source.includes(`${name}(`));
+    const called = readers.filter(([, name]) => source.includes(`${name}(`));
+    const used = readers.filter(([, name]) => [source, ...called.map(([body]) => body)].some((text) => text.includes(`${name}(`)));
     const keys = [source, ...used.map(([body]) => body)].flatMap((part) => [...part.matchAll(
       /tsr_config_(?:int|pair|list|rows|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)]).map(([, key, option]) => key ?? option);
     const presets = [...source.matchAll(/^ {4}\{"(\w+)", /gm)].map(([, name]) => name).filter((name) => name !== 'tiny');

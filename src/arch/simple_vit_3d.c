@@ -11,7 +11,7 @@
 #include "../build.h"
 
 static tsr_value build(tsr_builder *b) {
-  tsr_vit c = tsr_vit_video_config(b);
+  tsr_vit c = tsr_vit_config_video(b);
   c.depth = tsr_config_int(b, "depth", TSR_REQUIRED, 0, TSR_MAX_DEPTH);
   c.channels = tsr_config_int(b, "channels", 3, 1, 64);
   if (c.dim < 12) tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs 12 at least", c.dim);
@@ -27,9 +27,15 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
+#define SIZE(dim, depth, heads, mlp)                                                                                                     \
+  "{\"image_size\":224,\"image_patch_size\":16,\"frames\":32,\"frame_patch_size\":2,\"num_classes\":400,\"dim\":" dim ",\"depth\":" depth \
+  ",\"heads\":" heads ",\"mlp_dim\":" mlp "}"
+
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":16,\"image_patch_size\":8,\"frames\":4,\"frame_patch_size\":2,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,"
              "\"mlp_dim\":32,\"dim_head\":8}"},
+    {"simple_vit_s_16x2", SIZE("384", "12", "6", "1536")},
+    {"simple_vit_b_16x2", SIZE("768", "12", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_simple_vit_3d = {
