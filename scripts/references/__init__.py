@@ -91,7 +91,8 @@ def draw(case: str, name: str, shape) -> np.ndarray:
     """f32 values of a weight. The rule knows its name and shape only, and nothing is left at 0 or 1:
 
     variances 1 + 0.5u, one-dimensional .weight (norms) 1 + 0.2u, other one-dimensional 0.2u, parameters that are no
-    layer's (tokens, tables, embeddings) u, matrices and filters u sqrt(3 / fan_in): variance 1 / fan_in.
+    layer's (tokens, tables, embeddings) u, a lone temperature -2 + 0.2u (the logarithm of 1/8 or so, as it is initialised: with
+    others the softmax chooses single tokens, and rounding chooses which), matrices and filters u sqrt(3 / fan_in): variance 1 / fan_in.
     Each step is one rounding in double precision, then one to f32, so that both sides get the same bits.
     """
     u = uniform(f"{case}/{name}", math.prod(shape))
@@ -99,6 +100,8 @@ def draw(case: str, name: str, shape) -> np.ndarray:
         u = u * 0.5 + 1
     elif len(shape) == 1:
         u = u * 0.2 + (1 if name.endswith(".weight") else 0)
+    elif not shape and name.endswith("temperature"):
+        u = u * 0.2 - 2
     elif name.endswith(".weight") and not name.endswith("emb.weight"):
         u = u * math.sqrt(3 / math.prod(shape[1:]))
     return u.astype(np.float32).reshape(shape)

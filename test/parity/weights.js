@@ -33,6 +33,8 @@ export function draw(caseName, name, shape) {
   else if (shape.length === 1) {
     const base = name.endsWith('.weight') ? 1 : 0;
     for (let i = 0; i < u.length; i++) u[i] = u[i] * 0.2 + base;
+  } else if (!shape.length && name.endsWith('temperature')) {
+    u[0] = u[0] * 0.2 - 2;
   } else if (name.endsWith('.weight') && !name.endsWith('emb.weight')) {
     const scale = Math.sqrt(3 / product(shape.slice(1)));
     for (let i = 0; i < u.length; i++) u[i] *= scale;
