@@ -79,7 +79,8 @@ size_t tsr_weights_piece(const tsr_weights *weights, const tsr_tensor_entry *ent
 tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, uint64_t first,
                             const void *bytes, size_t n);
 
-/* Whether 8-bit quantization applies: a matrix of at least 8 rows (below that a padded panel costs more than it saves). */
+/* Whether 8-bit quantization applies: a matrix of at least 8 rows (below that a padded panel costs more than it saves), and no convolution
+ * over fewer than 32 numbers. */
 int tsr_weight_quantizes(const tsr_weight *weight);
 
 /* Numbers in all weights, without buffers; bytes they take in memory; whether any matrix is packed in 8 bits. */
