@@ -6,16 +6,21 @@
 
 enum { MOST_OUTPUT = 1 << 16 };
 
-/* The model's default input with batch `batch`; picture i of any batch is the same. */
-static float *pictures(const tsr_model *model, int batch, int dims[4]) {
+/* The model's default input, pictures or video, with batch `batch`; picture i of any batch is the same. */
+static float *pictures(const tsr_model *model, int batch, int dims[TSR_MAX_DIMS]) {
   const tsr_shape *shape = &model->declared.values[0].shape;
-  for (int i = 0; i < 4; i++) dims[i] = shape->dims[i];
+  for (int i = 0; i < shape->ndim; i++) dims[i] = shape->dims[i];
   dims[0] = batch;
   size_t n = tsr_shape_count(shape, NULL) * (size_t)batch;
   float *x = malloc(n * sizeof *x);
   uint64_t seed = 3;
   for (size_t i = 0; i < n; i++) x[i] = check_uniform(&seed);
   return x;
+}
+
+static tsr_status hand_in(tsr_model *model, const float *x, const int *dims) {
+  const tsr_value_info *input = &model->declared.values[0];
+  return tsr_model_set_input(model, input->input, x, input->shape.ndim, dims);
 }
 
 static size_t output_count(const tsr_model *model) {
@@ -29,9 +34,9 @@ static size_t run(const model_file *file, tsr_load_dtype dtype, int threads, int
   tsr_model *model = model_file_load(ctx, file, dtype);
   size_t n = 0;
   if (CHECK(model != NULL)) {
-    int dims[4];
+    int dims[TSR_MAX_DIMS];
     float *x = pictures(model, batch, dims);
-    CHECK_INT(tsr_model_set_input(model, "image", x, 4, dims), TSR_OK);
+    CHECK_INT(hand_in(model, x, dims), TSR_OK);
     CHECK_INT(tsr_model_run(model, request), TSR_OK);
     if (ctx->err.code) printf("%s\n", ctx->err.message);
     else {
@@ -75,7 +80,7 @@ static void same_bits(const model_file *file, tsr_load_dtype dtype) {
 
 /* Every allocation fails once, in loading and in running. */
 static void out_of_memory(const model_file *file) {
-  int dims[4], ended = 0;
+  int dims[TSR_MAX_DIMS], ended = 0;
   for (long fail = 1; !ended && fail < 5000; fail += 1 + fail / 40) {
     tsr_context *ctx = tsr_context_create(1);
     size_t baseline = tsr_context_bytes(ctx);
@@ -84,7 +89,7 @@ static void out_of_memory(const model_file *file) {
     tsr_status status = ctx->err.code;
     if (model) {
       float *x = pictures(model, 1, dims);
-      tsr_model_set_input(model, "image", x, 4, dims);
+      hand_in(model, x, dims);
       status = tsr_model_run(model, "{\"capture\":[\"*\"]}");
       ended = !status;
       if (status) { /* the model works again once there is memory */
@@ -108,9 +113,9 @@ static void views(const model_file *file) {
                                          "{\"attention\":{}}", "{\"embed\":{\"pooling\":\"mean\"}}", "{\"embed\":{}}"};
   tsr_context *ctx = tsr_context_create(2);
   tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
-  int dims[4];
+  int dims[TSR_MAX_DIMS];
   float *x = pictures(model, 1, dims);
-  tsr_model_set_input(model, "image", x, 4, dims);
+  hand_in(model, x, dims);
   for (size_t r = 0; r < sizeof requests / sizeof *requests; r++) {
     tsr_status status = TSR_ERR_OUT_OF_MEMORY;
     for (long fail = 1; status == TSR_ERR_OUT_OF_MEMORY && fail < 1000; fail++) {
@@ -144,14 +149,16 @@ static void refuse(tsr_model *model, const char *request, tsr_status code, const
 }
 
 static void bad_requests(const model_file *file) {
-  int dims[4];
+  int dims[TSR_MAX_DIMS];
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
   float *x = pictures(model, 1, dims);
   CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT); /* no input yet */
-  CHECK_HAS(tsr_context_message(ctx), "no input \"image\"");
+  const char *name = model->declared.values[0].input; /* "image" or "video" */
+  CHECK_HAS(tsr_context_message(ctx), "no input \"");
+  CHECK_HAS(tsr_context_message(ctx), name);
   tsr_context_clear(ctx);
-  tsr_model_set_input(model, "image", x, 4, dims);
+  hand_in(model, x, dims);
   CHECK_INT(tsr_model_run(model, NULL), TSR_OK);
   refuse(model, "{\"capture\":[\"blocks.*.attention\"]}", TSR_ERR_ARGUMENT, "blocks.*.attention");
   refuse(model, "{\"options\":{\"iterz\":3}}", TSR_ERR_ARGUMENT, "iterz");
@@ -170,16 +177,16 @@ static void bad_requests(const model_file *file) {
   tsr_context_clear(ctx);
   x[5] = 0;
   CHECK_INT(tsr_model_set_input(model, "pixels", x, 4, dims), TSR_ERR_ARGUMENT);
-  CHECK_HAS(tsr_context_message(ctx), "\"image\"");
+  CHECK_HAS(tsr_context_message(ctx), name);
   tsr_context_clear(ctx);
   dims[1]++;
-  tsr_model_set_input(model, "image", x, 4, dims);
+  hand_in(model, x, dims);
   CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_SHAPE);
   tsr_context_clear(ctx);
   dims[1]--;
-  CHECK_INT(tsr_model_set_input(model, "image", x, 4, (int[]){1, 3, 1 << 20, 1 << 20}), TSR_ERR_SHAPE);
+  CHECK_INT(tsr_model_set_input(model, name, x, 4, (int[]){1, 3, 1 << 20, 1 << 20}), TSR_ERR_SHAPE);
   tsr_context_clear(ctx);
-  tsr_model_set_input(model, "image", x, 4, dims);
+  hand_in(model, x, dims);
   CHECK_INT(tsr_model_run(model, NULL), TSR_OK);
   free(x);
   tsr_model_destroy(model);
