@@ -108,23 +108,27 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
   a.meaning.kind = a.kind ? a.kind : "attention";
   tsr_shape stored = tsr_shape_of(4, tsr_dim(b, q, 0), a.heads, tsr_dim(b, q, 1), tsr_dim(b, k, 1));
   char name[TSR_PATH_BYTES];
-  const char *at = strstr(a.tap, "%d");
+  const char *at = a.tap ? strstr(a.tap, "%d") : NULL;
   if (at) tsr_print(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
-  else tsr_print(name, sizeof name, "%s", a.tap);
-  int wanted = tsr_tap_offer(b, stored, a.meaning, "%s", name);
+  else if (a.tap) tsr_print(name, sizeof name, "%s", a.tap);
+  int wanted = a.tap && tsr_tap_offer(b, stored, a.meaning, "%s", name), n = 3;
   tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
                                    .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
-                                   .self_value = a.self_value, .store = wanted}};
-  tsr_value in[4] = {q, k, v, a.bias};
-  tsr_value y = tsr_node_add(b, TSR_OP_attention, in, a.bias == TSR_NO_VALUE ? 3 : 4, &attrs);
+                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited}};
+  tsr_value in[5] = {q, k, v};
+  if (a.bias != TSR_NO_VALUE) in[n++] = a.bias;
+  if (a.limited) in[n++] = a.keys;
+  tsr_value y = tsr_node_add(b, TSR_OP_attention, in, n, &attrs);
   if (wanted) tsr_tap_give(b, tsr_node_output(b, y, 1));
   return y;
 }
 
-tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) {
+tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_attention a) {
   int width = a.heads * a.head_dim;
-  return attend(b, qkv, qkv, qkv, (int[]){0, width, 2 * width}, a);
+  return attend(b, q, qkv, qkv, (int[]){0, width, 2 * width}, a);
 }
+
+tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) { return tsr_nn_attention_of(b, qkv, qkv, a); }
 
 tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention a) {
   return attend(b, q, kv, kv, (int[]){0, 0, a.heads * a.head_dim}, a);

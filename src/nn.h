@@ -45,12 +45,17 @@ typedef struct tsr_attention {
   float self_value;
   tsr_value bias;       /* [1 or H, N, M] added after scaling, or TSR_NO_VALUE */
   tsr_meaning meaning;  /* grid and prefix of the tokens */
-  const char *tap;
+  const char *tap;      /* NULL: none */
   int index;
   const char *kind;     /* of the tap; NULL: "attention" */
+  int store;            /* the probabilities are output 1 of the node, whether the tap is wanted or not */
+  int limited;          /* pictures have as many keys as `keys` [B] says */
+  tsr_value keys;
 } tsr_attention;
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);
+/* As the first, but only the first columns of `q` ask. */
+tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_attention attention);
 /* q [B,N,H*D] apart, and k and v as columns of one value [B,M,2*H*D]. */
 tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention attention);
 

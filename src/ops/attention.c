@@ -23,7 +23,12 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
               tsr_shape_print(v, text[2]), a->heads, a->head_dim);
     return 0;
   }
-  if (args->n_in > 3) {
+  const tsr_shape *keys = &args->in[args->n_in - 1].shape;
+  if (a->limited && (keys->ndim != 1 || keys->dims[0] != k->dims[0])) {
+    snprintf(why, TSR_WHY, "numbers of keys %s for k %s", tsr_shape_print(keys, text[0]), tsr_shape_print(k, text[1]));
+    return 0;
+  }
+  if (args->n_in - a->limited > 3) {
     const tsr_shape *bias = &args->in[3].shape;
     if (bias->ndim != 3 || (bias->dims[0] != 1 && bias->dims[0] != a->heads) || bias->dims[1] != q->dims[1] || bias->dims[2] != k->dims[1]) {
       tsr_print(why, TSR_WHY, "bias %s, expected [1 or %d,%d,%d]", tsr_shape_print(bias, text[0]), a->heads, (int)q->dims[1],
@@ -35,6 +40,12 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
   args->out[1].shape = tsr_shape_of(4, q->dims[0], a->heads, q->dims[1], k->dims[1]);
   args->n_out = a->store ? 2 : 1;
   return 1;
+}
+
+/* Keys that head `index` (of B * H) looks at. */
+static int keys_of(const tsr_op_args *args, int index) {
+  const attention_attrs *a = &args->attrs->attention;
+  return a->limited ? (int)args->in[args->n_in - 1].data[index / a->heads] : args->in[1].shape.dims[1];
 }
 
 static int panels_of(int columns) { return (columns + TSR_PANEL - 1) / TSR_PANEL; }
@@ -84,8 +95,8 @@ static float *packed_of(const tsr_op_args *args, int index) {
 static void pack(const tsr_op_args *args, int index, int is_values) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_shape *shape = &args->in[1 + is_values].shape;
-  int m = shape->dims[1], d = is_values ? a->value_dim : a->head_dim, ld = shape->dims[2], head = index % a->heads;
-  const float *from = args->in[1 + is_values].data + (size_t)(index / a->heads) * m * ld + (is_values ? a->v_offset : a->k_offset) + head * d;
+  int m = keys_of(args, index), d = is_values ? a->value_dim : a->head_dim, ld = shape->dims[2], head = index % a->heads;
+  const float *from = args->in[1 + is_values].data + (size_t)(index / a->heads) * shape->dims[1] * ld + (is_values ? a->v_offset : a->k_offset) + head * d;
   float *to = packed_of(args, index);
   if (!is_values) {
     args->kernels->gemm_f32_pack(to, from, ld, 0, m, d);
@@ -112,8 +123,9 @@ static float scores_of(const tsr_op_args *args, const block *t, int begin, int e
   const tsr_kernels *k = args->kernels;
   int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->head_dim, head = t->index % a->heads, keys = end - begin;
   k->gemm_f32(t->scores, keys, t->q, packed_of(args, t->index) + (size_t)begin * d, NULL, t->rows, 0, keys, d);
-  if (!a->self_mask && args->n_in <= 3) return a->scale;
-  const float *bias = args->n_in > 3 ? args->in[3].data + begin : NULL; /* replaced and added values are not scaled */
+  int has_bias = args->n_in - a->limited > 3;
+  if (!a->self_mask && !has_bias) return a->scale;
+  const float *bias = has_bias ? args->in[3].data + begin : NULL; /* replaced and added values are not scaled */
   if (bias && args->in[3].shape.dims[0] > 1) bias += (size_t)head * n * m;
   for (int i = 0; i < t->rows; i++) {
     float *row = t->scores + (size_t)i * keys;
@@ -144,12 +156,12 @@ static void lay_out_queries(const tsr_op_args *args, const block *t) {
 static void attend(const tsr_op_args *args, block *t) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_kernels *k = args->kernels;
-  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], d = a->value_dim, width = a->heads * d;
+  int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], all = keys_of(args, t->index), d = a->value_dim, width = a->heads * d;
   float *stored = args->n_out > 1 ? args->out[1].data + ((size_t)t->index * n + t->first) * m : NULL, scale = 1;
   for (int i = 0; i < t->rows; i++) t->state[i] = (tsr_softmax_row){-INFINITY, 0, 0};
   lay_out_queries(args, t);
-  for (int begin = 0; begin < m; begin += KEYS) {
-    int end = m - begin < KEYS ? m : begin + KEYS, keys = end - begin;
+  for (int begin = 0; begin < all; begin += KEYS) {
+    int end = all - begin < KEYS ? all : begin + KEYS, keys = end - begin;
     scale = scores_of(args, t, begin, end);
     for (int i = 0; stored && i < t->rows; i++)
       memcpy(stored + (size_t)i * m + begin, t->scores + (size_t)i * keys, (size_t)keys * sizeof *stored);
@@ -163,7 +175,9 @@ static void attend(const tsr_op_args *args, block *t) {
     float *y = t->y + (size_t)i * width, rate = t->state[i].sum == 0 ? 0 : 1 / t->state[i].sum;
     for (int j = 0; j < d; j++) y[j] *= rate;
   }
-  if (stored) k->softmax(stored, m, stored, m, scale, t->rows, m);
+  if (!stored) return;
+  k->softmax(stored, m, stored, m, scale, t->rows, all);
+  for (int i = 0; i < t->rows && all < m; i++) memset(stored + (size_t)i * m + all, 0, (size_t)(m - all) * sizeof *stored);
 }
 
 void tsr_op_attention_run(const tsr_op_args *args, int task, void *scratch) {
