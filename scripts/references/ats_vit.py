@@ -14,11 +14,11 @@ def config(base, keep, **more):
 
 
 def inputs(batch, side, patches, keep):
-    """The picture, and a layer's draws for each that can have more tokens than it keeps."""
+    """The picture, and draws for each layer that can have more tokens than it keeps."""
     given, n = dict(image=[batch, 3, side, side]), patches
     for i, k in enumerate(keep):
         if n > k:
-            given[f"noise.{i}"] = [batch, k, n]
+            given[f"noise.{i}"] = [batch, k, patches]
             n = k
     return given
 
@@ -48,22 +48,26 @@ def run(model, inputs, options, wants):
     module = vit_pytorch("ats_vit")
     x, layers = inputs["image"], model.transformer.layers
     patches = x.shape[2] // model.patch_size[0] * (x.shape[3] // model.patch_size[1])
-    state = dict(layer=0, rows=[])  # which patches (1 + number) each layer's tokens are, [B,N], and which are there
+    ids = torch.arange(patches + 1).expand(len(x), -1)
+    state = dict(layer=0, ids=ids)  # 1 + the patch that each of the layer's tokens is, [B,N]; 0 for the class token and behind the last
+    rows = []  # of each layer: which patches its tokens are, which it lets go on, and which of these are there
 
     def sample_gumbel(shape, device, dtype, eps=1e-6):
-        noise = inputs[f"noise.{state['layer']}"][:, :, : shape[-1]].abs().to(dtype)
+        noise = inputs[f"noise.{state['layer']}"].abs().to(dtype)
+        columns = (state["ids"][:, 1:] - 1).clamp(min=0)
+        noise = noise.gather(2, columns[:, None].expand(-1, noise.shape[1], -1))
         assert noise.shape == shape
         return -module.log(-module.log(noise, eps), eps)
 
-    def entering(number):
-        def hook(*_):
-            state["layer"] = number
-        return hook
+    def leaving(_, args, y):
+        _, there, chosen = y
+        before = state["ids"]
+        if chosen is not None:
+            state["ids"] = before.gather(1, chosen)
+        state["layer"] += 1
+        rows.append((before, state["ids"], there))
 
-    ids = torch.arange(patches + 1).expand(len(x), -1)
-    handles = [attention.register_forward_pre_hook(entering(i)) for i, (attention, _) in enumerate(layers)]
-    for attention, _ in layers:
-        handles.append(attention.register_forward_hook(lambda _, args, y: state["rows"].append((y[2], y[1]))))
+    handles = [attention.register_forward_hook(leaving) for attention, _ in layers]
     own, module.sample_gumbel = module.sample_gumbel, sample_gumbel
     try:
         with Taps(lambda name: True) as taps:
@@ -80,10 +84,8 @@ def run(model, inputs, options, wants):
             handle.remove()
 
     most = patches
-    for i, (chosen, there) in enumerate(state["rows"]):
-        columns, most = ids, min(most, layers[i][0].output_num_tokens)
-        if chosen is not None:
-            ids = ids.gather(1, chosen)
+    for i, (columns, ids, there) in enumerate(rows):
+        most = min(most, layers[i][0].output_num_tokens)
         attn = taps.pop(f"ats.{i}", taps[f"attend.{i}"])
         taps.pop(f"attend.{i}")
         wide = attn.new_zeros(*attn.shape[:3], patches + 1).scatter_add_(3, columns[:, None, None].expand_as(attn), attn)

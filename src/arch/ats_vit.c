@@ -9,8 +9,9 @@
  *
  * Traps: how many tokens stay differs from picture to picture: shapes here are the most that can stay, counts go beside them, and what stands
  * behind the count is neither asked nor looked at. A layer samples when any picture of the batch has more than K + 1 tokens, as in the
- * reference, so that a picture's neighbours can matter. No norm behind the last layer. Noise is drawn here from the option `seed`, the
- * same for each picture, or handed in: inputs "noise.i", uniform in 0 ... 1 as the reference draws them. */
+ * reference, so that a picture's neighbours can matter. No norm behind the last layer. Noise is drawn here from the option `seed`,
+ * the same for each picture, or handed in: inputs "noise.i" [B,K,patches], uniform in 0 ... 1 as the reference draws it. It is bound to patches, where
+ * the reference's is bound to places among the tokens left: so that one token more or less, which 8 bits decide, changes no other's luck. */
 #include <stdio.h>
 
 #include "../build.h"
@@ -60,23 +61,25 @@ static tsr_value unfold(tsr_builder *b, tsr_value probs, const stream *before, t
   return tsr_nn_mul(b, probs, tsr_nn_reshape(b, there, tsr_shape_of(4, batch, 1, tsr_dim(b, there, 1), 1)));
 }
 
-/* The stream with the tokens that the class token's attention lets go on; *q becomes their queries. */
-static stream sample(tsr_builder *b, stream s, tsr_value *q, tsr_attention look, int keep, int seed) {
-  int batch = tsr_dim(b, s.x, 0), n = tsr_dim(b, s.x, 1);
+/* Keeps the tokens that the class token's attention lets go on; *q becomes their queries. */
+static void sample(tsr_builder *b, stream *s, tsr_value *q, tsr_attention look, int keep, int seed) {
+  int batch = tsr_dim(b, s->x, 0), n = tsr_dim(b, s->x, 1);
   char *name = tsr_arena_alloc(b->arena, 16);
   if (!name) tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for names");
-  if (tsr_failed(b)) return s;
+  if (tsr_failed(b)) return;
   snprintf(name, 16, "noise.%d", look.index);
   look.store = 1;
   tsr_value probs = tsr_node_output(b, tsr_nn_attention_of(b, tsr_nn_slice(b, *q, 1, 0, 1), *q, look), 1);
-  tsr_value noise = tsr_input_optional(b, name, tsr_shape_of(3, 0, keep, n - 1));
-  if (noise == TSR_NO_VALUE) noise = uniform(b, seed, look.index, keep, n - 1);
-  tsr_value count = s.count == TSR_NO_VALUE ? filled(b, tsr_shape_of(1, batch), (float)n, 0, 1) : s.count;
-  tsr_value there = filled(b, tsr_shape_of(3, batch, n, 1), 1, 0, 1);
-  tsr_value ids = tsr_node_add(b, TSR_OP_sample_tokens, (tsr_value[]){probs, *q, noise, count}, 4,
+  tsr_value noise = tsr_input_optional(b, name, tsr_shape_of(3, 0, keep, s->tokens - 1));
+  if (noise == TSR_NO_VALUE) noise = uniform(b, seed, look.index, keep, s->tokens - 1);
+  if (s->count == TSR_NO_VALUE) s->count = filled(b, tsr_shape_of(1, batch), (float)n, 0, 1);
+  tsr_value ids = tsr_node_add(b, TSR_OP_sample_tokens, (tsr_value[]){probs, *q, noise, s->count, s->ids}, 5,
                                &(tsr_attrs){.sample_tokens = {.v_offset = 2 * look.heads * look.head_dim}});
+  s->count = tsr_node_output(b, ids, 1);
+  s->there = tsr_nn_gather(b, filled(b, tsr_shape_of(3, batch, n, 1), 1, 0, 1), ids);
+  s->ids = tsr_nn_gather(b, s->ids, ids);
+  s->x = tsr_nn_gather(b, s->x, ids);
   *q = tsr_nn_gather(b, *q, ids);
-  return (stream){tsr_nn_gather(b, s.x, ids), tsr_nn_gather(b, s.ids, ids), tsr_node_output(b, ids, 1), tsr_nn_gather(b, there, ids), s.tokens};
 }
 
 /* The patches that are left, -1 behind them, as the reference counts: [B,N-1]. */
@@ -93,29 +96,27 @@ static void tap_tokens(tsr_builder *b, const stream *s, tsr_meaning meaning, con
   tsr_tap_give(b, s->count == TSR_NO_VALUE ? s->x : tsr_nn_mul(b, s->x, s->there));
 }
 
-static stream layer(tsr_builder *b, stream s, const tsr_vit *c, tsr_meaning tokens, int i, int keep, int seed) {
-  const stream before = s;
+static void layer(tsr_builder *b, stream *s, const tsr_vit *c, tsr_meaning tokens, int i, int keep, int seed) {
+  const stream before = *s;
   tsr_attention a = tsr_nn_heads(c->heads, c->dim_head, tokens, i);
   a.tap = NULL;
-  a.limited = s.count != TSR_NO_VALUE;
-  a.keys = s.count;
+  a.limited = s->count != TSR_NO_VALUE;
+  a.keys = s->count;
   tsr_enter(b, "layers.%d.0", i);
-  tsr_value qkv = tsr_nn_linear(b, "to_qkv", tsr_nn_layer_norm(b, "norm", s.x), 3 * c->heads * c->dim_head, TSR_NO_BIAS), q = qkv;
-  if (tsr_dim(b, s.x, 1) - 1 > keep) s = sample(b, s, &q, a, keep, seed);
+  tsr_value qkv = tsr_nn_linear(b, "to_qkv", tsr_nn_layer_norm(b, "norm", s->x), 3 * c->heads * c->dim_head, TSR_NO_BIAS), q = qkv;
+  if (tsr_dim(b, s->x, 1) - 1 > keep) sample(b, s, &q, a, keep, seed);
   tokens.kind = "attention";
-  tsr_shape stored = tsr_shape_of(4, tsr_dim(b, q, 0), c->heads, tsr_dim(b, q, 1), s.tokens);
-  a.store = tsr_tap_offer(b, stored, tokens, "blocks.%d.attn", i);
+  a.store = tsr_tap_offer(b, tsr_shape_of(4, tsr_dim(b, q, 0), c->heads, tsr_dim(b, q, 1), s->tokens), tokens, "blocks.%d.attn", i);
   tsr_value y = tsr_nn_attention_of(b, q, qkv, a);
-  if (a.store) tsr_tap_give(b, unfold(b, tsr_node_output(b, y, 1), &before, s.there));
-  s.x = tsr_nn_linear_add(b, "to_out.0", y, c->dim, TSR_BIAS, s.x);
+  if (a.store) tsr_tap_give(b, unfold(b, tsr_node_output(b, y, 1), &before, s->there));
+  s->x = tsr_nn_linear_add(b, "to_out.0", y, c->dim, TSR_BIAS, s->x);
   tsr_leave(b);
   tsr_enter(b, "layers.%d.1", i);
-  s.x = tsr_nn_feed_forward(b, s.x, c->mlp_dim, "4", s.x);
+  s->x = tsr_nn_feed_forward(b, s->x, c->mlp_dim, "4", s->x);
   tsr_leave(b);
   tokens.kind = "tokens";
-  tap_tokens(b, &s, tokens, "blocks.%d", i);
-  tap_ids(b, &s, "blocks.%d.sampled_token_ids", i);
-  return s;
+  tap_tokens(b, s, tokens, "blocks.%d", i);
+  tap_ids(b, s, "blocks.%d.sampled_token_ids", i);
 }
 
 static tsr_value build(tsr_builder *b) {
@@ -130,7 +131,7 @@ static tsr_value build(tsr_builder *b) {
   s.tokens = tsr_dim(b, s.x, 1);
   s.ids = filled(b, tsr_shape_of(3, tsr_dim(b, s.x, 0), s.tokens, 1), 0, 1, s.tokens);
   tsr_enter(b, "transformer");
-  for (int i = 0; i < c.depth && !tsr_failed(b); i++) s = layer(b, s, &c, tokens, i, keep[i], seed);
+  for (int i = 0; i < c.depth && !tsr_failed(b); i++) layer(b, &s, &c, tokens, i, keep[i], seed);
   tsr_leave(b);
   tap_tokens(b, &s, tokens, "tokens", 0);
   tap_ids(b, &s, "sampled_token_ids", 0);

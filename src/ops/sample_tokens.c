@@ -9,7 +9,7 @@
 int tsr_op_sample_tokens_shape(tsr_op_args *args, char *why) {
   const tsr_shape *p = &args->in[0].shape, *v = &args->in[1].shape, *noise = &args->in[2].shape, *count = &args->in[3].shape;
   int b = p->dims[0], n = p->dims[3];
-  if (noise->ndim != 3 || (noise->dims[0] != 1 && noise->dims[0] != b) || noise->dims[2] != n - 1 || count->ndim != 1 ||
+  if (noise->ndim != 3 || (noise->dims[0] != 1 && noise->dims[0] != b) || noise->dims[2] < n - 1 || count->ndim != 1 ||
       count->dims[0] != b || v->dims[0] != b || v->dims[1] != n) {
     char text[2][TSR_SHAPE_TEXT];
     snprintf(why, TSR_WHY, "probabilities %s, noise %s", tsr_shape_print(p, text[0]), tsr_shape_print(noise, text[1]));
@@ -42,11 +42,11 @@ static void weigh(const tsr_op_args *args, int picture, int n, float *logits) {
 }
 
 /* The token that a draw falls on. */
-static int draw(const float *logits, const float *noise, int n) {
+static int draw(const float *logits, const float *noise, const float *numbers, int n) {
   float best = -INFINITY;
   int at = 1;
   for (int j = 1; j < n; j++) {
-    float u = fminf(fabsf(noise[j - 1]), 1), score = logits[j] - logf(EPS - logf(u + EPS));
+    float u = fminf(fabsf(noise[(int)numbers[j] - 1]), 1), score = logits[j] - logf(EPS - logf(u + EPS));
     if (score > best) best = score, at = j;
   }
   return at;
@@ -61,7 +61,7 @@ void tsr_op_sample_tokens_run(const tsr_op_args *args, int task, void *scratch) 
   int samples = most - 1 > keep;
   for (int j = 0; j < tokens; j++) drawn[j] = !j || !samples;
   if (samples) weigh(args, task, n, logits);
-  for (int k = 0; samples && k < keep; k++) drawn[draw(logits, noise + (size_t)k * shape->dims[2], n)] = 1;
+  for (int k = 0; samples && k < keep; k++) drawn[draw(logits, noise + (size_t)k * shape->dims[2], args->in[4].data + (size_t)task * tokens, n)] = 1;
   for (int j = 0; j < n; j++)
     if (drawn[j] > 0) ids[count++] = (float)j;
   args->out[1].data[task] = (float)count;
