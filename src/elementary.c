@@ -31,3 +31,15 @@ double tsr_exp(double x) {
   memcpy(&power, &bits, sizeof power);
   return sum * power;
 }
+
+double tsr_log(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  uint64_t near = bits - ((uint64_t)0x3FE6A09E << 32); /* so that the rest is between the roots of 1/2 and 2 */
+  double n = (double)((int64_t)near >> 52), sum = 0;
+  bits -= near >> 52 << 52;
+  memcpy(&x, &bits, sizeof x);
+  x = (x - 1) / (x + 1);
+  for (int k = 21; k > 1; k -= 2) sum = (sum + 1.0 / k) * x * x;
+  return n * 0.69314718055994530942 + 2 * (x + x * sum);
+}

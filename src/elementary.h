@@ -7,5 +7,7 @@ double tsr_sin(double x);
 double tsr_cos(double x);
 /* 0 below -708, without the numbers under the normal ones. */
 double tsr_exp(double x);
+/* Of a normal number above 0; anything for others. */
+double tsr_log(double x);
 
 #endif

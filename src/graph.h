@@ -36,7 +36,7 @@ typedef struct tsr_node {
 
 /* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
  * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
- * "pool_weights" [B,N], "position" [N,C], "levels" [B,N,L,D],
+ * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "position" [N,C], "levels" [B,N,L,D],
  * "islands" [B,N,L,2]. grid: rows and columns of the tokens behind the prefix, 0 where there is no grid.
  * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:
  * windows_h rows of windows_w of them, 0 where there are none. Token (y, x) of window (r, c) is the map's pixel (r grid_h + y, c grid_w + x);

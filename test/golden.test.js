@@ -192,6 +192,33 @@ test('adapters are handed in whole, and from the first on', async () => {
   await model.dispose();
 });
 
+test('tokens are sampled by a seed: splitmix64 of seed and layer, whatever the batch; noise of another size is refused', async () => {
+  const golden = tiny('ats_vit_smaller'); // layer 1 keeps 4 of 6
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image] = inputsOf(golden);
+  const sampled = async (input, options, inputs) => (await model.forward(input, { options, inputs, capture: ['sampled_token_ids', 'tokens'] })).captures;
+  let state = (77n << 32n) + 1n;
+  const mask = (1n << 64n) - 1n;
+  const noise = Float32Array.from({ length: 24 }, () => {
+    state = (state + 0x9e3779b97f4a7c15n) & mask;
+    let z = ((state ^ (state >> 30n)) * 0xbf58476d1ce4e5b9n) & mask;
+    z = ((z ^ (z >> 27n)) * 0x94d049bb133111ebn) & mask;
+    return Number((z ^ (z >> 31n)) >> 40n) / 2 ** 24;
+  });
+  const seeded = await sampled(image, { seed: 77 });
+  assert.deepEqual(seeded, await sampled(image, {}, { 'noise.1': { data: noise, dims: [1, 4, 6] } }));
+  const both = { data: new Float32Array(2 * image.data.length), dims: [2, ...image.dims.slice(1)] };
+  both.data.set(image.data);
+  both.data.set(image.data, image.data.length);
+  const { data } = (await sampled(both, { seed: 77 })).sampled_token_ids;
+  assert.deepEqual([...data], [...seeded.sampled_token_ids.data, ...seeded.sampled_token_ids.data]);
+  const kinds = new Set();
+  for (let seed = 0; seed < 20; seed++) kinds.add(String((await sampled(image, { seed })).sampled_token_ids.data));
+  assert.ok(kinds.size > 3, `${kinds.size} different draws by 20 seeds`);
+  await assert.rejects(sampled(image, {}, { 'noise.1': { data: new Float32Array(20), dims: [1, 4, 5] } }), { code: 'ERR_SHAPE' });
+  await model.dispose();
+});
+
 // ---- wrong files ----
 
 async function refuses(bytes, codes, parts, what) {
@@ -204,7 +231,7 @@ async function refuses(bytes, codes, parts, what) {
 }
 
 for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
-  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny']) {
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
@@ -227,6 +254,8 @@ const CONFIGS = [
   ['patches that do not divide the image', 'vit_tiny', { patch_size: [8, 5] }, 'ERR_CONFIG', 'patch_size'],
   ['a million heads', 'vit_tiny', { heads: 1e6 }, ['ERR_CONFIG', 'ERR_MODEL_TENSOR_SHAPE'], []],
   ['heads that overflow', 'vit_tiny', { heads: 2147483647, dim_head: 2147483647 }, 'ERR_CONFIG', []],
+  ['a layer without its number of tokens', 'ats_vit_tiny', { max_tokens_per_depth: [16, 9, 5] }, 'ERR_CONFIG', 'max_tokens_per_depth'],
+  ['more tokens than the layer before', 'ats_vit_tiny', { max_tokens_per_depth: [9, 16, 5, 2] }, 'ERR_CONFIG', 'max_tokens_per_depth'],
   ['a negative depth', 'vit_tiny', { depth: -1 }, 'ERR_CONFIG', 'depth'],
   ['a depth beyond reason', 'vit_tiny', { depth: 1e9 }, ['ERR_CONFIG', 'ERR_MODEL_TENSOR_MISSING'], []],
   ['more layers than the file has', 'vit_tiny', { depth: 3 }, 'ERR_MODEL_TENSOR_MISSING', 'transformer.layers.2.'],

@@ -33,7 +33,7 @@ CASES = [
     Case("ats_vit_smaller", config(TINY, (9, 4), image_size=32), dict(image=[1, 3, 16, 24], **{"noise.1": [1, 4, 6]}), keep=("*",)),
 
     Case("ats_vit_document", config(STD, (256, 128, 64, 32, 16, 8), patch_size=16, dropout=0.1, emb_dropout=0.1),
-         inputs(1, 256, 256, (256, 128, 64, 32, 16, 8)), parameters=52_463_080, q8="top1"),
+         inputs(1, 256, 256, (256, 128, 64, 32, 16, 8)), parameters=52_463_080, q8="top1", least=0.85, why="another patch is drawn now and then"),
 ]
 
 

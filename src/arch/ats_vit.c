@@ -12,8 +12,6 @@
  * reference, so that a picture's neighbours can matter. No norm behind the last layer. Noise is drawn here from the option `seed`,
  * the same for each picture, or handed in: inputs "noise.i" [B,K,patches], uniform in 0 ... 1 as the reference draws it. It is bound to patches, where
  * the reference's is bound to places among the tokens left: so that one token more or less, which 8 bits decide, changes no other's luck. */
-#include <stdio.h>
-
 #include "../build.h"
 
 /* Tokens on their way. */
@@ -67,7 +65,7 @@ static void sample(tsr_builder *b, stream *s, tsr_value *q, tsr_attention look, 
   char *name = tsr_arena_alloc(b->arena, 16);
   if (!name) tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for names");
   if (tsr_failed(b)) return;
-  snprintf(name, 16, "noise.%d", look.index);
+  tsr_print(name, 16, "noise.%d", look.index);
   look.store = 1;
   tsr_value probs = tsr_node_output(b, tsr_nn_attention_of(b, tsr_nn_slice(b, *q, 1, 0, 1), *q, look), 1);
   tsr_value noise = tsr_input_optional(b, name, tsr_shape_of(3, 0, keep, s->tokens - 1));

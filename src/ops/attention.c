@@ -25,7 +25,7 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
   }
   const tsr_shape *keys = &args->in[args->n_in - 1].shape;
   if (a->limited && (keys->ndim != 1 || keys->dims[0] != k->dims[0])) {
-    snprintf(why, TSR_WHY, "numbers of keys %s for k %s", tsr_shape_print(keys, text[0]), tsr_shape_print(k, text[1]));
+    tsr_print(why, TSR_WHY, "numbers of keys %s for k %s", tsr_shape_print(keys, text[0]), tsr_shape_print(k, text[1]));
     return 0;
   }
   if (args->n_in - a->limited > 3) {

@@ -116,6 +116,7 @@ static void functions(void) {
     CHECK_NEAR(tsr_sin(y), sin(y), 1e-15);
     CHECK_NEAR(tsr_cos(y), cos(y), 1e-15);
     CHECK_NEAR(tsr_exp(z) / exp(z), 1, 2e-15);
+    CHECK_NEAR(tsr_log(exp(z)), z, 1e-15 * (1 + fabs(z)));
   }
   CHECK(tsr_sin(0) == 0 && tsr_cos(0) == 1 && tsr_exp(0) == 1);
   CHECK(isnan(tsr_sin(INFINITY)) && isnan(tsr_cos(NAN)) && isnan(tsr_exp(NAN)));
