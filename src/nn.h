@@ -28,6 +28,7 @@ tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr
 /* torch.nn.Conv2d: x [B,H,W,C] -> [B,H',W',out]; weights name.weight [out,C,kernel_h,kernel_w], name.bias. */
 typedef struct tsr_conv {
   int out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, bias, activation;
+  float norm_eps; /* of a norm behind it (nn_map.h); 0: 1e-5 */
 } tsr_conv;
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv);
 

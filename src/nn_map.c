@@ -65,7 +65,7 @@ typedef struct affine {
   float *s, *t;
 } affine;
 
-static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias) {
+static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias, float eps) {
   static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
   const float *p[4], *before = tsr_vector_data(b, bias);
   affine a;
@@ -75,7 +75,7 @@ static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias
   a.offset = tsr_constant(b, tsr_shape_of(1, c), &a.t);
   tsr_leave(b);
   for (int i = 0; a.s && a.t && i < c; i++) {
-    double s = p[0][i] / sqrt((double)p[3][i] + 1e-5);
+    double s = p[0][i] / sqrt((double)p[3][i] + (eps ? (double)eps : 1e-5));
     a.s[i] = (float)s;
     a.t[i] = (float)(p[1][i] + s * ((before ? before[i] : 0) - (double)p[2][i]));
   }
@@ -85,7 +85,7 @@ static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv, tsr_value residual) {
   int c = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  affine a = batch_norm(b, norm, conv.out, bias_of(b, name, conv.out, conv.bias));
+  affine a = batch_norm(b, norm, conv.out, bias_of(b, name, conv.out, conv.bias), conv.norm_eps);
   if (taps * conv.stride_h * conv.stride_w == 1) return product(b, name, x, conv.out, a.offset, a.scale, residual, conv.activation);
   tsr_enter(b, "%s", name);
   tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, conv.out, c, conv.kernel_h, conv.kernel_w),
@@ -103,7 +103,7 @@ tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *no
   tsr_shape shape = tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w);
   float *scaled;
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  affine a = batch_norm(b, norm, c, bias_of(b, name, c, conv.bias));
+  affine a = batch_norm(b, norm, c, bias_of(b, name, c, conv.bias), conv.norm_eps);
   tsr_enter(b, "%s", name);
   const float *w = tsr_vector_data(b, tsr_weight_depthwise(b, "weight", shape)); /* kept as [taps, C] */
   tsr_value weight = tsr_constant(b, shape, &scaled);

@@ -13,7 +13,7 @@ tsr_value tsr_nn_pointwise(tsr_builder *b, const char *name, tsr_value x, int ou
 tsr_value tsr_nn_pointwise_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation);
 tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual);
 
-/* A convolution and the BatchNorm2d (eps 1e-5) after it as one: the norm becomes a scale and an offset of what the product gives, of
+/* A convolution and the BatchNorm2d (of conv.norm_eps) after it as one: the norm becomes a scale and an offset of what the product gives, of
  * the depthwise kernel's weights. conv.activation follows the norm. Weights `name` as for conv2d, and norm.weight, bias,
  * running_mean, running_var. `residual` (1x1 with stride 1 only) or TSR_NO_VALUE. */
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv, tsr_value residual);

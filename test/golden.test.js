@@ -231,7 +231,11 @@ async function refuses(bytes, codes, parts, what) {
 }
 
 for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
+<<<<<<< HEAD
   'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller']) {
+=======
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'gcvit_tiny', 'involution_tiny']) {
+>>>>>>> f6edb98 (GC ViT with timm's names, and Keras's involution: the layer and both networks of its example)
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
@@ -294,6 +298,14 @@ const CONFIGS = [
   ['a picture that patches do not divide', 'tutorial_vit_tiny', { patch_size: 5 }, 'ERR_CONFIG', 'img_size'],
   ['heads that do not divide the width', 'tutorial_vit_tiny', { num_heads: 3 }, 'ERR_CONFIG', 'token_len'],
   ['a picture without channels', 'tutorial_vit_tiny', { img_size: [12, 20] }, 'ERR_CONFIG', 'img_size'],
+  ['heads that do not divide a stage', 'gcvit_tiny', { num_heads: [1, 3] }, 'ERR_CONFIG', 'num_heads'],
+  ['a stage without heads', 'gcvit_tiny', { num_heads: [1] }, 'ERR_CONFIG', 'num_heads'],
+  ['windows that do not divide the map', 'gcvit_tiny', { window_size: [3, 2] }, 'ERR_CONFIG', 'window_size'],
+  ['too few ratios', 'gcvit_tiny', { window_size: undefined, window_ratio: [8] }, 'ERR_CONFIG', 'window_ratio'],
+  ['groups that do not divide the channels', 'involution_layer', { group_number: 4 }, 'ERR_CONFIG', 'group_number'],
+  ['a stride that does not divide the picture', 'involution_layer', { stride: 4 }, 'ERR_CONFIG', 'stride'],
+  ['nothing left between the convolutions', 'involution_layer', { reduction_ratio: 6 }, 'ERR_CONFIG', 'reduction_ratio'],
+  ['a key of the other network', 'involution_cnn', { kernel_size: 3 }, 'ERR_CONFIG', 'kernel_size'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 
