@@ -231,11 +231,7 @@ async function refuses(bytes, codes, parts, what) {
 }
 
 for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
-<<<<<<< HEAD
-  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller']) {
-=======
-  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'gcvit_tiny', 'involution_tiny']) {
->>>>>>> f6edb98 (GC ViT with timm's names, and Keras's involution: the layer and both networks of its example)
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
