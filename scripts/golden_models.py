@@ -51,7 +51,7 @@ def golden(module, case) -> dict:
     for pattern in case.keep:
         assert any(references.fnmatch.fnmatchcase(name, pattern) for name in taps), f"{case.name}: no tap is {pattern}"
     return dict(name=case.name, arch=module.ARCH, config=case.config, inputs=case.inputs, options=case.options,
-                parameters=sum(p.numel() for p in model.parameters()), sha256=digest.hexdigest(), tensors=tensors,
+                parameters=references.parameters(module, model), sha256=digest.hexdigest(), tensors=tensors,
                 output=packed(output), taps=kept)
 
 

@@ -74,22 +74,29 @@ def pictures(case: str, name: str, dims) -> np.ndarray:
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
+def turned(given: dict, batch: int) -> np.ndarray:
+    """Values that a case gives for one picture, for `batch` of them: each has the row of the one before turned by a few places."""
+    row = references.draw_input("", "", given)
+    return np.concatenate([np.roll(row, 5 * i, axis=1) for i in range(batch)])
+
+
 class Bench:
     """One case in its temporary folder: the reference, the model file, and runs of both sides."""
 
     def __init__(self, module, case, folder: Path):
         self.module, self.case, self.folder = module, case, folder
         self.model = module.build(case.config).eval()
-        self.parameters = sum(p.numel() for p in self.model.parameters())
+        self.parameters = references.parameters(module, self.model)
         references.fill(self.model, case.name)
         references.settle(self.model, lambda: torch.from_numpy(next(iter(self.inputs("settle", 24).values()))))
-        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        state = references.saved(self.model)
         about = json.dumps(dict(arch=module.ARCH, config=case.config))
         save_file(state, folder / "model.safetensors", metadata=dict(format="pt", tesserae=about))
 
     def inputs(self, label: str, batch: int) -> dict:
         given = self.case.inputs  # a batch stands first, and is 1 there; what has another first dim is the same for all pictures
-        return {name: pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:]) if dims[0] == 1 else dims) for name, dims in given.items()}
+        return {name: turned(dims, batch) if isinstance(dims, dict) else
+                pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:]) if dims[0] == 1 else dims) for name, dims in given.items()}
 
     @torch.no_grad()
     def reference(self, inputs: dict, wants=lambda tap: False):

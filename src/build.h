@@ -11,6 +11,7 @@
 #include "graph.h"
 #include "nn.h"
 #include "vit_parts.h"
+#include "masking.h"
 #include "nn_map.h"
 
 /* A named config of the paper, as JSON; keys given by a model file beside "preset" replace its members. */

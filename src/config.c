@@ -148,6 +148,19 @@ int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, cons
   return fallback;
 }
 
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what) {
+  const tsr_json *value = value_of(b, &b->config, key);
+  tsr_settings outer = b->config;
+  if (!value || value->kind != TSR_JSON_OBJECT) missing(b, &b->config, key, "an object");
+  b->config = (tsr_settings){.given = value, .preset = tsr_json_get(outer.preset, key), .what = what};
+  return outer;
+}
+
+void tsr_config_close(tsr_builder *b, tsr_settings outer) {
+  tsr_settings_finish(b, &b->config);
+  b->config = outer;
+}
+
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]) {
   if (image[0] % patch[0] || image[1] % patch[1] || image[0] < patch[0] || image[1] < patch[1])
     tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is %d x %d; \"image_size\" %d x %d must be a whole number of patches",

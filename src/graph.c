@@ -113,16 +113,30 @@ tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int defau
   return main_input(b, "video", "[B,C,F,H,W]", tsr_shape_of(5, 1, channels, default_f, default_h, default_w));
 }
 
-tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) {
+/* What was given as `name`, of this shape; NULL: nothing, or a failure. */
+static const tsr_input *optional(tsr_builder *b, const char *name, tsr_shape shape) {
   const tsr_input *given = input_named(b, name);
-  if (!given || tsr_failed(b)) return TSR_NO_VALUE;
+  if (!given || tsr_failed(b)) return NULL;
   int ok = given->shape.ndim == shape.ndim;
   for (int i = 0; ok && i < shape.ndim; i++) ok = !shape.dims[i] || given->shape.dims[i] == shape.dims[i];
   if (!ok) {
     char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
-    return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s, expected %s", name, tsr_shape_print(&given->shape, text),
-                    tsr_shape_print(&shape, want));
+    tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s, expected %s", name, tsr_shape_print(&given->shape, text),
+             tsr_shape_print(&shape, want));
+    return NULL;
   }
+  return given;
+}
+
+const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape) {
+  b->fixed_inputs |= 1u << b->known_input_count % TSR_MAX_INPUTS;
+  const tsr_input *given = optional(b, name, shape);
+  return given ? given->data : NULL;
+}
+
+tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) {
+  const tsr_input *given = optional(b, name, shape);
+  if (!given) return TSR_NO_VALUE;
   return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data,
                                        .input = name});
 }

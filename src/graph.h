@@ -36,8 +36,9 @@ typedef struct tsr_node {
 
 /* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
  * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
- * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "position" [N,C], "levels" [B,N,L,D],
- * "islands" [B,N,L,2]. grid: rows and columns of the tokens behind the prefix, 0 where there is no grid.
+ * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
+ * "mask" [B,N] (1: hidden), "pixels" [B,K,P P C] of hidden patches in order, "loss" [1].
+ * grid: rows and columns of the tokens behind the prefix, 0 where there is no grid.
  * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:
  * windows_h rows of windows_w of them, 0 where there are none. Token (y, x) of window (r, c) is the map's pixel (r grid_h + y, c grid_w + x);
  * with windows_spread (y windows_h + r, x windows_w + c). tsr_nn_window_meaning fills them in.
@@ -99,6 +100,7 @@ typedef struct tsr_builder {
   int declaring;
   const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
   int known_input_count;
+  uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
   const char *const *patterns; /* taps wanted */
   int pattern_count;
   char path[TSR_PATH_BYTES];
@@ -123,6 +125,10 @@ tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int defau
 tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int default_h, int default_w);
 /* An optional input; TSR_NO_VALUE without failure when the caller gave none. A dim of 0 in `shape` takes any size. */
 tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
+
+/* The numbers of an optional input that the graph itself depends on: a session is built anew when they change. NULL when the caller gave none.
+ * They are the caller's, and gone after the run. */
+const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape);
 
 /* Weights, named below the current path ("weight"; "" is the path itself). */
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);

@@ -68,6 +68,7 @@ static tsr_status declare(tsr_model *model) {
   if (!model->input_names) return out_of_memory(model);
   memcpy(model->input_names, b.known_inputs, sizeof b.known_inputs);
   model->input_count_known = b.known_input_count;
+  model->fixed_inputs = b.fixed_inputs;
   model->option_names = b.options.known;
   model->option_count = b.options.known_count;
   return TSR_OK;

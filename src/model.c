@@ -1,6 +1,7 @@
 /* A model's life and runs; see tesserae.h. */
 #include "model.h"
 #include "rows.h"
+#include "sha256.h"
 
 #include <string.h>
 
@@ -85,11 +86,23 @@ static tsr_status check_numbers(tsr_model *model) {
   return TSR_OK;
 }
 
-/* What a session depends on: shapes of the inputs, and the request's text. */
+static void write_digest(tsr_text *key, const tsr_input *input) {
+  tsr_sha256 sha;
+  uint8_t digest[32];
+  tsr_sha256_begin(&sha);
+  tsr_sha256_feed(&sha, input->data, tsr_shape_count(&input->shape, NULL) * sizeof *input->data);
+  tsr_sha256_end(&sha, digest);
+  for (int i = 0; i < 32; i++) tsr_text_format(key, "%02x", digest[i]);
+}
+
+/* What a session depends on: shapes of the inputs, numbers of some, and the request's text. */
 static void write_key(const tsr_model *model, const char *request, tsr_text *key) {
   for (int i = 0; i < model->input_count; i++) {
-    tsr_text_add(key, model->inputs[i].name);
-    tsr_text_shape(key, &model->inputs[i].shape);
+    const tsr_input *input = &model->inputs[i];
+    tsr_text_add(key, input->name);
+    tsr_text_shape(key, &input->shape);
+    for (int k = 0; k < model->input_count_known; k++)
+      if (input->name == model->input_names[k] && model->fixed_inputs >> k & 1) write_digest(key, input);
   }
   tsr_text_add(key, request ? request : "{}");
 }

@@ -30,6 +30,7 @@ struct tsr_model {
   tsr_graph declared;       /* the graph of the default input, in `arena`: shapes and taps */
   const char **input_names;
   int input_count_known;
+  uint32_t fixed_inputs; /* bit i: sessions depend on the numbers of input i */
   const char **option_names; /* of a run */
   int option_count;
   int has_image_spec;

@@ -192,11 +192,14 @@ tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer 
   return x;
 }
 
+tsr_value tsr_nn_embed_patches(tsr_builder *b, tsr_value patches, int dim) {
+  tsr_value x = tsr_nn_layer_norm(b, "1", patches);
+  return tsr_nn_layer_norm(b, "3", tsr_nn_linear(b, "2", x, dim, TSR_BIAS));
+}
+
 static tsr_value embed_patches(tsr_builder *b, tsr_value x, int dim) {
   tsr_enter(b, "to_patch_embedding");
-  x = tsr_nn_layer_norm(b, "1", x);
-  x = tsr_nn_linear(b, "2", x, dim, TSR_BIAS);
-  x = tsr_nn_layer_norm(b, "3", x);
+  x = tsr_nn_embed_patches(b, x, dim);
   tsr_leave(b);
   return x;
 }

@@ -100,6 +100,8 @@ tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int p
 /* The same for video [B,C,F,H,W]: patches of patch_f frames, [B,N,patch_f*P*P*C] in einops' order (pf p1 p2 c), a frame's behind those of the
  * frame before. */
 tsr_value tsr_nn_video_patch_embed(tsr_builder *b, tsr_value video, int patch_f, int patch_h, int patch_w, int dim);
+/* The same from patches [B,N,P*P*C], below the current scope. */
+tsr_value tsr_nn_embed_patches(tsr_builder *b, tsr_value patches, int dim);
 
 /* LayerNorm and Linear, name.0 and name.1: the head of most of vit-pytorch's models. */
 tsr_value tsr_nn_norm_linear(tsr_builder *b, const char *name, tsr_value x, int out);

@@ -49,8 +49,9 @@ tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c) {
                        .grid_f = c->frames ? tsr_dim(b, image, 2) / c->frame_patch : 0};
 }
 
-tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, const tsr_vit *c, tsr_meaning tokens) {
-  int rows = table.dims[table.ndim - 2], used = tsr_dim(b, x, 1);
+/* From row `first` of the table on. */
+static tsr_value add_positions(tsr_builder *b, tsr_value x, tsr_shape table, int first, const tsr_vit *c, tsr_meaning tokens) {
+  int all = table.dims[table.ndim - 2], rows = all - first, used = tsr_dim(b, x, 1);
   tsr_value position = tsr_weight_vector(b, "pos_embedding", table);
   if (!tsr_failed(b) && used > rows && c->frames)
     return tsr_fail(b, TSR_ERR_SHAPE, "%d frames of %d x %d give %d tokens; this model takes at most %d, as of %d frames of %d x %d",
@@ -59,7 +60,7 @@ tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, co
   if (!tsr_failed(b) && used > rows)
     return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; this model takes at most %d", tokens.grid_h * c->patch[0],
                     tokens.grid_w * c->patch[1], used, rows);
-  position = tsr_nn_slice(b, tsr_nn_reshape(b, position, tsr_shape_of(2, rows, c->dim)), 0, 0, used);
+  position = tsr_nn_slice(b, tsr_nn_reshape(b, position, tsr_shape_of(2, all, c->dim)), 0, first, first + used);
   tokens.kind = "position";
   tsr_tap_add(b, position, tokens, "%spos_embedding", c->prefix ? c->prefix : "");
   return tsr_nn_add(b, x, position);
@@ -88,9 +89,19 @@ tsr_value tsr_vit_add_sincos(tsr_builder *b, tsr_value x, tsr_meaning tokens) {
   return tsr_nn_add(b, x, position);
 }
 
+tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, const tsr_vit *c, tsr_meaning tokens) {
+  return add_positions(b, x, table, 0, c, tokens);
+}
+
 /* The config's number of patches. */
 static int patches_of(const tsr_vit *c) {
   return (c->frames ? c->frames / c->frame_patch : 1) * (c->image[0] / c->patch[0]) * (c->image[1] / c->patch[1]);
+}
+
+tsr_value tsr_vit_add_patch_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, int class_row, tsr_meaning tokens) {
+  int rows = patches_of(c);
+  tsr_shape table = class_row ? tsr_shape_of(3, 1, rows + 1, c->dim) : tsr_shape_of(2, rows, c->dim);
+  return add_positions(b, x, table, class_row, c, tokens);
 }
 
 tsr_value tsr_vit_start(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning *tokens) {

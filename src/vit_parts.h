@@ -34,6 +34,8 @@ tsr_value tsr_vit_add_sincos(tsr_builder *b, tsr_value x, tsr_meaning tokens);
 
 /* Patches of the picture or video through to_patch_embedding, with its tap: [B,N,C] */
 tsr_value tsr_vit_embed(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
+/* x [B,N,C] + the patches' rows of pos_embedding, [1,1+N,C] with a class token's row in front, else [N,C]: for those who see only some patches. */
+tsr_value tsr_vit_add_patch_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, int class_row, tsr_meaning tokens);
 
 /* A class token [1,1,C] before the patches' tokens, and positions of a table [1,1+N,C] of the config's size: [B,N,C] -> [B,1+N,C]. Counts the
  * prefix in `tokens`. */

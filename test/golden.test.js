@@ -59,7 +59,7 @@ const load = (bytes, options) => loadModel(bytes, { worker: false, ...options })
 /** A case's input: [image or video tensor, the other inputs]. */
 function inputsOf(golden) {
   const { image, video, ...others } = Object.fromEntries(Object.entries(golden.inputs)
-    .map(([name, dims]) => [name, { data: drawInput(golden.name, name, dims), dims }]));
+    .map(([name, dims]) => [name, { data: drawInput(golden.name, name, dims), dims: dims.dims ?? dims }]));
   return [image ?? video, others];
 }
 
@@ -219,6 +219,83 @@ test('tokens are sampled by a seed: splitmix64 of seed and layer, whatever the b
   await model.dispose();
 });
 
+test('hidden patches: a mask given is checked, and one of the same shape but other numbers is another', async () => {
+  const golden = tiny('mae_tiny');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, { mask }] = inputsOf(golden);
+  const run = (change, dims = mask.dims) => model.forward(image, { inputs: { mask: { data: Float32Array.from(mask.data, change), dims } } });
+  const refused = (code, word, ...args) => assert.rejects(run(...args), (error) => error.code === code && error.message.includes(word), word);
+  await refused('ERR_ARGUMENT', '0.5 at [1,4]', (v, i) => (i === 20 ? 0.5 : v));
+  await refused('ERR_ARGUMENT', 'at [0,3]', (v, i) => (i === 3 ? NaN : v));
+  await refused('ERR_ARGUMENT', '-1 at [0,0]', (v, i) => (i === 0 ? -1 : v));
+  await refused('ERR_ARGUMENT', '16 of 16', () => 1);
+  await refused('ERR_ARGUMENT', '0 of 16', () => 0);
+  await refused('ERR_ARGUMENT', 'picture 1', (v, i) => (i < 16 ? v : 1 - v));
+  await refused('ERR_SHAPE', 'mask', (v) => v, [4, 8]);
+  await refused('ERR_SHAPE', 'mask', (v) => v, [1, 32]);
+  const first = await run((v) => v);
+  check('output', first.output, golden.output, F32_TOLERANCE);
+  const turned = await run((_, i) => mask.data[i % 16 === 15 ? i - 15 : i + 1]);
+  assert.ok(difference(turned.output.data, first.output.data) > 0.01, 'another mask, another picture');
+  check('output', (await run((v) => v)).output, golden.output, F32_TOLERANCE);
+  await model.dispose();
+});
+
+test('hidden patches: ratio says how many, seed which, and any is as likely as any other', async () => {
+  const golden = tiny('simmim_tiny');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image] = inputsOf(golden);
+  const capture = ['mask'];
+  const run = async (options) => (await model.forward(image, { capture, options })).captures.mask.data;
+  const count = (mask) => mask.reduce((a, b) => a + b, 0);
+  const first = await run({ seed: 7 });
+  assert.deepEqual(await run({ seed: 7 }), first);
+  assert.deepEqual(await run({}), await run({ seed: 0 }));
+  assert.notDeepEqual([...first.subarray(0, 16)], [...first.subarray(16)], 'each picture has its own');
+  assert.deepEqual([count(first.subarray(0, 16)), count(first.subarray(16))], [8, 8]);
+  assert.equal(count(await run({ ratio: 0.99 })), 30);
+  await assert.rejects(run({ ratio: 1 }), { code: 'ERR_ARGUMENT' });
+  await assert.rejects(run({ ratio: 0.01 }), { code: 'ERR_ARGUMENT' });
+  await assert.rejects(run({ seed: -1 }), { code: 'ERR_ARGUMENT' });
+  const given = await model.forward(image, { inputs: { mask: { data: first, dims: [2, 16] } } });
+  assert.deepEqual(given.output.data, (await model.forward(image, { options: { seed: 7 } })).output.data);
+  const often = new Float64Array(16);
+  const draws = 400; // of two pictures: 400 of 800 expected, standard deviation 14
+  for (let seed = 0; seed < draws; seed++) (await run({ seed })).forEach((hidden, i) => { often[i % 16] += hidden; });
+  for (const n of often) assert.ok(Math.abs(n - draws) < 5 * Math.sqrt(draws / 2), `hidden ${often} times of ${2 * draws}`);
+  await model.dispose();
+});
+
+test('reconstruct: colours as they were, the mask, the loss', async () => {
+  const golden = tiny('mae_tiny');
+  const spec = { mean: [0.4, 0.5, 0.6], std: [0.2, 0.25, 0.3] };
+  const bytes = safetensors(drawTensors(golden), { arch: 'mae', config: golden.config, preprocess: spec });
+  const model = await load(bytes, { dtype: 'f32' });
+  const pixels = Uint8Array.from({ length: 16 * 16 * 3 }, (_, i) => (i * 37) % 256);
+  const picture = { data: pixels, width: 16, height: 16, channels: 3 };
+  const { data, dims, mask, loss, grid } = await model.reconstruct(picture, { ratio: 0.5, seed: 3 });
+  assert.deepEqual([[...dims], grid, mask.length, mask.reduce((a, b) => a + b, 0)], [[1, 3, 16, 16], [4, 4], 16, 8]);
+  const input = await model.preprocess(picture);
+  const { output } = await model.forward(input, { inputs: { mask: { data: mask, dims: [1, 16] } } });
+  let squares = 0;
+  for (let i = 0; i < data.length; i++) {
+    const [c, y, x] = [Math.floor(i / 256), Math.floor(i / 16) % 16, i % 16];
+    const hidden = mask[Math.floor(y / 4) * 4 + Math.floor(x / 4)];
+    const want = hidden ? output.data[i] * spec.std[c] + spec.mean[c] : pixels[(y * 16 + x) * 3 + c] / 255;
+    assert.ok(Math.abs(data[i] - want) < 1e-5, `${c} ${y} ${x}: ${data[i]}, expected ${want}`);
+    if (hidden) squares += (output.data[i] - input.data[i]) ** 2;
+  }
+  assert.ok(Math.abs(loss / (squares / (8 * 48)) - 1) < 1e-4);
+  assert.deepEqual((await model.reconstruct(picture, { mask })).data, data);
+  assert.deepEqual((await model.reconstruct([picture, picture], { mask: [...mask] }))[1].data, data);
+  await assert.rejects(model.reconstruct(picture, { mask: [1, 0] }), { code: 'ERR_SHAPE' });
+  await assert.rejects(model.reconstruct(picture, { ration: 0.5 }), { code: 'ERR_ARGUMENT', message: /ratio/ });
+  await model.dispose();
+  const other = await load(file(tiny('vit_tiny')), { dtype: 'f32' });
+  await assert.rejects(other.reconstruct(picture), { code: 'ERR_ARGUMENT', message: /mae and simmim/ });
+  await other.dispose();
+});
+
 // ---- wrong files ----
 
 async function refuses(bytes, codes, parts, what) {
@@ -230,12 +307,16 @@ async function refuses(bytes, codes, parts, what) {
   }, what);
 }
 
-for (const name of ['vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
+for (const name of ['mae_tiny', 'simmim_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
   'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
-    for (const tensor of tensors.filter(({ name: path }) => !path.endsWith('num_batches_tracked'))) { // which nothing reads
+    const whole = await load(file(golden), { dtype: 'f32' });
+    const { unused } = whole.info;
+    await whole.dispose();
+    assert.ok(unused.every((path) => /num_batches_tracked|cls_token|_head\./.test(path)), `${unused}`);
+    for (const tensor of tensors.filter(({ name: path }) => !unused.includes(path))) {
       const others = tensors.filter((t) => t !== tensor);
       await refuses(file(golden, { tensors: others }), 'ERR_MODEL_TENSOR_MISSING', tensor.name, `${tensor.name} left out`);
       const shape = tensor.shape.length ? tensor.shape.map((n, i) => (i === tensor.shape.length - 1 ? n + 1 : n)) : [2];
@@ -294,6 +375,13 @@ const CONFIGS = [
   ['a picture that patches do not divide', 'tutorial_vit_tiny', { patch_size: 5 }, 'ERR_CONFIG', 'img_size'],
   ['heads that do not divide the width', 'tutorial_vit_tiny', { num_heads: 3 }, 'ERR_CONFIG', 'token_len'],
   ['a picture without channels', 'tutorial_vit_tiny', { img_size: [12, 20] }, 'ERR_CONFIG', 'img_size'],
+  ['no encoder', 'mae_tiny', { encoder: undefined }, 'ERR_CONFIG', 'encoder'],
+  ['an encoder that is no object', 'simmim_tiny', { encoder: 'vit' }, 'ERR_CONFIG', 'encoder'],
+  ['a key that the encoder lacks', 'mae_tiny', { encoder: { ...tiny('mae_tiny').config.encoder, depht: 2 } }, 'ERR_CONFIG', 'depht'],
+  ['an encoder without width', 'mae_tiny', { encoder: { ...tiny('mae_tiny').config.encoder, dim: undefined } }, 'ERR_CONFIG', 'encoder key "dim"'],
+  ['everything hidden', 'mae_tiny', { masking_ratio: 1 }, 'ERR_CONFIG', 'masking_ratio'],
+  ['nothing hidden', 'simmim_tiny', { masking_ratio: 0.05 }, 'ERR_CONFIG', '0 of 16'],
+  ['a decoder without width', 'mae_tiny', { decoder_dim: undefined }, 'ERR_CONFIG', 'decoder_dim'],
   ['heads that do not divide a stage', 'gcvit_tiny', { num_heads: [1, 3] }, 'ERR_CONFIG', 'num_heads'],
   ['a stage without heads', 'gcvit_tiny', { num_heads: [1] }, 'ERR_CONFIG', 'num_heads'],
   ['windows that do not divide the map', 'gcvit_tiny', { window_size: [3, 2] }, 'ERR_CONFIG', 'window_size'],

@@ -63,6 +63,15 @@ import { isClip, tensorOf, toInput } from './preprocess.js';
  */
 
 /**
+ * @typedef {object} Reconstruction
+ * @property {Float32Array} data colours from 0 to 1, no longer normalised; what was made up may lie a little outside. Visible patches are the picture's own
+ * @property {number[]} dims [B,C,H,W]
+ * @property {Float32Array} mask a number for each patch, rows first: 1 where it was hidden
+ * @property {number} loss as in training: how far the made up patches are from the hidden ones
+ * @property {[number, number]} grid rows and columns of patches
+ */
+
+/**
  * The classes of one image, best first.
  * @param {Float32Array} logits @param {string[] | null} labels @param {number} topK @param {number} threshold
  * @returns {Classification[]}
@@ -202,6 +211,29 @@ export class Model {
         output: { data: output.data, dims: output.dims },
         captures: Object.fromEntries(taken.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
       };
+    });
+  }
+
+  /**
+   * The picture with some patches hidden and made up by the model, which must be one that makes up pixels (info.output.kind 'image': mae, simmim).
+   * @template {Input | Input[]} I @param {I} input
+   * @param {CallOptions & { mask?: ArrayLike<number>, ratio?: number, seed?: number }} [options] mask: a number for each patch, rows first, 1 hides it;
+   *   or else the share to be hidden (default: as trained) and a seed (0) that chooses which
+   * @returns {Promise<I extends any[] ? Reconstruction[] : Reconstruction>}
+   */
+  async reconstruct(input, options) {
+    const { mask, ...rest } = checkOptions(options, ['mask', 'ratio', 'seed', 'signal'], 'reconstruct');
+    const { output: { kind }, title, preprocess } = this.info;
+    if (kind !== 'image') throw argumentError(`reconstruct: ${title} gives ${kind}, no picture; mae and simmim do`);
+    const inputs = mask ? { mask: tensorOf({ data: Float32Array.from(mask), dims: [1, mask.length] }) } : {};
+    return this.#each(input, rest, async (wire, own) => {
+      const [{ data, dims, grid }, hidden, loss] = await this.#host.call('run', wire, { capture: ['mask', 'loss'], options: own }, inputs);
+      const { mean, std } = preprocess ?? { mean: [], std: [] };
+      for (let i = 0, plane = dims[2] * dims[3]; i < data.length; i++) {
+        const c = Math.floor(i / plane) % dims[1];
+        data[i] = data[i] * (std[c] ?? 1) + (mean[c] ?? 0);
+      }
+      return { data, dims, mask: hidden.data, loss: loss.data[0], grid };
     });
   }
 

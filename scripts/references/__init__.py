@@ -28,7 +28,7 @@ GAMMA = 0x9E3779B97F4A7C15
 class Case:
     """One configuration and one input of an architecture.
 
-    inputs: name -> dims, batch first; parity.py runs a document's case with batch 1 and 2 whatever stands here.
+    inputs: name -> dims, batch first, or dict(dims=, values=) where numbers cannot be drawn at random (a mask's); parity.py runs a document's case with batch 1 and 2 whatever stands here.
     keep: patterns of the taps whose values a golden file holds. None: a document's size, run by parity.py alone.
     taps: patterns of the taps that parity.py compares, for a size where all of them would not fit into 4 GB.
     parameters: of the document's config, counted by whoever wrote the row; checked before anything is run.
@@ -108,17 +108,34 @@ def draw(case: str, name: str, shape) -> np.ndarray:
 
 
 def draw_input(case: str, name: str, dims) -> np.ndarray:
+    if isinstance(dims, dict):
+        return np.array(dims["values"], dtype=np.float32).reshape(dims["dims"])
     return uniform(f"{case}/input/{name}", math.prod(dims)).astype(np.float32).reshape(dims)
+
+
+def saved(module: torch.nn.Module) -> dict:
+    """The state_dict with one name for each tensor: where a module stands under two, safetensors' save_model keeps the first by the alphabet."""
+    state, first = module.state_dict(), {}
+    for name in sorted(state):
+        if state[name].numel():
+            first.setdefault(state[name].data_ptr(), name)
+    return {name: tensor.contiguous() for name, tensor in state.items() if first.get(tensor.data_ptr(), name) == name}
+
+
+def parameters(reference, module: torch.nn.Module) -> int:
+    """What a model of ours counts: without what the reference's file lists as UNUSED, patterns of names that are saved and play no part."""
+    unused = getattr(reference, "UNUSED", ())
+    return sum(p.numel() for name, p in module.named_parameters() if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unused))
 
 
 def fill(module: torch.nn.Module, case: str) -> dict:
     """Draws every floating-point tensor of the module's state_dict; returns the state_dict, as it is to be saved."""
     state = {}
-    for name, tensor in module.state_dict().items():
+    for name, tensor in saved(module).items():
         if tensor.is_floating_point():
             tensor = torch.from_numpy(draw(case, name, tuple(tensor.shape)))
         state[name] = tensor.contiguous()
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=False)  # second names have their values already
     return state
 
 

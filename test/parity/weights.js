@@ -42,7 +42,9 @@ export function draw(caseName, name, shape) {
   return Float32Array.from(u);
 }
 
+/** Of dims, or of { dims, values } as they are. */
 export function drawInput(caseName, name, dims) {
+  if (!Array.isArray(dims)) return Float32Array.from(dims.values);
   return Float32Array.from(uniform(`${caseName}/input/${name}`, product(dims)));
 }
 
