@@ -57,10 +57,26 @@ TSR_INLINE void tile(float *c, int ldc, const float *a, const float *panel, cons
   STEP();
   TSR_OPAQUE(a);
   TSR_OPAQUE(panel); /* or the compiler adds the first step to the loop's offsets, which are others then */
-  /* Not unrolled over k: the compiler would load the operands of several steps before it uses them, which spills
-   * (a fifth to a quarter of the speed in V8). */
+  if (rows == TSR_F32_ROWS) {
+    if (k % 2 == 0) {
+      STEP();
+      TSR_OPAQUE(a);
+      TSR_OPAQUE(panel);
+    }
 #pragma GCC unroll 1
-  while (panel != end) STEP();
+    while (panel != end) { /* two steps a turn: 45 instructions with V8's check of the stack, in place of 50 */
+      STEP();
+      TSR_OPAQUE(a);
+      TSR_OPAQUE(ldc);
+      if (ldc < 0) break;
+      STEP();
+    }
+  } else {
+    /* Not unrolled: the compiler would load the operands of several steps before it uses them, which spills (a fifth to a quarter of the
+     * speed in V8). */
+#pragma GCC unroll 1
+    while (panel != end) STEP();
+  }
 
   tsr_f32x4 bias0 = tsr_f32x4_load(bias), bias1 = tsr_f32x4_load(bias + 4);
 #pragma GCC unroll 8
