@@ -56,7 +56,7 @@ typedef void tsr_kf_layer_norm(float *y, const float *x, const float *gamma, con
 typedef void tsr_kf_softmax(float *y, int ldy, const float *x, int ldx, float scale, int m, int n);
 /* A row's softmax so far, when its columns come in parts: begins as {-inf, 0, 0}. */
 typedef struct tsr_softmax_row {
-  float top;  /* the largest scale * x */
+  float top;  /* the largest scale * x, in the isa's own unit */
   float sum;  /* of e^(scale * x - top) */
   float keep; /* what sums that were made before this part must be multiplied by: e^(top before - top) */
 } tsr_softmax_row;
