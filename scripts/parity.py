@@ -1,6 +1,6 @@
 """Every case of the source documents' own size against its reference implementation (`make parity`).
 
-    python scripts/parity.py [CASE ...] [--q8-inputs 200] [--fresh] [--list] [--docs]
+    python scripts/parity.py [CASE ...] [--q8-inputs 200] [--fresh] [--list] [--docs] [--shapes]
 
 Per case: the reference is built from the config and given random weights (norms, biases and tables too, none left at 0 or 1),
 saved as a model file outside the tree, and run by both sides: with batch 1, comparing the output and every tap, and
@@ -241,6 +241,24 @@ def run(module, case, q8_inputs: int, fresh: bool, place: str) -> bool:
     return all(row["good"] for _, row in rows)
 
 
+def shapes() -> list:
+    """What scripts/bench/rows.mjs makes model files of: the document's own case of each architecture."""
+    rows = []
+    for name, module in references.architectures().items():
+        cases = [case for case in module.CASES if not case.tiny]
+        if not cases:
+            continue
+        case = next((case for case in cases if case.parameters), cases[0])
+        try:
+            with torch.device("meta"):
+                state = module.build(case.config).state_dict()
+        except (RuntimeError, NotImplementedError):  # a constructor that looks at its tensors
+            state = module.build(case.config).state_dict()
+        tensors = [(key, tuple(value.shape), value.is_floating_point()) for key, value in state.items()]
+        rows.append(dict(arch=name, config=case.config, inputs=case.inputs, options=case.options, tensors=tensors))
+    return rows
+
+
 def write_docs(cases: list) -> None:
     """The table of docs/models.md: the newest result of each case with at least 100 inputs; what is not kept stays as it stands there."""
     text = DOCS.read_text()
@@ -264,6 +282,7 @@ def main():
     parser.add_argument("--q8-inputs", type=int, default=20, help="random inputs for the 8-bit comparison (the zoo asks for 200)")
     parser.add_argument("--fresh", action="store_true", help="run again what is known")
     parser.add_argument("--docs", action="store_true", help="write the table of docs/models.md from what is kept, and stop")
+    parser.add_argument("--shapes", action="store_true", help="print config, inputs and tensors of each row as JSON, and stop")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     args = parser.parse_args()
     warnings.filterwarnings("ignore", message="torch.meshgrid")  # glom_pytorch's own call
@@ -275,6 +294,9 @@ def main():
     if args.list:
         print("\n".join(f"{c.name:28} {'tiny' if c.tiny else 'document'}" for _, c in every))
         return
+    if args.shapes:
+        print(json.dumps(shapes()))
+        return None
     if args.docs:
         return write_docs([(m, c) for m, c in every if not c.tiny])
     passed = 0

