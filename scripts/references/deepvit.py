@@ -11,7 +11,8 @@ CASES = [
     Case("deepvit_tails", dict(TINY, image_size=32, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27, pool="mean", channels=1), image(1, 1, 16, 24),
          keep=("blocks.1.reattn", "blocks.1.attn", "tokens", "embedding")),
 
-    Case("deepvit_document", dict(STD, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=54_632_104, q8="top1"),
+    Case("deepvit_document", dict(STD, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=54_632_104, q8="top1",
+         least=0.9, why="near ties; the norm over heads magnifies small differences of attention"),
 ]
 
 

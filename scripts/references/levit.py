@@ -16,7 +16,8 @@ CASES = [
     # an odd map (3 x 3 -> 2 x 2), lists shorter than the stages, keys wider than values, another mlp_mult
     Case("levit_tails", dict(TINY, image_size=48, stages=3, dim=[8, 10], depth=[2, 1], heads=1, mlp_mult=3, dim_key=7, dim_value=5,
                              num_distill_classes=6), image(1, 3, 48, 48), keep=("stages.*", "distill_logits")),
-    Case("levit_document", DOCUMENT, image(1, 3, 224, 224), parameters=17_348_972, q8="top1"),
+    Case("levit_document", DOCUMENT, image(1, 3, 224, 224), parameters=17_348_972, q8="top1",
+         least=0.75, why="four convolutions without a norm round alike at every pixel, so no mean takes it out again"),
 ]
 
 
