@@ -1,7 +1,6 @@
 /* Contexts, and the public helpers that need no model; see tesserae.h. */
 #include "context.h"
 
-
 #include "registry.h"
 
 tsr_context *tsr_context_create(int threads) {
@@ -9,7 +8,7 @@ tsr_context *tsr_context_create(int threads) {
   tsr_context *ctx = tsr_heap_calloc(&first, 1, sizeof *ctx);
   if (!ctx) return NULL;
   ctx->kernels = tsr_kernels_best();
-  ctx->architectures.heap = &ctx->heap;
+  ctx->architectures.heap = ctx->description.heap = &ctx->heap;
   ctx->pool = tsr_pool_create(&ctx->heap, threads < 1 ? 1 : threads > TSR_MAX_THREADS ? TSR_MAX_THREADS : threads);
   if (ctx->pool) return ctx;
   tsr_heap_free(&first, ctx);
@@ -35,6 +34,7 @@ void tsr_context_destroy(tsr_context *ctx) {
   if (!ctx) return;
   tsr_heap last = {.in_use = sizeof *ctx};
   tsr_text_free(&ctx->architectures);
+  tsr_text_free(&ctx->description);
   tsr_pool_destroy(ctx->pool);
   tsr_heap_free(&last, ctx);
 }

@@ -15,6 +15,7 @@ struct tsr_context {
   double (*now)(void);    /* NULL: no clock, no trial of kernels */
   int trials;
   tsr_text architectures; /* what tsr_list_architectures hands out */
+  tsr_text description;   /* and tsr_describe */
 };
 
 /* Chooses between kernels of the same numbers, if there is a clock; the first few calls only. */

@@ -107,3 +107,17 @@ tsr_status tsr_model_write_info(tsr_model *model) {
   if (tsr_text_get(t)) return TSR_OK;
   return tsr_error_set(&model->ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
 }
+
+const char *tsr_describe(tsr_context *ctx, const char *metadata) {
+  tsr_json text = {.kind = TSR_JSON_STRING, .key = "tesserae", .string = metadata, .length = strlen(metadata)};
+  tsr_json root = {.kind = TSR_JSON_OBJECT, .child = &text, .count = 1};
+  tsr_model *model = tsr_model_create(ctx);
+  tsr_text_free(&ctx->description);
+  if (!model) tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
+  else if (!tsr_model_read_metadata(model, &root) && !tsr_model_write_info(model)) {
+    ctx->description = model->info;
+    model->info = (tsr_text){.heap = &ctx->heap};
+  }
+  tsr_model_destroy(model);
+  return ctx->description.length ? tsr_text_get(&ctx->description) : NULL;
+}

@@ -16,7 +16,8 @@
  *   loading    tsr_loader_create _feed _expect_sha256 _weights _finish _destroy
  *   models     tsr_model_info _set_input _run _result _output _preprocess _destroy
  *   images     tsr_image_decode (image/image.h)
- *   helpers    tsr_attention_rollout tsr_quantize_rows tsr_list_architectures tsr_status_name tsr_status_stage
+ *   helpers    tsr_attention_rollout tsr_quantize_rows tsr_list_architectures tsr_describe
+ *              tsr_status_name tsr_status_stage
  *
  * Everything belongs to a context: memory, threads, the error. A context and what hangs on it must be used by one thread at
  * a time; contexts are independent of each other. Functions that can fail return a status (or NULL) and keep the first
@@ -128,5 +129,10 @@ void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k);
 
 /* JSON array of every architecture: [{ "arch", "title", "paper", "reference", "presets": [names] }]. Static. */
 const char *tsr_list_architectures(tsr_context *ctx);
+
+/* What a file with `metadata` as its __metadata__.tesserae would be, as tsr_model_info tells it: parameters, operations, taps, without any
+ * weights. {"arch": "vit", "config": {"preset": "vit_ti"}} will do. Holds until the next call of this function.
+ * NULL: TSR_ERR_CONFIG, TSR_ERR_MODEL_HEADER, TSR_ERR_OUT_OF_MEMORY. */
+const char *tsr_describe(tsr_context *ctx, const char *metadata);
 
 #endif

@@ -435,16 +435,3 @@ test('a file that is refused leaves nothing allocated behind', async () => {
     assert.equal(core.tsr_wasm_context_bytes(context), idle, `${name} cut short`);
   }
 });
-
-// ---- the places that a new architecture must touch ----
-
-test('every architecture has a reference case, golden files and a row in docs/models.md', () => {
-  const names = (folder, ending) => readdirSync(new URL(folder, root)).filter((f) => f.endsWith(ending) && !f.startsWith('_'))
-    .map((f) => f.slice(0, -ending.length)).sort();
-  const archs = names('src/arch', '.c');
-  assert.ok(archs.length > 0);
-  assert.deepEqual(names('scripts/references', '.py'), archs, 'scripts/references/<arch>.py');
-  assert.deepEqual([...new Set(cases.map((golden) => golden.arch))].sort(), archs, 'test/golden/models of each architecture');
-  const rows = read('docs/models.md').split('\n').filter((line) => line.startsWith('|')).map((line) => line.split('|')[1].match(/\w+/)?.[0]);
-  assert.deepEqual(archs.filter((arch) => !rows.includes(arch)), [], 'no row in docs/models.md');
-});

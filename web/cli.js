@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Engine } from './engine.js';
 import { argumentError, TesseraeError } from './errors.js';
-import { listArchitectures, loadModel, version } from './index.js';
+import { loadModel, version } from './index.js';
 import { nearest } from './options.js';
 import { compile } from './wasm.js';
 
@@ -30,7 +30,7 @@ const HELP = `tesserae ${version}: vision transformers on your own device
       --json                         as JSON
   tesserae quantize <in> <out>       write a model with its matrices in 8 bits
       --dtype <q8>                   the only kind there is
-  tesserae list                      the architectures this version runs
+  tesserae list                      the architectures this version runs, their presets, and parameters and operations of each
       --json                         as JSON
   tesserae --help | --version
 `;
@@ -363,11 +363,37 @@ async function quantize([from, to], flags) {
   }
 }
 
+/** What a model with this architecture and config would be, from its graph alone. @param {Engine} engine @param {string} arch @param {object} config */
+function describe(engine, arch, config) {
+  return engine.heap.frame((/** @type {import('./heap.js').Frame} */ frame) => {
+    const text = engine.wasm.tsr_wasm_describe(engine.context, frame.string(JSON.stringify({ arch, config })));
+    return text ? JSON.parse(engine.heap.string(text)) : engine.fail();
+  });
+}
+
 /** @param {string[]} _ @param {Record<string, any>} flags */
 async function list(_, flags) {
-  const all = await listArchitectures();
-  if (flags.json) print(JSON.stringify(all, null, 2));
-  else for (const { arch, title, paper, presets } of all) print(`${arch.padEnd(16)} ${title}; ${paper}${presets.length ? `; presets ${presets.join(', ')}` : ''}`);
+  const engine = await bareEngine();
+  const all = engine.architectures().map(({ presets, ...known }) => ({
+    ...known,
+    presets: presets.map((/** @type {string} */ name) => {
+      const { parameters, operations, input } = describe(engine, known.arch, { preset: name });
+      return { name, parameters, operations, input };
+    }),
+  }));
+  if (flags.json) {
+    print(JSON.stringify(all, null, 2));
+    return;
+  }
+  const heads = ['preset', 'parameters', 'multiply-adds', 'input'];
+  for (const { arch, title, paper, presets } of all) {
+    print(`${arch.padEnd(22)} ${title}; ${paper}`);
+    const rows = presets.map((/** @type {any} */ { name, parameters, operations, input }) => [name, grouped(parameters), grouped(operations), `[${input.dims}]`]);
+    for (const [name, parameters, operations, input] of [heads, ...rows]) {
+      print(`  ${name.padEnd(22)}${parameters.padStart(14)} ${operations.padStart(17)}  ${input}`);
+    }
+    print('');
+  }
 }
 
 /** @param {string[]} argv */

@@ -26,7 +26,7 @@ CASES = [
     Case("glom_levels", TINY, dict(image(2, 3, 12, 12), levels=[2, 9, 3, 8]), options=dict(iters=2), keep=("state.0", "state.1")),
     Case("glom_no_iterations", TINY, image(1, 3, 12, 12), options=dict(iters=0), keep=("islands.0",)),
 
-    Case("glom_document", DOCUMENT, image(1, 3, 224, 224), options=dict(iters=12), q8="cosine"),
+    Case("glom_document", DOCUMENT, image(1, 3, 224, 224), options=dict(iters=12), parameters=19_332_608, q8="cosine"),
     Case("glom_document_return_all", DOCUMENT, image(1, 3, 224, 224), options=dict(iters=12, return_all=True)),
     Case("glom_document_levels", DOCUMENT, dict(image(1, 3, 224, 224), levels=[1, 256, 5, 512]), options=dict(iters=2)),
     Case("glom_document_self", dict(DOCUMENT, consensus_self=True), image(1, 3, 224, 224), options=dict(iters=2)),

@@ -31,7 +31,7 @@ CASES = [
     Case("mae_smaller_image", dict(encoder=dict(SMALL, depth=1), decoder_dim=8, decoder_heads=1), masked((1, 3, 8, 12), 6, 2), keep=("loss", "*pos_embedding")),
 
     Case("mae_document", dict(encoder=dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), masking_ratio=0.75, decoder_dim=512, decoder_depth=6),
-         masked((1, 3, 256, 256), 64, 48), q8="cosine"),
+         masked((1, 3, 256, 256), 64, 48), parameters=62_062_080, q8="cosine"),
     Case("mae_document_few", dict(encoder=dict(STD, heads=8), masking_ratio=0.75, decoder_dim=512, decoder_depth=6), masked((1, 3, 256, 256), 64, 5)),
 ]
 

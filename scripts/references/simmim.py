@@ -14,7 +14,7 @@ CASES = [
                               masking_ratio=0.4), masked((1, 1, 12, 15), 9, 2), keep=("*",)),
     Case("simmim_smaller_image", dict(encoder=dict(SMALL, depth=1)), masked((1, 3, 8, 12), 6, 5), keep=("loss",)),
 
-    Case("simmim_document", dict(encoder=dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), masking_ratio=0.5), masked((1, 3, 256, 256), 64, 32), q8="cosine"),
+    Case("simmim_document", dict(encoder=dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), masking_ratio=0.5), masked((1, 3, 256, 256), 64, 32), parameters=44_171_264, q8="cosine"),
 ]
 
 
