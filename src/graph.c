@@ -85,19 +85,19 @@ static const tsr_input *input_named(tsr_builder *b, const char *name) {
   return NULL;
 }
 
-/* The main input, with `shape` when only declaring; its first dim and those behind the channels are the caller's to choose. */
-static tsr_value main_input(tsr_builder *b, const char *name, const char *letters, tsr_shape shape) {
+/* The main input, with `shape` when only declaring; its dims are the caller's to choose, but for dim `channels`. */
+static tsr_value main_input(tsr_builder *b, const char *name, const char *letters, tsr_shape shape, int channels) {
   tsr_value_info info = {.shape = shape, .node = -1, .root = TSR_NO_VALUE, .input = name};
   const tsr_input *given = input_named(b, name);
   char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
   if (!given && !b->declaring)
     return tsr_fail(b, TSR_ERR_ARGUMENT, "no input \"%s\" was given; expected %s", name, tsr_shape_print(&info.shape, want));
   if (given) {
-    if (given->shape.ndim != shape.ndim || given->shape.dims[1] != shape.dims[1] || given->shape.dims[0] < 1)
+    if (given->shape.ndim != shape.ndim || given->shape.dims[channels] != shape.dims[channels] || given->shape.dims[0] < 1)
       return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s, expected %s as in %s", name,
                       tsr_shape_print(&given->shape, text), letters, tsr_shape_print(&info.shape, want));
-    for (int i = 2; i < shape.ndim; i++)
-      if (given->shape.dims[i] > SHRT_MAX)
+    for (int i = 1; i < shape.ndim; i++)
+      if (i != channels && given->shape.dims[i] > SHRT_MAX)
         return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s; no side may be longer than %d", name, tsr_shape_print(&given->shape, text), SHRT_MAX);
     info.shape = given->shape;
     info.data = given->data;
@@ -106,11 +106,15 @@ static tsr_value main_input(tsr_builder *b, const char *name, const char *letter
 }
 
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w) {
-  return main_input(b, "image", "[B,C,H,W]", tsr_shape_of(4, 1, channels, default_h, default_w));
+  return main_input(b, "image", "[B,C,H,W]", tsr_shape_of(4, 1, channels, default_h, default_w), 1);
 }
 
 tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int default_h, int default_w) {
-  return main_input(b, "video", "[B,C,F,H,W]", tsr_shape_of(5, 1, channels, default_f, default_h, default_w));
+  return main_input(b, "video", "[B,C,F,H,W]", tsr_shape_of(5, 1, channels, default_f, default_h, default_w), 1);
+}
+
+tsr_value tsr_input_tokens(tsr_builder *b, int default_n, int dim) {
+  return main_input(b, "tokens", "[B,N,C]", tsr_shape_of(3, 1, default_n, dim), 2);
 }
 
 /* What was given as `name`, of this shape; NULL: nothing, or a failure. */

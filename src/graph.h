@@ -123,6 +123,8 @@ void tsr_leave(tsr_builder *b);
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w);
 /* A video batch [B,C,F,H,W] called "video", likewise. */
 tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int default_h, int default_w);
+/* Tokens [B,N,C] of any number, "tokens". */
+tsr_value tsr_input_tokens(tsr_builder *b, int default_n, int dim);
 /* An optional input; TSR_NO_VALUE without failure when the caller gave none. A dim of 0 in `shape` takes any size. */
 tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
 

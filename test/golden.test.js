@@ -58,9 +58,9 @@ const load = (bytes, options) => loadModel(bytes, { worker: false, ...options })
 
 /** A case's input: [image or video tensor, the other inputs]. */
 function inputsOf(golden) {
-  const { image, video, ...others } = Object.fromEntries(Object.entries(golden.inputs)
+  const { image, video, tokens, ...others } = Object.fromEntries(Object.entries(golden.inputs)
     .map(([name, dims]) => [name, { data: drawInput(golden.name, name, dims), dims: dims.dims ?? dims }]));
-  return [image ?? video, others];
+  return [image ?? video ?? tokens, others];
 }
 
 async function run(golden, dtype, capture) {
@@ -94,7 +94,8 @@ for (const golden of cases) {
 
   test(`${golden.name}: 8 bits`, async () => {
     const { output, info } = await run(golden, 'q8', []);
-    assert.equal(info.dtype, 'q8');
+    const matrices = golden.tensors.some(([name, dims]) => name.endsWith('weight') && dims.length > 1); // a merger alone has none
+    assert.equal(info.dtype, matrices ? 'q8' : 'f32');
     check('output', output, golden.output, Q8_TOLERANCE);
   });
 }
@@ -308,7 +309,7 @@ async function refuses(bytes, codes, parts, what) {
 }
 
 for (const name of ['mae_tiny', 'simmim_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
-  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny']) {
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
@@ -390,6 +391,14 @@ const CONFIGS = [
   ['a stride that does not divide the picture', 'involution_layer', { stride: 4 }, 'ERR_CONFIG', 'stride'],
   ['nothing left between the convolutions', 'involution_layer', { reduction_ratio: 6 }, 'ERR_CONFIG', 'reduction_ratio'],
   ['a key of the other network', 'involution_cnn', { kernel_size: 3 }, 'ERR_CONFIG', 'kernel_size'],
+  ['a class that does not exist', 'spt_tiny', { class: 'STP' }, 'ERR_CONFIG', 'class'],
+  ['a key of the whole model', 'spt_tiny', { depth: 2 }, 'ERR_CONFIG', 'depth'],
+  ['a merger into nothing', 'patch_merger_tiny', { num_tokens_out: 0 }, 'ERR_CONFIG', 'num_tokens_out'],
+  ['a probability above 1', 'vit_with_patch_dropout_tiny', { patch_dropout: 1.5 }, 'ERR_CONFIG', 'patch_dropout'],
+  ['a jumbo layer beyond reason', 'jumbo_vit_tiny', { jumbo_cls_k: 1024, jumbo_ff_mult: 64 }, 'ERR_CONFIG', 'jumbo_ff_mult'],
+  ['a model of no layers', 'jumbo_vit_tiny', { depth: 0 }, 'ERR_CONFIG', 'depth'],
+  ['pictures that are not square', 'rvt_tiny', { image_size: [12, 8] }, 'ERR_CONFIG', 'image_size'],
+  ['heads whose numbers make no pairs', 'rvt_tiny', { dim_head: 7 }, 'ERR_CONFIG', 'dim_head'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 

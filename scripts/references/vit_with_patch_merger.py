@@ -1,4 +1,4 @@
-"""ViT that merges its tokens on the way: vit_pytorch.vit_with_patch_merger (row 24 of the zoo)."""
+"""ViT that merges its tokens on the way: vit_pytorch.vit_with_patch_merger (row 24 of the zoo), and its merger alone."""
 from reference_packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image
@@ -13,17 +13,25 @@ CASES = [
     # depth 1: half of it is 0, and nothing is merged
     Case("vit_with_patch_merger_never", dict(MERGING, depth=1), image(1, 3, 16, 16), keep=("tokens",)),
 
+    # the merger alone
+    Case("patch_merger_tiny", {"class": "PatchMerger", "dim": 10, "num_tokens_out": 3}, dict(tokens=[2, 7, 10]), keep=("*",)),
+    Case("patch_merger_document", {"class": "PatchMerger", "dim": 1024, "num_tokens_out": 8}, dict(tokens=[1, 256, 1024]), parameters=10_240),
     Case("vit_with_patch_merger_document", dict(STD, patch_size=16, depth=12, heads=8, patch_merge_layer=6, patch_merge_num_tokens=8, dropout=0.1,
                                                 emb_dropout=0.1), image(1, 3, 256, 256), parameters=77_687_272, q8="top1"),
 ]
 
 
 def build(config):
-    return vit_pytorch("vit_with_patch_merger").ViT(**keywords(config))
+    kwargs = keywords(config)
+    module = vit_pytorch("vit_with_patch_merger")
+    return getattr(module, kwargs.pop("class", "ViT"))(**kwargs)
 
 
 def run(model, inputs, options, wants):
     assert not options
+    merge_weights = lambda merger, x: (merger.queries @ merger.norm(x).transpose(-1, -2) * merger.scale).softmax(dim=-1)  # noqa: E731
+    if "tokens" in inputs:
+        return model(inputs["tokens"]), {"merge.weights": merge_weights(model, inputs["tokens"])}
     transformer = model.transformer
     with Taps(wants) as taps:
         taps.output("patch_embed", model.to_patch_embedding)
@@ -31,7 +39,7 @@ def run(model, inputs, options, wants):
             taps.output(f"blocks.{i}.attn", attention.attend)
             taps.output(f"blocks.{i}", feed_forward, lambda y, x: x + y)
         merger = transformer.patch_merger
-        taps.output("merge.weights", merger, lambda y, x: (merger.queries @ merger.norm(x).transpose(-1, -2) * merger.scale).softmax(dim=-1))
+        taps.output("merge.weights", merger, lambda y, x: merge_weights(merger, x))
         taps.output("tokens", transformer)
         taps.input("embedding", model.mlp_head[1])
         output = model(inputs["image"])

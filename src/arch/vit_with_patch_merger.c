@@ -1,5 +1,5 @@
 /* ViT with patch merger: "Learning to Merge Tokens in Vision Transformers", Renggli et al., 2022, arXiv 2202.12015.
- * Reference: vit-pytorch 1.26.11, module vit_with_patch_merger, class ViT.
+ * Reference: vit-pytorch 1.26.11, module vit_with_patch_merger, classes ViT and PatchMerger.
  *
  *   z = x_p E + E_pos                                       no class token
  *   z = MSA(LN(z)) + z;  z = MLP(LN(z)) + z                 patch_merge_layer times
@@ -7,7 +7,8 @@
  *   the other layers;  y = Linear(mean over tokens of LN(z))
  *
  * Traps: the position table has a row more than there are patches, which is never used; after merging there is no grid; the merger's
- * weights are there even where patch_merge_layer is 0 or beyond the last layer, and nothing is merged. */
+ * weights are there even where patch_merge_layer is 0 or beyond the last layer, and nothing is merged. With the key class "PatchMerger" the
+ * model is that alone, from tokens to tokens. */
 #include <math.h>
 
 #include "../build.h"
@@ -15,9 +16,7 @@
 /* The merger's weights, and with `merges` what they do. */
 static tsr_value merge(tsr_builder *b, tsr_value x, int count, int merges, tsr_meaning tokens) {
   int dim = tsr_dim(b, x, 2);
-  tsr_enter(b, "patch_merger");
   tsr_value normed = tsr_nn_layer_norm(b, "norm", x), queries = tsr_weight_vector(b, "queries", tsr_shape_of(2, count, dim));
-  tsr_leave(b);
   if (!merges) return x;
   queries = tsr_nn_reshape(b, queries, tsr_shape_of(3, 1, count, dim));
   tsr_value a = tsr_nn_softmax(b, tsr_nn_bmm(b, queries, normed, 1), 1 / sqrtf((float)dim)); /* [B,T,N] */
@@ -26,7 +25,15 @@ static tsr_value merge(tsr_builder *b, tsr_value x, int count, int merges, tsr_m
   return tsr_nn_bmm(b, a, normed, 0); /* [B,T,C] */
 }
 
+static tsr_value merger_alone(tsr_builder *b) {
+  int dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM), count = tsr_config_int(b, "num_tokens_out", TSR_REQUIRED, 1, TSR_MAX_DIM);
+  tsr_output_means(b, (tsr_meaning){.kind = "tokens"});
+  return merge(b, tsr_input_tokens(b, 256, dim), count, 1, (tsr_meaning){.kind = "tokens"});
+}
+
 static tsr_value build(tsr_builder *b) {
+  static const char *const classes[] = {"ViT", "PatchMerger", NULL};
+  if (tsr_config_choice(b, "class", classes, 0)) return merger_alone(b);
   tsr_vit c = tsr_vit_config(b, 1);
   c.mean_pool = 1;
   c.channels = tsr_config_int(b, "channels", 3, 1, 64);
@@ -40,10 +47,16 @@ static tsr_value build(tsr_builder *b) {
   for (int i = 0; i < c.depth; i++) {
     x = tsr_nn_transformer_layer(b, x, &layers, i);
     if (i + 1 != last) continue;
+    tsr_enter(b, "patch_merger");
     x = merge(b, x, count, 1, tokens);
+    tsr_leave(b);
     layers.tokens = tokens = (tsr_meaning){.kind = "tokens"};
   }
-  if (last < 1 || last > c.depth) merge(b, x, count, 0, tokens);
+  if (last < 1 || last > c.depth) {
+    tsr_enter(b, "patch_merger");
+    merge(b, x, count, 0, tokens);
+    tsr_leave(b);
+  }
   x = tsr_nn_layer_norm(b, "norm", x);
   tsr_leave(b);
   tsr_tap_add(b, x, tokens, "tokens");
@@ -57,6 +70,7 @@ static tsr_value build(tsr_builder *b) {
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8,"
              "\"patch_merge_num_tokens\":3}"},
+    {"patch_merger", "{\"class\":\"PatchMerger\",\"dim\":1024,\"num_tokens_out\":8}"},
     {"patch_merger_ti_16", SIZE("192", "3", "768")},
     {"patch_merger_s_16", SIZE("384", "6", "1536")},
     {"patch_merger_b_16", SIZE("768", "12", "3072")},
@@ -66,7 +80,7 @@ const tsr_arch tsr_arch_vit_with_patch_merger = {
     .name = "vit_with_patch_merger",
     .title = "Vision Transformer with patch merger",
     .paper = "Renggli et al. 2022, arXiv 2202.12015",
-    .reference = "vit-pytorch 1.26.11, vit_with_patch_merger.ViT",
+    .reference = "vit-pytorch 1.26.11, vit_with_patch_merger.ViT and PatchMerger",
     .presets = presets,
     .build = build,
 };

@@ -1,0 +1,139 @@
+/* RvT: a ViT with rotary embeddings along both axes, after "RoFormer", Su et al., 2021, arXiv 2104.09864; queries by depthwise convolution as in "CvT".
+ * Reference: vit-pytorch 1.26.11, module rvt, class RvT.
+ *
+ *   z0 = [x_class; x_p E]                                                   patches through a Linear alone, no position table
+ *   q  = Conv1(DW5(LN(z)))  of patches, the class token goes by a Linear;   k, v = LN(z) W
+ *   q, k turned by angles of their row and column;  z' = MSA(q, k, v) + z
+ *   [a; g] = LN(z') U;  z = (GELU(g) a) W + z'                              L times
+ *   y  = Linear(LN(z[class]))
+ *
+ * Traps: the class token is not turned; numbers 2i and 2i + 1 are a pair; a quarter of the head's width are angles of the row (the slower index
+ * first), a quarter of the column, each from -1 to 1 over the grid, times `scales` (a tensor of the file) and pi; the grid is square; the gates are the
+ * second half; where dim is heads * dim_head the class token's query is what the norm gave. Of dim_head only a multiple of 4 is turned. */
+#include "../build.h"
+
+typedef struct rvt_config {
+  tsr_vit vit;
+  int rotary, convolves, gated;
+} rvt_config;
+
+static rvt_config read_config(tsr_builder *b) {
+  rvt_config c = {.vit = tsr_vit_config(b, 1)};
+  c.vit.channels = tsr_config_int(b, "channels", 3, 1, 64);
+  c.rotary = tsr_config_bool(b, "use_rotary", 1);
+  c.convolves = tsr_config_bool(b, "use_ds_conv", 1);
+  c.gated = tsr_config_bool(b, "use_glu", 1);
+  if (c.vit.image[0] != c.vit.image[1] || c.vit.patch[0] != c.vit.patch[1])
+    tsr_fail(b, TSR_ERR_CONFIG, "config keys \"image_size\" and \"patch_size\" are [%d,%d] and [%d,%d]; pictures and patches are square", c.vit.image[0],
+             c.vit.image[1], c.vit.patch[0], c.vit.patch[1]);
+  if (c.vit.dim_head < 4 || c.vit.dim_head % 2)
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim_head\" is %d, expected an even number from 4", c.vit.dim_head);
+  return c;
+}
+
+/* What queries and keys are multiplied by, as [1,1+n n,1,D]: cosines for the number itself, sines (negative for the first of a pair) for the
+ * other one of its pair. */
+static void turns(tsr_builder *b, tsr_value scales, int n, int width, tsr_value *cosines, tsr_value *sines) {
+  float *cosine, *sine, step = n > 1 ? 2.0f / (float)(n - 1) : 0;
+  const float *scale = tsr_vector_data(b, scales);
+  int quarter = width / 4;
+  tsr_shape shape = tsr_shape_of(4, 1, 1 + n * n, 1, width);
+  *cosines = tsr_constant(b, shape, &cosine);
+  *sines = tsr_constant(b, shape, &sine);
+  if (!cosine || !sine) return;
+  for (int t = 0; t <= n * n; t++)
+    for (int j = 0; j < width; j++, cosine++, sine++) {
+      *cosine = 1, *sine = 0;
+      if (!t || j >= 4 * quarter) continue;
+      int at = j / 2 < quarter ? (t - 1) / n : (t - 1) % n;
+      float place = at < n / 2 || n == 1 ? -1 + step * (float)at : 1 - step * (float)(n - 1 - at), angle = place * scale[j / 2 % quarter] * 3.14159265f;
+      *cosine = (float)tsr_cos(angle);
+      *sine = (float)(j % 2 ? tsr_sin(angle) : -tsr_sin(angle));
+    }
+}
+
+/* x [B,N,H*D], turned. */
+static tsr_value turn(tsr_builder *b, tsr_value x, int heads, tsr_value cosines, tsr_value sines) {
+  tsr_shape s = tsr_shape_at(b, x);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_shape by_head = tsr_shape_of(4, s.dims[0], s.dims[1], heads, s.dims[2] / heads);
+  tsr_value pairs = tsr_nn_reshape(b, x, tsr_shape_of(4, s.dims[0], s.dims[1], s.dims[2] / 2, 2));
+  tsr_value other = tsr_nn_concat(b, 3, 2, (tsr_value[]){tsr_nn_slice(b, pairs, 3, 1, 2), tsr_nn_slice(b, pairs, 3, 0, 1)});
+  x = tsr_nn_mul(b, tsr_nn_reshape(b, x, by_head), cosines);
+  return tsr_nn_reshape(b, tsr_nn_add(b, x, tsr_nn_mul(b, tsr_nn_reshape(b, other, by_head), sines)), s);
+}
+
+static tsr_value queries(tsr_builder *b, tsr_value x, const rvt_config *c, int n) {
+  int dim = c->vit.dim, width = c->vit.heads * c->vit.dim_head, batch = tsr_dim(b, x, 0);
+  if (!c->convolves) return tsr_nn_linear(b, "to_q", x, width, TSR_NO_BIAS);
+  tsr_conv conv = {.kernel_h = 5, .kernel_w = 5, .stride_h = 1, .stride_w = 1, .pad_h = 2, .pad_w = 2};
+  tsr_enter(b, "to_q");
+  tsr_value cls = tsr_nn_slice(b, x, 1, 0, 1), y = tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, 1, 1 + n * n), tsr_shape_of(4, batch, n, n, dim));
+  y = tsr_nn_pointwise(b, "conv.net.1", tsr_nn_depthwise_conv2d(b, "conv.net.0", y, conv), width, TSR_NO_BIAS);
+  if (dim != width) cls = tsr_nn_linear(b, "cls_proj", cls, width, TSR_BIAS);
+  tsr_leave(b);
+  return tsr_nn_concat(b, 1, 2, (tsr_value[]){cls, tsr_nn_tokens(b, y)});
+}
+
+static tsr_value feed_forward(tsr_builder *b, tsr_value x, const rvt_config *c) {
+  int hidden = c->vit.mlp_dim;
+  if (!c->gated) return tsr_nn_feed_forward(b, x, hidden, "4", x);
+  tsr_enter(b, "net");
+  tsr_value y = tsr_nn_linear(b, "1", tsr_nn_layer_norm(b, "0", x), 2 * hidden, TSR_BIAS);
+  tsr_value gates = tsr_nn_activate(b, tsr_nn_slice(b, y, 2, hidden, 2 * hidden), TSR_ACT_GELU);
+  x = tsr_nn_linear_add(b, "4", tsr_nn_mul(b, gates, tsr_nn_slice(b, y, 2, 0, hidden)), c->vit.dim, TSR_BIAS, x);
+  tsr_leave(b);
+  return x;
+}
+
+static tsr_value build(tsr_builder *b) {
+  rvt_config c = read_config(b);
+  int dim = c.vit.dim, heads = c.vit.heads, width = heads * c.vit.dim_head;
+  tsr_value image = tsr_input_image(b, c.vit.channels, c.vit.image[0], c.vit.image[1]);
+  tsr_meaning tokens = tsr_vit_grid(b, image, &c.vit);
+  int n = tokens.grid_h;
+  if (!tsr_failed(b) && tokens.grid_w != n)
+    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d; this model takes squares", tsr_dim(b, image, 2), tsr_dim(b, image, 3));
+  tsr_value x = tsr_nn_linear(b, "to_patch_embedding.1", tsr_nn_patchify(b, image, c.vit.patch[0], c.vit.patch[1]), dim, TSR_BIAS), cosines, sines;
+  tsr_tap_add(b, x, tokens, "patch_embed");
+  x = tsr_nn_prepend(b, tsr_weight_vector(b, "cls_token", tsr_shape_of(3, 1, 1, dim)), x);
+  tokens.prefix_tokens = 1;
+  tsr_enter(b, "transformer");
+  turns(b, tsr_weight_buffer(b, "pos_emb.scales", tsr_shape_of(1, c.vit.dim_head / 4)), n, c.vit.dim_head, &cosines, &sines);
+  for (int i = 0; i < c.vit.depth; i++) {
+    tsr_enter(b, "layers.%d.0", i);
+    tsr_value y = tsr_nn_layer_norm(b, "norm", x), q = queries(b, y, &c, n), kv = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
+    tsr_value k = tsr_nn_slice(b, kv, 2, 0, width);
+    if (c.rotary) q = turn(b, q, heads, cosines, sines), k = turn(b, k, heads, cosines, sines);
+    y = tsr_nn_attention(b, q, k, tsr_nn_slice(b, kv, 2, width, 2 * width), tsr_nn_heads(heads, c.vit.dim_head, tokens, i));
+    x = tsr_nn_linear_add(b, "to_out.0", y, dim, TSR_BIAS, x);
+    tsr_leave(b);
+    tsr_enter(b, "layers.%d.1", i);
+    x = feed_forward(b, x, &c);
+    tsr_leave(b);
+    tsr_tap_add(b, x, tokens, "blocks.%d", i);
+  }
+  tsr_leave(b);
+  tsr_tap_add(b, x, tokens, "tokens");
+  return tsr_nn_norm_linear(b, "mlp_head", tsr_vit_pool(b, x, &c.vit), c.vit.num_classes);
+}
+
+#define SIZE(dim, heads, mlp)                                                                                  \
+  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
+  ",\"mlp_dim\":" mlp "}"
+
+static const tsr_preset presets[] = {
+    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":24,\"dim_head\":8}"},
+    {"rvt_ti_16", SIZE("192", "3", "768")},
+    {"rvt_s_16", SIZE("384", "6", "1536")},
+    {"rvt_b_16", SIZE("768", "12", "3072")},
+    {NULL, NULL}};
+
+const tsr_arch tsr_arch_rvt = {
+    .name = "rvt",
+    .title = "Rotary Vision Transformer",
+    .paper = "after Su et al. 2021, arXiv 2104.09864",
+    .reference = "vit-pytorch 1.26.11, rvt.RvT",
+    .presets = presets,
+    .build = build,
+};
