@@ -231,6 +231,31 @@ static void a_config_takes_no_memory(void) {
   tsr_context_destroy(ctx);
 }
 
+/* What a model would be: counts of docs/models.md, words for what is wrong, and nothing left behind when memory ends anywhere. */
+static void description(void) {
+  static const char wanted[] = "{\"arch\":\"vit\",\"config\":{\"preset\":\"vit_b_16\"}}";
+  tsr_context *ctx = tsr_context_create(1);
+  size_t before = tsr_context_bytes(ctx);
+  CHECK_HAS(tsr_describe(ctx, wanted), "\"parameters\":86543080,\"operations\":17563828224,");
+  CHECK(!tsr_describe(ctx, "{\"arch\":\"vitt\",\"config\":{}}"));
+  CHECK_INT(ctx->err.code, TSR_ERR_CONFIG);
+  CHECK_HAS(tsr_context_message(ctx), "did you mean \"vit\"");
+  CHECK_INT(tsr_context_bytes(ctx), before);
+  tsr_context_clear(ctx);
+  long fail = 1;
+  for (; fail < 5000; fail += 1 + fail / 40) {
+    ctx->heap.fail_after = fail;
+    const char *text = tsr_describe(ctx, wanted);
+    ctx->heap.fail_after = 0;
+    if (text) break;
+    CHECK_INT(ctx->err.code, TSR_ERR_OUT_OF_MEMORY);
+    CHECK_INT(tsr_context_bytes(ctx), before);
+    tsr_context_clear(ctx);
+  }
+  CHECK(fail > 1 && fail < 5000);
+  tsr_context_destroy(ctx);
+}
+
 static void patterns(void) {
   CHECK(tsr_pattern_matches("blocks.*.attn", "blocks.12.attn"));
   CHECK(!tsr_pattern_matches("blocks.*.attn", "blocks.12.attn2"));
@@ -243,6 +268,7 @@ int main(void) {
   info_lists_options();
   metadata_of_the_wrong_kind();
   a_config_takes_no_memory();
+  description();
   for (int a = 0; a < tsr_arch_count; a++) {
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
     same_bits(&file, TSR_LOAD_F32);
