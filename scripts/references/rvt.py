@@ -11,7 +11,7 @@ CASES = [
     Case("rvt_tails", dict(TINY, image_size=16, dim=18, depth=1, heads=3, dim_head=6, mlp_dim=9, num_classes=7, channels=1), image(1, 1, 16, 16), keep=("blocks.*",)),
     Case("rvt_one_patch", dict(TINY, depth=1, use_glu=False), image(1, 3, 8, 8), keep=("blocks.0",)),
     Case("rvt_plain", dict(TINY, depth=1, use_rotary=False, use_ds_conv=False), image(1, 3, 16, 16), keep=("blocks.*",)),
-    Case("rvt_document", dict(STD, patch_size=16, heads=8, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), q8="top1"),
+    Case("rvt_document", dict(STD, patch_size=16, heads=8, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=55_511_016, q8="top1"),
 ]
 
 
