@@ -10,6 +10,7 @@
 #include "elementary.h"
 #include "graph.h"
 #include "nn.h"
+#include "cct_parts.h"
 #include "vit_parts.h"
 #include "masking.h"
 #include "nn_map.h"

@@ -76,15 +76,16 @@ tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr
 }
 
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
-  int in = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
+  int in = tsr_dim(b, x, -1), frames = conv.kernel_f ? conv.kernel_f : 1;
+  tsr_shape shape = conv.kernel_f ? tsr_shape_of(5, conv.out, in, frames, conv.kernel_h, conv.kernel_w)
+                                  : tsr_shape_of(4, conv.out, in, conv.kernel_h, conv.kernel_w);
   if (x == TSR_NO_VALUE) return x;
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, conv.out, in, conv.kernel_h, conv.kernel_w),
-                                  (tsr_matrix_layout){1, conv.out, in, taps});
+  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, in, frames * conv.kernel_h * conv.kernel_w});
   tsr_value inputs[3] = {x, w, conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, conv.out)) : TSR_NO_VALUE};
   tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h, .kernel_w = conv.kernel_w, .stride_h = conv.stride_h,
                                 .stride_w = conv.stride_w, .pad_h = conv.pad_h, .pad_w = conv.pad_w,
-                                .activation = conv.activation, .has_bias = conv.bias}};
+                                .activation = conv.activation, .has_bias = conv.bias, .stride_f = conv.stride_f, .pad_f = conv.pad_f}};
   x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
   tsr_leave(b);
   return x;
@@ -281,6 +282,11 @@ tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps) {
 
 tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
   return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad}});
+}
+
+tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
+  if (kernel * stride == 1 && !pad) return x;
+  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad, .rows_only = 1}});
 }
 
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values) {

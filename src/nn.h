@@ -25,9 +25,11 @@ tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x);
 /* The same by a scale and an offset [C] that are values already. */
 tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr_value beta);
 
-/* torch.nn.Conv2d: x [B,H,W,C] -> [B,H',W',out]; weights name.weight [out,C,kernel_h,kernel_w], name.bias. */
+/* torch.nn.Conv2d: x [B,H,W,C] -> [B,H',W',out]; weights name.weight [out,C,kernel_h,kernel_w], name.bias. With kernel_f torch.nn.Conv3d:
+ * x [B,F,H,W,C] -> [B,F',H',W',out]; name.weight [out,C,kernel_f,kernel_h,kernel_w]. */
 typedef struct tsr_conv {
   int out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, bias, activation;
+  int kernel_f, stride_f, pad_f;
   float norm_eps; /* of a norm behind it (nn_map.h); 0: 1e-5 */
 } tsr_conv;
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv);
@@ -127,6 +129,8 @@ tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int
 tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale);
 tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps);
 tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
+/* The same down the columns alone: windows of `kernel` rows. */
+tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
 /* x[.., begin:end, ..]; x itself when that is all of it. */
 tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end);

@@ -13,7 +13,7 @@ const MAX_LINES = 700; // a file has fewer
 const LAYERS = [
   { files: /^arch\//, only: /^build\.h$/, why: 'a model file includes "../build.h" and nothing else' },
   { files: /^build\.h$/, never: /^(kernels|ops|wasm|image)\/|^exec\./, why: 'build.h shows models nn and graph, not how they run' },
-  { files: /^vit_parts\./, only: /^(nn|build|vit_parts|elementary)\./, why: 'shared parts of model files stand on what these stand on' },
+  { files: /^(vit|cct)_parts\./, only: /^(nn|build|vit_parts|cct_parts|elementary)\./, why: 'shared parts of model files stand on what these stand on' },
   { files: /^masking\./, only: /^(config|masking|nn|random|vit_parts)\./, why: 'shared parts of model files stand on what these stand on' },
   { files: /^nn(_map)?\./, never: /^(kernels|ops|wasm|image)\/|^exec\.|^build\.h$/, why: 'nn builds graphs: arch -> nn -> graph' },
   { files: /^graph\./, never: /^(kernels|wasm|image)\/|^exec\.|^nn\.|^build\.h$/, why: 'the graph knows no kernel and no model' },

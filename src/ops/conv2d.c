@@ -13,25 +13,28 @@ int tsr_op_conv2d_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
   const tsr_weight *w = args->in[1].weight;
   const conv2d_attrs *a = &args->attrs->conv2d;
+  int video = x->ndim == 5, area = a->kernel_h * a->kernel_w, frames = video ? w->layout.taps / area : 1;
   char text[TSR_SHAPE_TEXT];
-  if (x->ndim != 4 || x->dims[3] != w->layout.channels || a->kernel_h * a->kernel_w != w->layout.taps) {
+  if ((x->ndim != 4 && !video) || tsr_shape_last(x) != w->layout.channels || frames * area != w->layout.taps) {
     tsr_print(why, TSR_WHY, "input %s, weight of %d channels and %d taps", tsr_shape_print(x, text), w->layout.channels,
               w->layout.taps);
     return 0;
   }
-  int h = tsr_window_count(x->dims[1], a->kernel_h, a->stride_h, a->pad_h);
-  int width = tsr_window_count(x->dims[2], a->kernel_w, a->stride_w, a->pad_w);
-  if (h < 1 || width < 1) {
-    tsr_print(why, TSR_WHY, "input %s is smaller than the kernel %dx%d", tsr_shape_print(x, text), a->kernel_h, a->kernel_w);
+  int h = tsr_window_count(x->dims[video + 1], a->kernel_h, a->stride_h, a->pad_h);
+  int width = tsr_window_count(x->dims[video + 2], a->kernel_w, a->stride_w, a->pad_w);
+  int length = video ? tsr_window_count(x->dims[1], frames, a->stride_f, a->pad_f) : 1;
+  if (h < 1 || width < 1 || length < 1) {
+    tsr_print(why, TSR_WHY, "input %s is smaller than the kernel %dx%d (of %d frames)", tsr_shape_print(x, text), a->kernel_h, a->kernel_w,
+              frames);
     return 0;
   }
-  args->out[0].shape = tsr_shape_of(4, x->dims[0], h, width, w->layout.n);
+  args->out[0].shape = video ? tsr_shape_of(5, x->dims[0], length, h, width, w->layout.n) : tsr_shape_of(4, x->dims[0], h, width, w->layout.n);
   return 1;
 }
 
 /* A kernel of one pixel at every pixel: the map itself is the product's input, there is nothing to gather. */
 static int is_pointwise(const conv2d_attrs *a) {
-  return a->kernel_h * a->kernel_w * a->stride_h * a->stride_w == 1 && !a->pad_h && !a->pad_w;
+  return a->kernel_h * a->kernel_w * a->stride_h * a->stride_w == 1 && !a->pad_h && !a->pad_w && !a->stride_f;
 }
 
 /* Tasks are blocks of pixels. A map of few pixels has blocks of half the height, and few blocks are split by columns too, so
@@ -68,7 +71,8 @@ tsr_op_work tsr_op_conv2d_work(const tsr_op_args *args) {
 /* What lies under one row of the kernel for `count` output pixels from column `ox`, k apart in `to`. line: the input's row. */
 static void gather_line(const tsr_op_args *args, float *to, int k, const float *line, int ox, int count) {
   const conv2d_attrs *a = &args->attrs->conv2d;
-  int width = args->in[0].shape.dims[2], c = args->in[0].shape.dims[3], run = a->kernel_w * c;
+  const tsr_shape *x = &args->in[0].shape;
+  int width = x->dims[x->ndim - 2], c = x->dims[x->ndim - 1], run = a->kernel_w * c;
   for (int i = 0; i < count;) {
     tsr_span part = tsr_window_span(width, a->kernel_w, a->stride_w, a->pad_w, ox + i, count - i);
     int inside = (part.last - part.first) * c;
@@ -78,19 +82,23 @@ static void gather_line(const tsr_op_args *args, float *to, int k, const float *
   }
 }
 
-/* The input under the kernel for output pixels [begin, end), each as [kernel_h, kernel_w, C]; zeros outside the picture. */
+/* The input under the kernel for output pixels [begin, end), each as [kernel_h, kernel_w, C], of video with the kernel's frames in front; zeros
+ * outside the picture and before and behind the video. */
 static void gather(const tsr_op_args *args, size_t begin, size_t end, float *rows) {
   const conv2d_attrs *a = &args->attrs->conv2d;
-  const int32_t *in = args->in[0].shape.dims, *out = args->out[0].shape.dims;
+  int video = args->in[0].shape.ndim == 5;
+  const int32_t *in = args->in[0].shape.dims + video, *out = args->out[0].shape.dims + video;
+  int frames = video ? in[0] : 1, out_frames = video ? out[0] : 1;
   int k = args->in[1].weight->k, run = a->kernel_w * in[3], count;
   for (size_t at = begin; at < end; at += (size_t)count, rows += (size_t)count * k) {
     int ox = (int)(at % out[2]), oy = (int)(at / out[2] % out[1]);
-    const float *image = args->in[0].data + at / ((size_t)out[1] * out[2]) * in[1] * in[2] * in[3];
+    size_t picture = at / ((size_t)out[1] * out[2]), of = picture % out_frames;
     count = end - at < (size_t)(out[2] - ox) ? (int)(end - at) : out[2] - ox;
-    for (int ky = 0; ky < a->kernel_h; ky++) {
-      int y = oy * a->stride_h - a->pad_h + ky;
-      float *to = rows + (size_t)ky * run;
-      if (y >= 0 && y < in[1]) gather_line(args, to, k, image + (size_t)y * in[2] * in[3], ox, count);
+    for (int line = 0; line * run < k; line++) {
+      int f = (int)of * a->stride_f - a->pad_f + line / a->kernel_h, y = oy * a->stride_h - a->pad_h + line % a->kernel_h;
+      size_t from = ((picture / out_frames * frames + (size_t)f) * in[1] + (size_t)y) * in[2] * in[3];
+      float *to = rows + (size_t)line * run;
+      if (f >= 0 && f < frames && y >= 0 && y < in[1]) gather_line(args, to, k, args->in[0].data + from, ox, count);
       else
         for (int i = 0; i < count; i++) memset(to + (size_t)i * k, 0, (size_t)run * sizeof *to);
     }
