@@ -56,6 +56,21 @@ test('attention has a map of cells in space and time', async () => {
   assert.deepEqual([dims, grid, prefixTokens, map.length], [[1, 1, 25, 25], [4, 3, 2], 1, 24]);
 });
 
+test('attention within frames and across them says which is which', async () => {
+  const of = (/** @type {string} */ name) => JSON.parse(readFileSync(new URL(`test/golden/models/${name}.json`, root), 'utf8'));
+  const clip = { data: new Float32Array(3 * 6 * 8 * 12).map((_, i) => Math.sin(i)), dims: [1, 3, 6, 8, 12] };
+  const vivit = await loadModel(safetensors(drawTensors(of('vivit_tiny')), of('vivit_tiny')), { worker: false });
+  const spatial = await vivit.attention(clip, { layers: 0 });
+  assert.deepEqual([spatial.dims, spatial.grid, spatial.windows, spatial.prefixTokens], [[1, 3, 1, 7, 7], [1, 2, 3], { grid: [3, 1, 1], spread: false }, 1]);
+  const temporal = await vivit.attention(clip);
+  assert.deepEqual([temporal.dims, temporal.grid, temporal.windows, temporal.map.length], [[1, 1, 4, 4], [3, 1, 1], null, 3], 'a value a frame');
+  await vivit.dispose();
+  const other = await loadModel(safetensors(drawTensors(of('vivit_self_mean')), of('vivit_self_mean')), { worker: false });
+  const places = await other.attention({ data: clip.data.subarray(0, 576), dims: [1, 1, 6, 8, 12] });
+  assert.deepEqual([places.dims, places.grid, places.windows], [[1, 6, 1, 3, 3], [3, 1, 1], { grid: [1, 2, 3], spread: false }]);
+  await other.dispose();
+});
+
 test('an array of arrays or tensors is several clips', async () => {
   const [one, two] = [await model.classify(/** @type {any} */ (frames)), await model.classify(tensor)];
   assert.deepEqual(await model.classify(/** @type {any} */ ([frames, frames])), [one, one]);
