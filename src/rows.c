@@ -28,6 +28,9 @@ static int second_rows(const tsr_graph *g, const tsr_node *node) {
     case TSR_OP_add: case TSR_OP_mul: second = 1; break;
     case TSR_OP_linear: second = node->attrs.linear.has_residual ? node->n_in - 1 : 0; break;
     case TSR_OP_attention: break;
+    case TSR_OP_slice: /* of channels: one of tokens has been followed */
+      if (node->attrs.slice.axis == 1) return -1;
+      break;
     default: return -1;
   }
   return tokens && tokens_of(g, node->in[0]) == tokens && tokens_of(g, node->in[second]) == tokens ? second : -1;

@@ -44,6 +44,20 @@ void tsr_vit_config_more(tsr_builder *b, tsr_vit *c) {
   c->channels = tsr_config_int(b, "channels", 3, 1, 64);
 }
 
+tsr_vit tsr_vit_config_efficient(tsr_builder *b, const char *dim_head) {
+  tsr_vit c = {0};
+  tsr_config_pair(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, c.image);
+  c.patch[0] = c.patch[1] = tsr_config_int(b, "patch_size", TSR_REQUIRED, 1, TSR_MAX_SIDE);
+  tsr_config_check_patches(b, c.image, c.patch);
+  c.num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
+  c.dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
+  c.depth = tsr_config_int(b, "depth", TSR_REQUIRED, 0, TSR_MAX_DEPTH);
+  c.heads = tsr_config_int(b, "heads", 8, 1, TSR_MAX_HEADS);
+  c.dim_head = tsr_config_int(b, dim_head, 64, 1, TSR_MAX_DIM);
+  tsr_vit_config_more(b, &c);
+  return c;
+}
+
 tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c) {
   return (tsr_meaning){"tokens", tsr_dim(b, image, -2) / c->patch[0], tsr_dim(b, image, -1) / c->patch[1],
                        .grid_f = c->frames ? tsr_dim(b, image, 2) / c->frame_patch : 0};

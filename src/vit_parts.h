@@ -21,6 +21,10 @@ tsr_vit tsr_vit_config_video(tsr_builder *b);
 /* The keys pool and channels, which most variants have. */
 void tsr_vit_config_more(tsr_builder *b, tsr_vit *c);
 
+/* Of vit-pytorch's module efficient, which takes its transformer from elsewhere: image_size, patch_size (one number), num_classes, dim, pool,
+ * channels; and depth, heads and, called `dim_head`, the heads' width, which belong to the transformer. */
+tsr_vit tsr_vit_config_efficient(tsr_builder *b, const char *dim_head);
+
 /* The grid of a picture's or video's patches, without prefix. */
 tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c);
 
