@@ -14,6 +14,8 @@
 #include "vit_parts.h"
 #include "masking.h"
 #include "nn_map.h"
+#include "nn_loss.h"
+#include "teacher.h"
 
 /* A named config of the paper, as JSON; keys given by a model file beside "preset" replace its members. */
 typedef struct tsr_preset {
@@ -40,6 +42,7 @@ static inline void tsr_output_means(tsr_builder *b, tsr_meaning meaning) { b->gr
 #define tsr_config_choice(b, ...) tsr_setting_choice(b, &(b)->config, __VA_ARGS__)
 #define tsr_option_int(b, ...) tsr_setting_int(b, &(b)->options, __VA_ARGS__)
 #define tsr_option_bool(b, ...) tsr_setting_bool(b, &(b)->options, __VA_ARGS__)
+#define tsr_option_number(b, ...) tsr_setting_number(b, &(b)->options, __VA_ARGS__)
 
 /* Ranges that every model shares: wide enough for any published one, narrow enough that products stay in range. */
 enum { TSR_MAX_SIDE = 8192, TSR_MAX_DIM = 16384, TSR_MAX_DEPTH = 256, TSR_MAX_HEADS = 1024, TSR_MAX_CLASSES = 1000000 };

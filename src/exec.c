@@ -46,6 +46,7 @@ static void lifetimes(const tsr_graph *g, tsr_plan_item *items) {
     for (int i = 0; i < g->nodes[n].n_in; i++) items[g->values[g->nodes[n].in[i]].root].last = n;
   for (int t = 0; t < g->tap_count; t++)
     if (g->taps[t].value != TSR_NO_VALUE) items[g->values[g->taps[t].value].root].last = g->node_count;
+  for (int i = 0; i < g->store_count; i++) items[g->values[g->stores[i].from].root].last = g->node_count;
   items[g->values[g->output].root].last = g->node_count;
 }
 

@@ -78,6 +78,13 @@ static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
   return g->value_count++;
 }
 
+/* What a wrapper hands to the net inside it under this name; TSR_NO_VALUE: nothing. */
+static tsr_value handed(const tsr_builder *b, const char *name) {
+  for (int i = 0; i < 2; i++)
+    if (b->handed_names[i] && !strcmp(b->handed_names[i], name)) return b->handed[i];
+  return TSR_NO_VALUE;
+}
+
 static const tsr_input *input_named(tsr_builder *b, const char *name) {
   if (b->known_input_count < TSR_MAX_INPUTS) b->known_inputs[b->known_input_count++] = name;
   for (int i = 0; i < b->input_count; i++)
@@ -88,6 +95,11 @@ static const tsr_input *input_named(tsr_builder *b, const char *name) {
 /* The main input, with `shape` when only declaring; its dims are the caller's to choose, but for dim `channels`. */
 static tsr_value main_input(tsr_builder *b, const char *name, const char *letters, tsr_shape shape, int channels) {
   tsr_value_info info = {.shape = shape, .node = -1, .root = TSR_NO_VALUE, .input = name};
+  tsr_value from_wrapper = handed(b, name);
+  if (from_wrapper != TSR_NO_VALUE) {
+    if (tsr_dim(b, from_wrapper, 1) == shape.dims[1]) return from_wrapper;
+    return tsr_fail(b, TSR_ERR_CONFIG, "pictures have %d channels, the network takes %d", tsr_dim(b, from_wrapper, 1), (int)shape.dims[1]);
+  }
   const tsr_input *given = input_named(b, name);
   char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
   if (!given && !b->declaring)
@@ -139,6 +151,8 @@ const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape
 }
 
 tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) {
+  tsr_value from_wrapper = handed(b, name);
+  if (from_wrapper != TSR_NO_VALUE) return from_wrapper;
   const tsr_input *given = optional(b, name, shape);
   if (!given) return TSR_NO_VALUE;
   return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data,
@@ -196,6 +210,20 @@ tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
   if (!*data) return out_of_memory(b);
   b->graph.values[value].data = *data;
   return value;
+}
+
+void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep) {
+  if (b->declaring || tsr_failed(b)) return;
+  b->graph.once = 1;
+  if (!tsr_weights_average(b->weights, to, from, (float)keep, (float)(1 - keep)))
+    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"update\" changes weights in f32, and these are in 8 bits; load with dtype 'f32'");
+}
+
+void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
+  tsr_graph *g = &b->graph;
+  if (tsr_failed(b) || g->store_count == TSR_MAX_STORES) return;
+  g->stores[g->store_count].to = (tsr_weight *)g->values[vector].weight;
+  g->stores[g->store_count++].from = value;
 }
 
 const float *tsr_vector_data(const tsr_builder *b, tsr_value vector) {
@@ -271,7 +299,8 @@ static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const cha
   void *taps = grow(b, g->taps, g->tap_count, &g->tap_capacity, sizeof *g->taps);
   if (!taps) return 0;
   g->taps = taps;
-  int length = tsr_print_list(name, sizeof name, format, args);
+  int prefix = tsr_print(name, sizeof name, "%s", b->tap_prefix ? b->tap_prefix : "");
+  int length = prefix + tsr_print_list(name + prefix, sizeof name - (size_t)prefix, format, args);
   tsr_tap tap = {.meaning = meaning, .shape = shape, .value = TSR_NO_VALUE};
   tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
   if (!tap.name) return out_of_memory(b), 0;
@@ -297,4 +326,5 @@ void tsr_tap_add(tsr_builder *b, tsr_value value, tsr_meaning meaning, const cha
   va_start(args, format);
   if (offer(b, tsr_shape_at(b, value), meaning, format, args)) tsr_tap_give(b, value);
   va_end(args);
+  if (b->watch && !tsr_failed(b) && tsr_pattern_matches(b->watch, b->graph.taps[b->graph.tap_count - 1].name)) b->watched = value;
 }

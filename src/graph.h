@@ -65,7 +65,7 @@ typedef struct tsr_input {
   const float *data;
 } tsr_input;
 
-enum { TSR_MAX_INPUTS = 32 };
+enum { TSR_MAX_INPUTS = 32, TSR_MAX_STORES = 4 };
 
 typedef struct tsr_graph {
   tsr_node *nodes;
@@ -76,6 +76,12 @@ typedef struct tsr_graph {
   int tap_count, tap_capacity;
   tsr_value output;
   tsr_meaning output_meaning;
+  struct {
+    tsr_weight *to; /* a vector */
+    tsr_value from;
+  } stores[TSR_MAX_STORES]; /* done after each run */
+  int store_count;
+  int once; /* building it changed weights: good for one run */
 } tsr_graph;
 
 /* Reads keys of the config or of a run's options; see config.h. */
@@ -103,6 +109,13 @@ typedef struct tsr_builder {
   uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
   const char *const *patterns; /* taps wanted */
   int pattern_count;
+  /* a net inside a wrapper (teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
+   * value of the last one that fits */
+  const char *tap_prefix;
+  const char *handed_names[2];
+  tsr_value handed[2];
+  const char *watch;
+  tsr_value watched;
   char path[TSR_PATH_BYTES];
   size_t path_length;
   size_t scopes[TSR_MAX_SCOPES]; /* path_length before each open scope */
@@ -139,6 +152,12 @@ tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
 /* A depthwise convolution's [C,1,kernel_h,kernel_w], kept with the channels last. */
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
+/* Changes of weights, of a model in f32; TSR_ERR_ARGUMENT in 8 bits. For training, which changes them between runs.
+ * The first happens while the graph is built, and not when only declaring: `to` and what is below it, as far as they are of the same kind as what is
+ * of the same name below `from` (parameters, or else both names are of buffers), become keep * to + (1 - keep) * from. The second after each run: the
+ * vector becomes `value`, of as many numbers. */
+void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
+void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
 /* The numbers of a vector or constant, as far as they are there: NULL when only declaring. */
 const float *tsr_vector_data(const tsr_builder *b, tsr_value vector);
 /* A table computed by the architecture: *data is for the caller to fill. NULL when there is nothing to fill: after a failure, and when

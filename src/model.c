@@ -174,6 +174,7 @@ static tsr_status find_session(tsr_model *model, const char *request) {
   s->key = key;
   if (!model->ctx->err.code) begin_session(model, request);
   if (model->ctx->err.code) end_session(model);
+  else if (s->graph.once) tsr_text_clear(&s->key);
   return model->ctx->err.code;
 }
 
@@ -214,6 +215,9 @@ tsr_status tsr_model_run(tsr_model *model, const char *request) {
   model->ran = 1;
   tsr_exec_use(model->session.exec, model->ctx->kernels);
   tsr_exec_run(model->session.exec, model->ctx->pool);
+  const tsr_graph *g = &model->session.graph;
+  for (int i = 0; i < g->store_count; i++)
+    memcpy(g->stores[i].to->values, tsr_exec_data(model->session.exec, g->stores[i].from), tsr_shape_count(&g->stores[i].to->shape, NULL) * sizeof(float));
   return model->session.view ? tsr_view_read(model->session.view, model->ctx, &model->session) : TSR_OK;
 }
 

@@ -337,6 +337,23 @@ int tsr_weights_any_q8(const tsr_weights *weights) {
   return 0;
 }
 
+int tsr_weights_average(tsr_weights *weights, const char *to, const char *from, float keep, float share) {
+  size_t length = strlen(to), from_length = strlen(from);
+  if (tsr_weights_any_q8(weights)) return 0;
+  for (tsr_weight *w = weights->first; w; w = w->next) {
+    const char *rest = w->name + length;
+    if (strncmp(w->name, to, length) || (*rest && w->is_buffer)) continue;
+    for (const tsr_weight *other = weights->first; other; other = other->next) {
+      if (strncmp(other->name, from, from_length) || strcmp(other->name + from_length, rest)) continue;
+      float *y = w->is_matrix ? w->panels : w->values;
+      const float *x = other->is_matrix ? other->panels : other->values;
+      size_t n = w->is_matrix ? w->group_bytes / sizeof *y * (size_t)w->layout.groups : tsr_shape_count(&w->shape, NULL);
+      for (size_t i = 0; i < n; i++) y[i] = y[i] * keep + share * x[i];
+    }
+  }
+  return 1;
+}
+
 void tsr_weights_free(tsr_weights *weights) {
   for (tsr_weight *w = weights->first; w; w = w->next) tsr_heap_free(weights->heap, w->held);
   tsr_heap_free(weights->heap, weights->memory);

@@ -93,6 +93,10 @@ for (const golden of cases) {
   });
 
   test(`${golden.name}: 8 bits`, async () => {
+    if (golden.options.update) {
+      await assert.rejects(run(golden, 'q8', []), (error) => error.code === 'ERR_ARGUMENT' && /update.*f32/.test(error.message));
+      return;
+    }
     const { output, info } = await run(golden, 'q8', []);
     const matrices = golden.tensors.some(([name, dims]) => name.endsWith('weight') && dims.length > 1); // a merger alone has none
     assert.equal(info.dtype, matrices ? 'q8' : 'f32');
@@ -297,6 +301,62 @@ test('reconstruct: colours as they were, the mask, the loss', async () => {
   await other.dispose();
 });
 
+test('what teaches takes all its crops or one, whose embedding it gives, and what is forgotten is named', async () => {
+  for (const [name, tap, tokens] of [['dino_tiny', 'student.one.embedding', 1], ['es_vit_tiny', 'student.one.tokens', 1]]) {
+    const golden = tiny(name);
+    const model = await load(file(golden), { dtype: 'f32' });
+    const [image, inputs] = inputsOf(golden);
+    const { global_image_two: last, ...fewer } = inputs;
+    await assert.rejects(model.forward(image, { inputs: fewer }), (error) => error.code === 'ERR_ARGUMENT' && error.message.includes('global_image_two'), name);
+    await assert.rejects(model.forward(image, { options: { update: true } }), { code: 'ERR_ARGUMENT' }, name);
+    await assert.rejects(model.forward(image, { inputs: { ...fewer, global_image_two: { data: last.data.subarray(0, 768), dims: [1, 3, 16, 16] } } }), { code: 'ERR_SHAPE' });
+    const { output } = await model.forward(image);
+    const want = golden.taps[tap];
+    const channels = want.dims.at(-1);
+    const mean = new Float32Array(2 * channels); // over tokens, where there are any
+    floats(want).forEach((x, i) => { mean[Math.floor(i * 2 / floats(want).length) * channels + i % channels] += x * 2 * channels / floats(want).length; });
+    assert.deepEqual([...output.dims], [2, channels]);
+    assert.ok(difference(output.data, mean) < F32_TOLERANCE, `${name}: ${output.data}, expected ${mean}`);
+    await model.dispose();
+  }
+});
+
+test('a teacher follows its student from run to run, and what a forward found last is where its centers go', async () => {
+  const golden = tiny('dino_update'); // its weights hold the centers that a forward before would have left
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, inputs] = inputsOf(golden);
+  const teach = async (options) => (await model.forward(image, { inputs, options, capture: ['*centers'] }));
+  const plain = await teach({});
+  assert.deepEqual(await teach({}), plain, 'without update nothing changes');
+  const before = plain.captures.teacher_centers.data;
+  const found = plain.captures.last_teacher_centers.data;
+  const centers = before.map((c, i) => c * 0.5 + found[i] * 0.5);
+  const first = await teach({ update: true });
+  assert.ok(difference(first.captures.teacher_centers.data, centers) < 1e-6, 'centers go half the way to what the run before found');
+  const second = await teach({ update: true });
+  assert.notEqual(second.output.data[0], first.output.data[0], 'the same request again is another step');
+  for (let i = 0; i < 100; i++) await teach({ update: true });
+  const there = await teach({ update: true });
+  assert.ok(difference(there.captures.teacher_centers.data, there.captures.last_teacher_centers.data) < 1e-5, 'in the end both stand where the student is');
+  await model.dispose();
+});
+
+test('labels are numbers of classes or shares of each, and go with what the teacher says', async () => {
+  const golden = tiny('distill_soft');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, inputs] = inputsOf(golden);
+  const numbers = { data: new Float32Array([3, 7]), dims: [2] };
+  const shares = { data: new Float32Array(20).map((_, i) => (i === 3 || i === 17 ? 1 : 0)), dims: [2, 10] };
+  const loss = async (labels) => (await model.forward(image, { inputs: { ...inputs, labels } })).output.data[0];
+  const byNumber = await loss(numbers);
+  assert.ok(Math.abs(byNumber - await loss(shares)) < 1e-6 * byNumber);
+  assert.ok(Number.isNaN(await loss({ data: new Float32Array([3, 10]), dims: [2] })), 'no class 10');
+  assert.ok(Number.isNaN(await loss({ data: new Float32Array([3.5, 1]), dims: [2] })), 'no class 3.5');
+  await assert.rejects(model.forward(image, { inputs: { labels: numbers } }), { code: 'ERR_ARGUMENT' });
+  await assert.rejects(loss({ data: new Float32Array([1, 2, 3]), dims: [3] }), { code: 'ERR_SHAPE' });
+  await model.dispose();
+});
+
 // ---- wrong files ----
 
 async function refuses(bytes, codes, parts, what) {
@@ -309,7 +369,7 @@ async function refuses(bytes, codes, parts, what) {
 }
 
 for (const name of ['mae_tiny', 'simmim_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
-  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny']) {
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny', 'efficient_tiny', 'efficient_x_tiny', 'distill_tiny', 'dino_tiny', 'es_vit_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
@@ -405,6 +465,13 @@ const CONFIGS = [
   ['a model of no layers', 'jumbo_vit_tiny', { depth: 0 }, 'ERR_CONFIG', 'depth'],
   ['pictures that are not square', 'rvt_tiny', { image_size: [12, 8] }, 'ERR_CONFIG', 'image_size'],
   ['heads whose numbers make no pairs', 'rvt_tiny', { dim_head: 7 }, 'ERR_CONFIG', 'dim_head'],
+  ['a hidden layer that cannot be learned from', 'dino_tiny', { hidden_layer: 'mlp_head' }, 'ERR_CONFIG', 'hidden_layer'],
+  ['a network that cannot be taught', 'dino_tiny', { net: 'glom' }, 'ERR_CONFIG', 'net'],
+  ['pictures that the network inside does not take', 'dino_tiny', { channels: 1 }, 'ERR_CONFIG', 'channels'],
+  ['a key of the network inside', 'es_vit_tiny', { s4_depth: 1 }, 'ERR_CONFIG', 's4_depth'],
+  ['a temperature of 0', 'distill_tiny', { temperature: 0 }, 'ERR_CONFIG', 'temperature'],
+  ['a kernel without a middle', 'efficient_tiny', { attn_values_residual_conv_kernel: 4 }, 'ERR_CONFIG', 'attn_values_residual_conv_kernel'],
+  ['a width of the MLP of another package', 'efficient_x_tiny', { mlp_dim: 32 }, 'ERR_CONFIG', 'mlp_dim'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 
