@@ -123,6 +123,18 @@ double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, d
   return lo;
 }
 
+int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int count, float *out) {
+  const tsr_json *value = value_of(b, from, key), *item = value ? value->child : NULL;
+  int good = !value || (value->kind == TSR_JSON_ARRAY && (value->count == count || value->count == 1));
+  for (int i = 0; value && good && i < count; i++) {
+    good = item->kind == TSR_JSON_NUMBER && item->number >= -1e6 && item->number <= 1e6;
+    out[i] = (float)item->number;
+    if (item->next) item = item->next;
+  }
+  if (!good) tsr_fail(b, code_of(b, from), "%s \"%s\" is not a list of %d numbers", from->what, key, count);
+  return value != NULL;
+}
+
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback) {
   const tsr_json *value = value_of(b, from, key);
   if (!value) return fallback;

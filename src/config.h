@@ -26,6 +26,8 @@ int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const
 /* `rows` lists of 1 to `most` whole numbers each: row r goes to out[r * most ...], its length to counts[r]. What is not given stays as it was. */
 void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out, int *counts);
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
+/* A list of `count` numbers, or of one for all of them; 0: not given, and `out` is as it was. */
+int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int count, float *out);
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
 /* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */
 int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);

@@ -1,6 +1,7 @@
 /* Hidden patches; see masking.h. */
 #include "masking.h"
 
+#include "nn_loss.h"
 #include "random.h"
 
 double tsr_masking_ratio(tsr_builder *b, double fallback) { return tsr_setting_number(b, &b->config, "masking_ratio", fallback, 1e-6, 1 - 1e-6); }
@@ -43,6 +44,7 @@ tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double
   m.seen = tsr_constant(b, tsr_shape_of(2, batch, n - m.count), &seen);
   m.place = tsr_constant(b, tsr_shape_of(2, batch, n), &place);
   tsr_tap_add(b, map, grid, "mask");
+  m.map = rows;
   for (int i = 0; place && i < batch; i++, rows += n) {
     int at_hidden = 0, at_seen = m.count;
     if (!given) draw(&m.random, rows, n, m.count);
@@ -65,20 +67,15 @@ tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token
   return tsr_masking_merge(b, m, tsr_nn_expand(b, token, tsr_shape_of(3, tsr_dim(b, seen, 0), m->count, dim)), seen);
 }
 
-static tsr_value times(tsr_builder *b, tsr_value x, float factor) {
-  float *data;
-  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &data);
-  if (data) *data = factor;
-  return tsr_nn_mul(b, x, value);
-}
-
-void tsr_masking_loss(tsr_builder *b, tsr_value x, float scale) {
-  tsr_shape shape = tsr_shape_at(b, x);
-  int last = tsr_dim(b, x, -1), rows = 1;
-  for (int i = 0; i + 1 < shape.ndim; i++) rows *= shape.dims[i];
-  x = tsr_nn_mean(b, tsr_nn_reshape(b, x, tsr_shape_of(2, rows, last)), 0); /* in two steps: short sums round less */
-  x = times(b, tsr_nn_mean(b, tsr_nn_reshape(b, x, tsr_shape_of(2, last, 1)), 0), scale);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "loss"}, "loss");
+/* `scale` times the mean of (y - x)^2, or of |y - x|: [1] */
+static tsr_value difference(tsr_builder *b, tsr_value y, tsr_value x, int squared, float scale) {
+  tsr_shape shape = tsr_shape_at(b, y);
+  int last = shape.dims[2], rows = shape.dims[0] * shape.dims[1];
+  tsr_value d = tsr_nn_add(b, y, tsr_nn_times(b, x, -1));
+  if (squared) d = tsr_nn_mul(b, d, d);
+  else d = tsr_nn_add(b, tsr_nn_activate(b, d, TSR_ACT_RELU), tsr_nn_activate(b, tsr_nn_times(b, d, -1), TSR_ACT_RELU));
+  d = tsr_nn_mean(b, tsr_nn_reshape(b, d, tsr_shape_of(2, rows, last)), 0); /* in two steps: short sums round less */
+  return tsr_nn_times(b, tsr_nn_mean_all(b, d), scale);
 }
 
 tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c, tsr_meaning grid, int squared,
@@ -86,10 +83,8 @@ tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x,
   int batch = tsr_dim(b, patches, 0);
   x = tsr_nn_linear(b, "to_pixels", x, tsr_dim(b, patches, 2), TSR_BIAS);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "pixels"}, "prediction");
-  tsr_value d = tsr_nn_add(b, x, times(b, tsr_nn_gather(b, patches, m->hidden), -1));
-  if (squared) d = tsr_nn_mul(b, d, d);
-  else d = tsr_nn_add(b, tsr_nn_activate(b, d, TSR_ACT_RELU), tsr_nn_activate(b, times(b, d, -1), TSR_ACT_RELU));
-  tsr_masking_loss(b, d, scale);
+  if (tsr_tap_offer(b, tsr_shape_of(1, 1), (tsr_meaning){.kind = "loss"}, "loss"))
+    tsr_tap_give(b, difference(b, x, tsr_nn_gather(b, patches, m->hidden), squared, scale));
   x = tsr_masking_merge(b, m, x, tsr_nn_gather(b, patches, m->seen));
   x = tsr_nn_reshape(b, x, tsr_shape_of(6, batch, grid.grid_h, grid.grid_w, c->patch[0], c->patch[1], c->channels));
   x = tsr_nn_permute(b, x, (int[]){0, 5, 1, 3, 2, 4});

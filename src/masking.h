@@ -10,6 +10,7 @@
 typedef struct tsr_masking {
   int count;                     /* K */
   tsr_value hidden, seen, place; /* [B,K], [B,N-K]; and where a patch is in [hidden; seen]: [B,N] */
+  const float *map;              /* [B,N]: 1 hidden; NULL when only declaring */
   uint64_t random;               /* for what else is to be drawn */
 } tsr_masking;
 
@@ -25,9 +26,6 @@ double tsr_masking_ratio(tsr_builder *b, double fallback);
 tsr_value tsr_masking_merge(tsr_builder *b, const tsr_masking *m, tsr_value hidden, tsr_value seen);
 /* The same with `token`, C numbers, for each hidden one. */
 tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token, tsr_value seen);
-
-/* `scale` times the mean of all numbers, as tap loss [1]. */
-void tsr_masking_loss(tsr_builder *b, tsr_value x, float scale);
 
 /* The end of models that make up pixels: x [B,K,C] is what they made of the hidden tokens; through Linear to_pixels it is `prediction`. The loss is
  * `scale` times the mean of squared or absolute differences. Returns the picture [B,C,H,W]: patches [B,N,P] with the hidden ones made up. */

@@ -246,6 +246,26 @@ test('hidden patches: a mask given is checked, and one of the same shape but oth
   await model.dispose();
 });
 
+test('hidden patches: what stands in place of one is a patch or the mask token', async () => {
+  const golden = tiny('mpp_tiny');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, { mask, source }] = inputsOf(golden);
+  const at = mask.data.indexOf(1);
+  const run = async (value, where = at) => {
+    const data = Float32Array.from(source.data);
+    data[where] = value;
+    return (await model.forward(image, { inputs: { mask, source: { data, dims: source.dims } } })).output;
+  };
+  for (const wrong of [-1, 17, 0.5, NaN, 1e30]) await assert.rejects(run(wrong), { code: 'ERR_ARGUMENT', message: /source/ }, `${wrong}`);
+  check('output', await run(source.data[at]), golden.output, F32_TOLERANCE);
+  check('output', await run(3, mask.data.indexOf(0)), golden.output, F32_TOLERANCE); // not read of those that are seen
+  assert.ok(difference((await run(16 - source.data[at] || 15)).data, floats(golden.output)) > 0.01);
+  const [one, again, two] = await Promise.all([5, 5, 6].map(async (seed) => (await model.forward(image, { options: { seed }, inputs: { mask } })).output.data));
+  assert.deepEqual(one, again);
+  assert.notDeepEqual(one, two);
+  await model.dispose();
+});
+
 test('hidden patches: ratio says how many, seed which, and any is as likely as any other', async () => {
   const golden = tiny('simmim_tiny');
   const model = await load(file(golden), { dtype: 'f32' });
@@ -368,7 +388,7 @@ async function refuses(bytes, codes, parts, what) {
   }, what);
 }
 
-for (const name of ['mae_tiny', 'simmim_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
+for (const name of ['mae_tiny', 'simmim_tiny', 'mpp_tiny', 'mp3_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
   'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny', 'efficient_tiny', 'efficient_x_tiny', 'distill_tiny', 'dino_tiny', 'es_vit_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
@@ -442,6 +462,12 @@ const CONFIGS = [
   ['a picture that patches do not divide', 'tutorial_vit_tiny', { patch_size: 5 }, 'ERR_CONFIG', 'img_size'],
   ['heads that do not divide the width', 'tutorial_vit_tiny', { num_heads: 3 }, 'ERR_CONFIG', 'token_len'],
   ['a picture without channels', 'tutorial_vit_tiny', { img_size: [12, 20] }, 'ERR_CONFIG', 'img_size'],
+  ['another patch than the transformer has', 'mpp_tiny', { patch_size: 8 }, 'ERR_CONFIG', 'patch_size'],
+  ['more colours than can be told', 'mpp_tiny', { output_channel_bits: 8 }, 'ERR_CONFIG', 'channels'],
+  ['a mean that is short of a channel', 'mpp_tiny', { mean: [0.5, 0.5] }, 'ERR_CONFIG', 'mean'],
+  ['a mean that is no list', 'mpp_tiny', { std: 0.5 }, 'ERR_CONFIG', 'std'],
+  ['a table that needs four columns', 'mp3_vit', { dim: 18 }, 'ERR_CONFIG', 'dim'],
+  ['a key that MP3 lacks', 'mp3_tiny', { vit: { ...tiny('mp3_tiny').config.vit, pool: 'mean' } }, 'ERR_CONFIG', 'vit key "pool"'],
   ['no encoder', 'mae_tiny', { encoder: undefined }, 'ERR_CONFIG', 'encoder'],
   ['an encoder that is no object', 'simmim_tiny', { encoder: 'vit' }, 'ERR_CONFIG', 'encoder'],
   ['a key that the encoder lacks', 'mae_tiny', { encoder: { ...tiny('mae_tiny').config.encoder, depht: 2 } }, 'ERR_CONFIG', 'depht'],
