@@ -2,7 +2,6 @@
 #include "masking.h"
 
 #include "nn_loss.h"
-#include "random.h"
 
 double tsr_masking_ratio(tsr_builder *b, double fallback) { return tsr_setting_number(b, &b->config, "masking_ratio", fallback, 1e-6, 1 - 1e-6); }
 

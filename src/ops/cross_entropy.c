@@ -35,7 +35,10 @@ void tsr_op_cross_entropy_run(const tsr_op_args *args, int task, void *scratch) 
     tsr_softmax_row state = {-INFINITY, 0, 0};
     memcpy(p, x, (size_t)k * sizeof *p);
     args->kernels->softmax_part(p, k, scale, 1, k, &state); /* p becomes e^(scale x - top) */
-    double all = state.sum > 0 ? state.top + tsr_log(state.sum) : NAN, sum = 0;
+    float top = -INFINITY; /* the state's is in a unit of the kernel's own */
+    for (int i = 0; i < k; i++)
+      if (scale * x[i] > top) top = scale * x[i];
+    double all = state.sum > 0 ? top + tsr_log(state.sum) : NAN, sum = 0;
     if (by_number) {
       int label = *t >= 0 && *t < k ? (int)*t : -1;
       y[r] = label < 0 || (float)label != *t ? NAN : (float)(all - (double)(scale * x[label]));
