@@ -13,7 +13,6 @@
 #include "cct_parts.h"
 #include "vit_parts.h"
 #include "masking.h"
-#include "nn_loss.h"
 #include "nn_map.h"
 #include "nn_loss.h"
 #include "teacher.h"
