@@ -63,8 +63,8 @@ static int finite(const float *y, size_t n) {
   return 1;
 }
 
-/* Same bits for 1 to 4 threads, with and without captures; a batch of three is three single pictures. */
-static void same_bits(const model_file *file, tsr_load_dtype dtype) {
+/* Same bits for 1 to 4 threads, with and without captures; a batch of three is three single pictures, unless they are `coupled`. */
+static void same_bits(const model_file *file, tsr_load_dtype dtype, int coupled) {
   static float one[MOST_OUTPUT], other[MOST_OUTPUT], batch[MOST_OUTPUT];
   size_t n = run(file, dtype, 1, 1, NULL, one);
   CHECK(n > 0 && finite(one, n));
@@ -75,7 +75,8 @@ static void same_bits(const model_file *file, tsr_load_dtype dtype) {
   CHECK_INT(run(file, dtype, 2, 1, "{\"capture\":[\"*\"]}", other), n);
   CHECK(!memcmp(one, other, n * sizeof *one));
   CHECK_INT(run(file, dtype, 1, 3, NULL, batch), 3 * n);
-  CHECK(!memcmp(one, batch, n * sizeof *one)); /* picture 0 of a batch is the single picture */
+  if (!coupled) CHECK(!memcmp(one, batch, n * sizeof *one)); /* picture 0 of a batch is the single picture */
+  for (size_t i = 0; coupled && i < n; i++) CHECK_NEAR(one[i], batch[i], 0.1);
 }
 
 /* Every allocation fails once, in loading and in running. */
@@ -271,8 +272,9 @@ int main(void) {
   description();
   for (int a = 0; a < tsr_arch_count; a++) {
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
-    same_bits(&file, TSR_LOAD_F32);
-    same_bits(&file, TSR_LOAD_Q8);
+    int coupled = !strcmp(tsr_archs[a]->name, "efficient"); /* its inverses start from the largest sums of the whole batch, as the reference's */
+    same_bits(&file, TSR_LOAD_F32, coupled);
+    same_bits(&file, TSR_LOAD_Q8, coupled);
     out_of_memory(&file);
     views(&file);
     bad_requests(&file);
