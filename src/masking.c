@@ -30,7 +30,8 @@ tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double
   float *rows, *hidden, *seen, *place;
   const float *given = tsr_input_numbers(b, "mask", tsr_shape_of(2, batch, n));
   ratio = tsr_setting_number(b, &b->options, "ratio", ratio, 0, 1) * n;
-  m.random = (uint64_t)tsr_setting_int(b, &b->options, "seed", 0, 0, INT32_MAX);
+  uint64_t state = (uint64_t)tsr_setting_int(b, &b->options, "seed", 0, 0, INT32_MAX);
+  m.random = ~state; /* apart from the masks' draws, so that a picture's do not depend on how many follow it */
   m.count = given ? count_given(b, given, n, 0) : (int)ratio + (up && ratio > (int)ratio);
   for (int i = 1; given && i < batch; i++)
     if (count_given(b, given + (size_t)i * n, n, i) != m.count)
@@ -46,7 +47,7 @@ tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double
   m.map = rows;
   for (int i = 0; place && i < batch; i++, rows += n) {
     int at_hidden = 0, at_seen = m.count;
-    if (!given) draw(&m.random, rows, n, m.count);
+    if (!given) draw(&state, rows, n, m.count);
     for (int k = 0; k < n; k++) {
       if (given) rows[k] = given[(size_t)i * n + k];
       *place++ = (float)(rows[k] == 1 ? at_hidden++ : at_seen++);

@@ -271,6 +271,7 @@ int main(void) {
   a_config_takes_no_memory();
   description();
   for (int a = 0; a < tsr_arch_count; a++) {
+    int failed = check_failed;
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
     int coupled = !strcmp(tsr_archs[a]->name, "efficient"); /* its inverses start from the largest sums of the whole batch, as the reference's */
     same_bits(&file, TSR_LOAD_F32, coupled);
@@ -278,6 +279,7 @@ int main(void) {
     out_of_memory(&file);
     views(&file);
     bad_requests(&file);
+    if (check_failed > failed) printf("  these were of %s\n", tsr_archs[a]->name);
     free(file.bytes);
   }
   return check_done("model");
