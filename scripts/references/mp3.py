@@ -18,7 +18,7 @@ CASES = [
          masked((1, 1, 8, 15), 6, 5), keep=("*",)),
     Case("mp3_vit", dict(TINY, patch_size=[4, 8], channels=2), image(2, 2, 16, 16), keep=("blocks.1.attn", "embedding", "pos_embedding")),
 
-    Case("mp3_document", dict(vit=DOCUMENT, masking_ratio=0.75), masked((1, 3, 256, 256), 1024, 768), q8="cosine"),
+    Case("mp3_document", dict(vit=DOCUMENT, masking_ratio=0.75), masked((1, 3, 256, 256), 1024, 768), parameters=39_049_600, q8="cosine"),
     Case("mp3_document_vit", dict(DOCUMENT, patch_size=16), image(1, 3, 256, 256), q8="top1"),
 ]
 

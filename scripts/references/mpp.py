@@ -36,7 +36,7 @@ CASES = [
                              replace_prob=0.2, random_patch_prob=0.1, mean=[0.4, 0.3], std=[0.5, 0.4]), replaced((1, 2, 12, 16), 12, 7), keep=("*",)),
 
     Case("mpp_document", config(dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), mask_prob=0.15, random_patch_prob=0.30, replace_prob=0.50),
-         replaced((1, 3, 256, 256), 64, 10), q8="cosine"),
+         replaced((1, 3, 256, 256), 64, 10), parameters=41_550_336, q8="cosine"),
     Case("mpp_document_normal", config(dict(STD, heads=8), mask_prob=0.15, random_patch_prob=0.30, replace_prob=0.50, **NORMAL), replaced((1, 3, 256, 256), 64, 30)),
 ]
 
