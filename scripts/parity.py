@@ -66,7 +66,7 @@ def pictures(case: str, name: str, dims) -> np.ndarray:
     """f32: noise over coarse patches over a colour of the picture's own. Of noise alone every picture has the same mean, which is
     most of what a model with random weights sees: all of them would have one winner."""
     x = references.draw_input(case, name, dims)
-    if name in ("image", "video"):
+    if name in ("image", "video") and len(dims) > 2:  # a list of pictures of many sizes is one row of numbers
         *front, h, w = dims
         coarse = references.draw_input(case, f"{name}/coarse", (*front, 4, 4))
         coarse = coarse.repeat(-(-h // 4), axis=-2)[..., :h, :].repeat(-(-w // 4), axis=-1)[..., :w]

@@ -16,6 +16,7 @@
 #include "nn_map.h"
 #include "nn_loss.h"
 #include "teacher.h"
+#include "pictures.h"
 
 /* A named config of the paper, as JSON; keys given by a model file beside "preset" replace its members. */
 typedef struct tsr_preset {

@@ -36,7 +36,7 @@ typedef struct tsr_node {
 
 /* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
  * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
- * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
+ * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "packing" [G,N], the same, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
  * "mask" [B,N] (1: hidden), "pixels" [B,K,P P C] of hidden patches in order, "loss" [1].
  * grid: rows and columns of the tokens behind the prefix, 0 where there is no grid.
  * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:
@@ -49,6 +49,7 @@ typedef struct tsr_meaning {
   short grid_h, grid_w, prefix_tokens;
   short windows_h, windows_w, windows_spread;
   short grid_f, windows_f;
+  int image; /* which of a list of pictures it is of */
 } tsr_meaning;
 
 typedef struct tsr_tap {
@@ -82,6 +83,7 @@ typedef struct tsr_graph {
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
   int once; /* building it changed weights: good for one run */
+  int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (pictures.h) */
 } tsr_graph;
 
 /* Reads keys of the config or of a run's options; see config.h. */

@@ -19,6 +19,7 @@ void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *mean
   tsr_text_shape(text, shape);
   tsr_text_add(text, ",");
   write_grid(text, meaning->grid_f, meaning->grid_h, meaning->grid_w);
+  if (meaning->image) tsr_text_format(text, ",\"image\":%d", meaning->image);
   tsr_text_format(text, ",\"prefix_tokens\":%d,\"windows\":", meaning->prefix_tokens);
   if (meaning->windows_h) {
     tsr_text_add(text, "{");
@@ -48,7 +49,7 @@ static void write_preprocess(tsr_text *text, const tsr_model *model) {
     return;
   }
   tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.9g", s->height, s->width,
-                  s->channels, filters[s->filter], s->fit == TSR_FIT_SQUASH ? "squash" : "crop", (double)s->crop_pct);
+                  s->channels, filters[s->filter], model->max_patches ? "native" : s->fit == TSR_FIT_SQUASH ? "squash" : "crop", (double)s->crop_pct);
   tsr_text_format(text, ",\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}", (double)s->mean[0], (double)s->mean[1],
                   (double)s->mean[2], (double)s->std[0], (double)s->std[1], (double)s->std[2]);
 }
@@ -94,7 +95,7 @@ tsr_status tsr_model_write_info(tsr_model *model) {
   tsr_text_quote(t, g->values[0].input ? g->values[0].input : "image");
   tsr_text_add(t, ",\"dims\":");
   tsr_text_shape(t, &g->values[0].shape);
-  tsr_text_add(t, "},\"inputs\":");
+  tsr_text_format(t, ",\"list\":%s},\"inputs\":", g->list_patch ? "true" : "false");
   write_names(t, model->input_names, model->input_count_known);
   tsr_text_add(t, ",\"options\":");
   write_names(t, model->option_names, model->option_count);

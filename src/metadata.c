@@ -88,10 +88,10 @@ static void read_channels(tsr_builder *b, const tsr_json *from, const char *key,
   if (i != 3) tsr_fail(b, TSR_ERR_CONFIG, "preprocess key \"%s\" is not a list of three numbers", key);
 }
 
-/* preprocess: size, resize, fit, crop_pct, mean, std. What is missing follows from the model's default input. */
+/* preprocess: size, resize, fit, max_patches, crop_pct, mean, std. What is missing follows from the model's default input. */
 static tsr_status read_preprocess(tsr_model *model) {
   static const char *const filters[] = {"nearest", "bilinear", "bicubic", "lanczos", "box", NULL};
-  static const char *const fits[] = {"crop", "squash", NULL};
+  static const char *const fits[] = {"crop", "squash", "native", NULL};
   static const char *const own[] = {"mean", "std", "channels", NULL};
   const tsr_json *given = tsr_json_get(model->root, "preprocess");
   const tsr_value_info *image = &model->declared.values[0]; /* the first value is the picture or video, if the model takes one */
@@ -104,7 +104,10 @@ static tsr_status read_preprocess(tsr_model *model) {
   spec.height = size[0] ? size[0] : image->shape.dims[sides];
   spec.width = size[1] ? size[1] : image->shape.dims[sides + 1];
   spec.filter = (tsr_filter)tsr_config_choice(&b, "resize", filters, TSR_FILTER_BILINEAR);
-  spec.fit = (tsr_fit)tsr_config_choice(&b, "fit", fits, TSR_FIT_CROP);
+  int patch = model->declared.list_patch, fit = tsr_config_choice(&b, "fit", fits, patch ? 2 : TSR_FIT_CROP);
+  if (patch && fit == 2) model->max_patches = tsr_config_int(&b, "max_patches", spec.height / patch * (spec.width / patch), 1, TSR_MAX_SIDE * TSR_MAX_SIDE);
+  else if (fit == 2) tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's pictures have one size");
+  spec.fit = fit ? TSR_FIT_SQUASH : TSR_FIT_CROP;
   spec.crop_pct = (float)tsr_config_number(&b, "crop_pct", 1, 0.05, 1);
   read_channels(&b, given, "mean", -1e6f, spec.mean);
   read_channels(&b, given, "std", 1e-6f, spec.std);

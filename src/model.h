@@ -35,6 +35,7 @@ struct tsr_model {
   int option_count;
   int has_image_spec;
   tsr_image_spec image_spec;
+  int max_patches; /* of a picture that keeps its own size (fit "native"); 0: all get the size of image_spec */
   tsr_input inputs[TSR_MAX_INPUTS];
   int input_count;
   tsr_session session;

@@ -83,7 +83,7 @@ tsr_model *tsr_loader_finish(tsr_loader *loader);
 void tsr_loader_destroy(tsr_loader *loader);
 
 /* JSON: { "arch", "title", "paper", "reference", "config", "labels": [..] or null, "license", "source",
- *   "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box", "fit": "crop|squash", "crop_pct", "mean", "std" },
+ *   "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box", "fit": "crop|squash|native", "crop_pct", "mean", "std" },
  *   "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
  *   "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names], "output": { "kind": "logits" | ..., "dims" },
  *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens", "windows": { "grid": [h, w], "spread" } or null }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
@@ -114,9 +114,9 @@ const char *tsr_model_result(tsr_model *model);
 /* f32 values of output `index`, valid until the next run. NULL: no such output. */
 const float *tsr_model_output(tsr_model *model, int index);
 
-/* A decoded picture made the model's input, as the file's preprocess says: out f32 [C,H,W] of info.preprocess.size; `fitted`, if
- * not NULL, gets the 8-bit picture [H,W,C] before normalisation. */
-tsr_status tsr_model_preprocess(tsr_model *model, const tsr_image *image, float *out, uint8_t *fitted);
+/* A decoded picture made the model's input, as the file's preprocess says: out f32 [C,H,W] of info.preprocess.size, or of a smaller size where `fit` is
+ * "native"; size, if not NULL, gets [W,H]. `fitted`, if not NULL, gets the 8-bit picture [H,W,C] before normalisation. */
+tsr_status tsr_model_preprocess(tsr_model *model, const tsr_image *image, float *out, uint8_t *fitted, int *size);
 
 void tsr_model_destroy(tsr_model *model);
 

@@ -377,6 +377,44 @@ test('labels are numbers of classes or shares of each, and go with what the teac
   await model.dispose();
 });
 
+test('a list of pictures of many sizes runs in one pass: rows and taps in their order, as one by one; wrong ones are named', async () => {
+  for (const name of ['na_vit_groups', 'na_vit_nested_tensor_list']) {
+    const golden = tiny(name);
+    const { sizes, ...options } = golden.options;
+    const model = await load(file(golden), { dtype: 'f32' });
+    const all = drawInput(golden.name, 'image', golden.inputs.image);
+    let at = 0;
+    const list = sizes.map(([h, w], i) => ({ data: all.slice(at, at += 3 * h * w), dims: i % 2 ? [3, h, w] : [1, 3, h, w] }));
+    const answers = await model.forward(list, { options, capture: ['*'] });
+    check('rows', { data: answers.flatMap(({ output }) => [...output.data]), dims: golden.output.dims }, golden.output, F32_TOLERANCE);
+    for (const [tap, want] of Object.entries(golden.taps)) check(tap, answers.at(tap === 'packing' ? 0 : -1).captures[tap], want, F32_TOLERANCE);
+    for (const i of [0, 3]) {
+      const { output, captures } = await model.forward({ ...list[i], dims: [1, ...list[i].dims.slice(-3)] }, { capture: ['*'] });
+      check(`row ${i}`, answers[i].output, { dims: output.dims, data: Buffer.from(output.data.buffer).toString('base64') }, F32_TOLERANCE);
+      for (const [tap, { data, dims, grid }] of Object.entries(captures)) {
+        if (tap === 'packing') continue;
+        assert.deepEqual(answers[i].captures[tap].grid, grid, tap);
+        check(tap, answers[i].captures[tap], { dims, data: Buffer.from(data.buffer).toString('base64') }, F32_TOLERANCE);
+      }
+    }
+    const classes = await model.classify([list[2]], { topK: 1 });
+    assert.deepEqual([classes.length, classes[0][0].index], [1, answers[2].output.data.indexOf(Math.max(...answers[2].output.data))]);
+    const maps = await model.attention(list.slice(0, 2).map(({ data, dims }) => ({ data, dims: [1, ...dims.slice(-3)] })), { rollout: true });
+    assert.deepEqual(maps.map(({ map }) => map.length), [2, 1]);
+    const wrong = { data: new Float32Array(3 * 8 * 12), dims: [3, 8, 12] };
+    await assert.rejects(model.classify([list[0], wrong]), { code: 'ERR_SHAPE' });
+    await assert.rejects(model.forward(list, { options: { groups: [2, 4] } }), { code: 'ERR_ARGUMENT' });
+    // pixels keep their aspect ratio: 40 x 9 does not fit into 24 x 24, and becomes 24 x 8 (of patches: 3 x 1)
+    const pixels = (width, height) => ({ data: new Uint8Array(3 * width * height).fill(99), width, height });
+    const fitted = await model.preprocess([pixels(40, 9), pixels(16, 24), pixels(3, 2)]);
+    assert.deepEqual(fitted.map(({ dims }) => dims), [[1, 3, 8, 24], [1, 3, 24, 16], [1, 3, 8, 8]]);
+    const { grid } = await model.patches(pixels(40, 9));
+    assert.deepEqual(grid, [1, 3]);
+    assert.equal((await model.classify([pixels(40, 9), list[1]])).length, 2);
+    await model.dispose();
+  }
+});
+
 // ---- wrong files ----
 
 async function refuses(bytes, codes, parts, what) {
@@ -389,7 +427,7 @@ async function refuses(bytes, codes, parts, what) {
 }
 
 for (const name of ['mae_tiny', 'simmim_tiny', 'mpp_tiny', 'mp3_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
-  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny', 'efficient_tiny', 'efficient_x_tiny', 'distill_tiny', 'dino_tiny', 'es_vit_tiny']) {
+  'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny', 'efficient_tiny', 'efficient_x_tiny', 'distill_tiny', 'dino_tiny', 'es_vit_tiny', 'na_vit_tiny', 'na_vit_nested_tensor_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);
     const tensors = drawTensors(golden);
@@ -418,6 +456,7 @@ const CONFIGS = [
   ['heads that overflow', 'vit_tiny', { heads: 2147483647, dim_head: 2147483647 }, 'ERR_CONFIG', []],
   ['a layer without its number of tokens', 'ats_vit_tiny', { max_tokens_per_depth: [16, 9, 5] }, 'ERR_CONFIG', 'max_tokens_per_depth'],
   ['more tokens than the layer before', 'ats_vit_tiny', { max_tokens_per_depth: [9, 16, 5, 2] }, 'ERR_CONFIG', 'max_tokens_per_depth'],
+  ['patches of a list that are not square', 'na_vit_tiny', { patch_size: [8, 4] }, 'ERR_CONFIG', 'patch_size'],
   ['a negative depth', 'vit_tiny', { depth: -1 }, 'ERR_CONFIG', 'depth'],
   ['a depth beyond reason', 'vit_tiny', { depth: 1e9 }, ['ERR_CONFIG', 'ERR_MODEL_TENSOR_MISSING'], []],
   ['more layers than the file has', 'vit_tiny', { depth: 3 }, 'ERR_MODEL_TENSOR_MISSING', 'transformer.layers.2.'],

@@ -202,15 +202,17 @@ export class Engine {
   image(frame, input, keepFitted) {
     const { preprocess, title } = this.info;
     if (!preprocess) throw argumentError(`${title} takes no pictures; give a tensor { data, dims }`);
-    const { size: [height, width], channels } = preprocess;
-    const pointer = frame.alloc(4 * channels * height * width);
-    const fitted = keepFitted ? frame.alloc(channels * height * width) : 0;
+    const { size: [most, widest], channels } = preprocess;
+    const pointer = frame.alloc(4 * channels * most * widest);
+    const fitted = keepFitted ? frame.alloc(channels * most * widest) : 0;
+    const fit = frame.alloc(8);
     this.heap.frame((/** @type {Frame} */ inner) => {
       const [pixels, ...size] = input.type === 'encoded'
         ? this.decode(inner, input.bytes)
         : [inner.copy(input.data), input.width, input.height, input.channels];
-      this.check(this.wasm.tsr_wasm_model_preprocess(this.model, pixels, ...size, pointer, fitted));
+      this.check(this.wasm.tsr_wasm_model_preprocess(this.model, pixels, ...size, pointer, fitted, fit));
     });
+    const [width, height] = this.heap.words(fit, 2);
     return { pointer, fitted, dims: [1, channels, height, width] };
   }
 
@@ -230,11 +232,19 @@ export class Engine {
 
   /**
    * One pass: copies of its outputs, each with its meaning.
-   * @param {WireInput} input @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
+   * @param {WireInput | WireInput[]} input a list, where info.input.list is true, gives a list of answers @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
    * @param {Record<string, TensorInput>} [inputs]
    * @returns {any[]}
    */
   run(input, request, inputs = {}) {
+    if (Array.isArray(input)) { // pictures of many sizes: one input, and what is of each apart again
+      const parts = input.map((one) => (one.type === 'tensor' ? one : this.preprocess(one)));
+      const data = new Float32Array(parts.reduce((at, part) => at + part.data.length, 0));
+      parts.reduce((at, part) => (data.set(part.data, at), at + part.data.length), 0);
+      const options = { ...request.options, sizes: parts.map(({ dims }) => dims.slice(-2)) };
+      const [{ data: rows, dims: [, n] }, ...taken] = this.run({ type: 'tensor', data, dims: [data.length] }, { ...request, options }, inputs);
+      return input.map((_, i) => [{ data: rows.slice(i * n, i * n + n), dims: [1, n] }, ...taken.filter(({ image = 0 }) => image === i)]);
+    }
     const { wasm, heap, model } = this;
     return heap.frame((/** @type {Frame} */ frame) => {
       /** @type {number[]} */

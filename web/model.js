@@ -31,7 +31,7 @@ import { isClip, tensorOf, toInput } from './preprocess.js';
  * @property {number} parameters
  * @property {number} operations multiply-adds of one pass
  * @property {number} weights_bytes
- * @property {{ name: string, dims: number[] }} input
+ * @property {{ name: string, dims: number[], list: boolean }} input list: pictures may have many sizes, and an array of them runs in one pass
  * @property {{ kind: string, dims: number[] }} output
  * @property {Tap[]} taps
  * @property {string[]} inputs names that forward's `inputs` takes
@@ -114,29 +114,40 @@ export class Model {
   #options(options, names, where) {
     const [, , frames, , isVideo] = this.info.input.dims;
     const known = [...names, 'signal'];
-    return isVideo ? { frames, ...checkOptions(options, [...known, 'frames'], where) } : checkOptions(options, known, where);
+    return { ...(isVideo && { frames }), ...checkOptions(options, isVideo ? [...known, 'frames'] : known, where) };
   }
 
   /**
    * Queues `work` for each input; it gets what else was asked.
    * @param {any} input @param {Record<string, any>} options @param {(input: any, asked: any) => Promise<any>} work
+   * @param {boolean} [list] whether it takes an array as a whole
    * @returns {Promise<any>}
    */
-  #each(input, { signal, frames, ...asked }, work) {
+  #each(input, { signal, frames, ...asked }, work, list) {
     const job = this.#tail.then(async () => {
-      /** @param {any} one */
-      const run = async (one) => {
+      const several = Array.isArray(input) && !(frames !== undefined && isClip(input));
+      const results = [];
+      for (const one of several ? input : [input]) {
         signal?.throwIfAborted();
         if (this.#host.closed) throw this.#host.closed;
-        return work(await toInput(one, { ...this.#settings, host: this.#host, signal, frames }), asked);
-      };
-      if (!Array.isArray(input) || (frames !== undefined && isClip(input))) return run(input);
-      const results = [];
-      for (const one of input) results.push(await run(one));
-      return results;
+        const wire = await toInput(one, { ...this.#settings, host: this.#host, signal, frames });
+        results.push(several && list ? wire : await work(wire, asked));
+      }
+      return !several ? results[0] : list ? work(results, asked) : results;
     });
     this.#tail = job.catch(() => {});
     return abortable(job, signal);
+  }
+
+  /**
+   * What `make` makes of a pass's outputs, for each input; an array of pictures of many sizes is one pass.
+   * @param {any} input @param {any} options @param {any} request @param {(outputs: any[]) => any} make @param {any} [inputs]
+   */
+  #run(input, options, request, make, inputs) {
+    return this.#each(input, options, async (wire) => {
+      const outputs = await this.#host.call('run', wire, request, inputs);
+      return Array.isArray(wire) ? outputs.map(make) : make(outputs);
+    }, this.info.input.list);
   }
 
   /**
@@ -151,10 +162,9 @@ export class Model {
     if (!(threshold >= 0 && threshold <= 1)) throw argumentError(`classify: threshold is ${threshold}; give 0 to 1`);
     const { output, labels, title } = this.info;
     if (output.kind !== 'logits') {
-      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward() instead`);
+      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward()`);
     }
-    return this.#each(input, rest, async (wire) => {
-      const [{ data, dims }] = await this.#host.call('run', wire, {});
+    return this.#run(input, rest, {}, ([{ data, dims }]) => {
       const classes = dims[dims.length - 1];
       const lists = [];
       for (let at = 0; at < data.length; at += classes) lists.push(rank(data.subarray(at, at + classes), labels, topK, threshold));
@@ -205,13 +215,10 @@ export class Model {
     /** @type {Record<string, any>} */
     const extra = {};
     for (const [name, tensor] of Object.entries(inputs)) extra[name] = tensorOf(tensor);
-    return this.#each(input, rest, async (wire) => {
-      const [output, ...taken] = await this.#host.call('run', wire, { capture: patterns, options: own }, extra);
-      return {
-        output: { data: output.data, dims: output.dims },
-        captures: Object.fromEntries(taken.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
-      };
-    });
+    return this.#run(input, rest, { capture: patterns, options: own }, ([output, ...taken]) => ({
+      output: { data: output.data, dims: output.dims },
+      captures: Object.fromEntries(taken.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
+    }), extra);
   }
 
   /**
@@ -264,7 +271,10 @@ export class Model {
     const withGrid = this.info.taps.filter((tap) => tap.grid && !tap.windows);
     const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid?.slice(-2);
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
-    return this.#each(input, checkOptions(options, ['signal'], 'patches'), async (wire) => cut((await this.#picture('patches', wire)).fitted, grid));
+    return this.#each(input, checkOptions(options, ['signal'], 'patches'), async (wire) => {
+      const { fitted } = await this.#picture('patches', wire); // a picture of its own size has fewer cells
+      return cut(fitted, grid.map((cells, i) => (cells * [fitted.height, fitted.width][i]) / this.info.preprocess.size[i]));
+    });
   }
 
   /**

@@ -44,7 +44,7 @@ function checkSide(width, height) {
 /** The fields of pixels, checked. @param {any} input @returns {WireInput} */
 function fromPixels({ data, width, height, channels }) {
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
-    throw argumentError('pixels: data must be a Uint8Array or Uint8ClampedArray; floats make a tensor { data, dims }');
+    throw argumentError('pixels: data must be a Uint8Array or Uint8ClampedArray');
   }
   checkSide(width, height);
   const count = channels ?? data.length / (width * height);
@@ -65,7 +65,7 @@ function draw(source, width, height) {
     return fromPixels(context.getImageData(0, 0, width, height));
   } catch (cause) {
     if (/** @type {Error} */ (cause).name !== 'SecurityError') throw cause;
-    throw argumentError('the picture is from another origin; it needs crossorigin="anonymous" and that server\'s consent');
+    throw argumentError('the picture is from another origin; it needs crossorigin and CORS');
   }
 }
 

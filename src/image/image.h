@@ -52,6 +52,10 @@ typedef struct tsr_image_spec {
   float mean[3], std[3];       /* of pixels scaled to 0..1 */
 } tsr_image_spec;
 
+/* The size, of whole patches, for a model that takes any: spec's width and height are the most, max_patches the most in all. As near to the
+ * picture's own as that allows: it is not enlarged, a larger one keeps its aspect ratio to the nearest patch. Sets spec's width and height. */
+void tsr_image_native_size(const tsr_image *image, int patch, int max_patches, tsr_image_spec *spec);
+
 /* Width and height from a JPEG or PNG header, before EXIF orientation, without decoding.
  * Errors as tsr_image_decode. */
 tsr_status tsr_image_size(tsr_error *err, const void *bytes, size_t n, int *width, int *height);

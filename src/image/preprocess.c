@@ -52,6 +52,23 @@ static void crop_size(const tsr_image *image, const tsr_image_spec *spec, int *w
   }
 }
 
+static int patches_in(double side, int patch, int most) {
+  double count = floor(side / patch + 0.5);
+  return count < 1 ? 1 : count > most ? most : (int)count;
+}
+
+void tsr_image_native_size(const tsr_image *image, int patch, int max_patches, tsr_image_spec *spec) {
+  int most_rows = spec->height / patch, most_columns = spec->width / patch;
+  double w = image->width, h = image->height, scale = fmin(1, sqrt((double)max_patches * patch * patch / (w * h)));
+  scale = fmin(scale, fmin(spec->width / w, spec->height / h));
+  int rows = patches_in(h * scale, patch, most_rows), columns = patches_in(w * scale, patch, most_columns);
+  while (rows * columns > max_patches) { /* rounding: less of the side that has more than its share */
+    if (rows * w >= columns * h) rows--;
+    else columns--;
+  }
+  spec->width = columns * patch, spec->height = rows * patch;
+}
+
 /* Pillow's convert: RGB(A) to L by fixed-point weights, L to RGB by repetition, alpha dropped. */
 static tsr_status convert(tsr_heap *heap, tsr_error *err, const tsr_image *image, int channels, tsr_image *out) {
   size_t count = (size_t)image->width * (size_t)image->height;

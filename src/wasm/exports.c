@@ -36,9 +36,9 @@ EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_size(tsr_context *ctx, const void
 }
 
 EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_model_preprocess(tsr_model *model, uint8_t *pixels, int width, int height,
-                                                          int channels, float *out, uint8_t *fitted) {
+                                                          int channels, float *out, uint8_t *fitted, int *size) {
   tsr_image image = {pixels, width, height, channels};
-  return tsr_model_preprocess(model, &image, out, fitted);
+  return tsr_model_preprocess(model, &image, out, fitted, size);
 }
 
 /* Plain re-exports: a pointer per function keeps the linker from dropping them. */

@@ -68,7 +68,7 @@ test('wrong options say what is right', async () => {
   await assert.rejects(model.preprocess(TENSOR), /a tensor skips preprocessing/);
   assert.equal(host.calls.length, 0, 'nothing has run');
   const features = toy(logits, { ...INFO, output: { kind: 'features', dims: [1, 4] } }).model;
-  await assert.rejects(features.classify(PICTURE), /gives features, no class scores; call forward\(\) instead/);
+  await assert.rejects(features.classify(PICTURE), /gives features, no class scores; call forward\(\)/);
   const bare = toy(logits, { ...INFO, taps: [] }).model;
   await assert.rejects(bare.patches(PICTURE), { code: 'ERR_ARGUMENT' });
 });
@@ -102,7 +102,7 @@ test('patches are cut rows first, as RGBA', async () => {
   // convolutions in front of the tokens may have a finer grid of their own
   const stem = { name: 'conv.0', kind: 'features', dims: [1, 4, 4, 2], grid: [4, 4], prefix_tokens: 0 };
   const windows = { name: 'blocks.0.attn', kind: 'attention', dims: [4, 1, 4, 4], grid: [1, 1], prefix_tokens: 0, windows: { grid: [2, 2], spread: false } };
-  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), { ...INFO, taps: [stem, windows, ...INFO.taps] });
+  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), { ...INFO, preprocess: { size: [4, 4] }, taps: [stem, windows, ...INFO.taps] });
   const { data: out, dims, grid, patchSize } = await model.patches(PICTURE);
   assert.deepEqual({ dims, grid, patchSize }, { dims: [4, 2, 2, 4], grid: [2, 2], patchSize: [2, 2] });
   const patch = (n) => [...out.subarray(n * 16, (n + 1) * 16)];
