@@ -23,13 +23,8 @@ size_t tsr_dtype_bytes(tsr_dtype dtype) {
   return (unsigned)dtype < TSR_DTYPE_COUNT ? bytes[dtype] : 0;
 }
 
-tsr_shape tsr_shape_of(int ndim, ...) {
-  tsr_shape shape = {.ndim = ndim};
-  va_list args;
-  va_start(args, ndim);
-  for (int i = 0; i < ndim; i++) shape.dims[i] = va_arg(args, int);
-  va_end(args);
-  return shape;
+tsr_shape tsr_shape_make(int ndim, int a, int b, int c, int d, int e, int f) {
+  return (tsr_shape){.ndim = ndim, .dims = {a, b, c, d, e, f}};
 }
 
 size_t tsr_shape_count(const tsr_shape *shape, int *overflow) {

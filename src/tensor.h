@@ -33,7 +33,10 @@ typedef struct tsr_shape {
 } tsr_shape;
 
 /* tsr_shape_of(3, 1, 65, 256) -> [1,65,256] */
-tsr_shape tsr_shape_of(int ndim, ...);
+#define tsr_shape_of(...) TSR_SHAPE_PADDED(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+/* Six dims always: arguments of a plain function take half the code that a variable list takes, in some 300 places. */
+#define TSR_SHAPE_PADDED(ndim, a, b, c, d, e, f, ...) tsr_shape_make(ndim, a, b, c, d, e, f)
+tsr_shape tsr_shape_make(int ndim, int a, int b, int c, int d, int e, int f);
 /* Number of elements; 0 with *overflow set when it does not fit 31 bits. `overflow` may be NULL for checked shapes. */
 size_t tsr_shape_count(const tsr_shape *shape, int *overflow);
 int tsr_shape_equal(const tsr_shape *a, const tsr_shape *b);
