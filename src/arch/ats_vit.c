@@ -138,7 +138,7 @@ static tsr_value build(tsr_builder *b) {
 
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":32,\"patch_size\":8,\"num_classes\":10,\"dim\":32,\"depth\":3,\"heads\":2,\"mlp_dim\":64,\"dim_head\":16,"
-             "\"max_tokens_per_depth\":[16,8,4]}"},
+             "\"max_tokens_per_depth\":[16,8,8]}"},
     {"ats_vit_example", "{\"image_size\":256,\"patch_size\":16,\"num_classes\":1000,\"dim\":1024,\"depth\":6,\"heads\":16,\"mlp_dim\":2048,"
                         "\"max_tokens_per_depth\":[256,128,64,32,16,8]}"},
     {NULL, NULL}};
