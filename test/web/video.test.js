@@ -33,7 +33,7 @@ before(async () => { model = await loadModel(FILE, { worker: false }); });
 after(() => model.dispose());
 
 test('info says what the video is, and taps have frames in front', () => {
-  assert.deepEqual(model.info.input, { name: 'video', dims: [1, 3, F, H, W] });
+  assert.deepEqual(model.info.input, { name: 'video', dims: [1, 3, F, H, W], list: false });
   const of = (/** @type {string} */ name) => model.info.taps.find((tap) => tap.name === name);
   assert.deepEqual([of('blocks.0.attn').grid, of('blocks.0.attn').prefix_tokens], [[4, 3, 2], 1]);
   assert.deepEqual(of('patch_embed').dims, [1, 24, 8]);
