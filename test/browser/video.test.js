@@ -87,7 +87,8 @@ test('a video is asked for frames at even distances, and stands where it stood',
       light: frames.map(({ data }) => data[0]), codes: [...told, aborted] };
   });
   assert.deepEqual(dims, [1, by.length]);
-  assert.deepEqual(of, by);
+  // decoding again may give a grey level more or less (1e-4 here); frames from elsewhere in the clip move these numbers by tenths
+  of.forEach((value, i) => assert.ok(Math.abs(value - by[i]) < 0.05, `${of}, by hand ${by}`));
   assert.notDeepEqual(backwards, by);
   assert.equal(time, 0.25);
   light.forEach((value, f) => assert.ok(f === 0 || value > light[f - 1] + 5, `frames grow brighter: ${light}`));
