@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
+.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/setup.sh package-lock.json
@@ -157,6 +157,10 @@ no-fuzzer:
 
 # ---- JavaScript ----
 
+js: dist/index.js ## bundle web/ into dist/, as the package ships it
+dist/index.js: $(wildcard web/*.js) scripts/bundle.mjs package-lock.json
+	$(Q)$(NODE) scripts/bundle.mjs
+
 types: ## check web/ with tsc (JSDoc types) and write dist/types/
 	$(Q)node_modules/.bin/tsc -p tsconfig.json
 
@@ -165,7 +169,7 @@ size: ## print the sizes of the wasm files and the JavaScript; fails above the b
 
 test: ## set up, build everything and run every test
 	$(Q)scripts/setup.sh
-	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers $(KERNEL_WASM) $(B)/wasm/test_kernels.wasm
+	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers js $(KERNEL_WASM) $(B)/wasm/test_kernels.wasm
 	$(Q)$(MAKE) types
 	$(Q)$(NODE) --test --test-reporter=spec $$(find test -name '*.test.js' | sort)
 
@@ -191,11 +195,11 @@ accuracy: ## measure the shipped models on their test sets (downloads data the f
 # ---- speed ----
 
 bench: ## measure speed and memory beside onnxruntime-web, and write the tables of docs/performance.md (half an hour)
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm js
 	$(Q)$(NODE) scripts/bench/bench.mjs --fresh --docs
 
 bench-quick: ## the same for two models, roughly (two minutes); docs/performance.md stays as it is
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm js
 	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick --engine node
 	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick --engine chromium --threads 2 --warm
 

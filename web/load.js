@@ -167,6 +167,7 @@ async function load(source, options, signal, own) {
     if (!signal.aborted) options.onProgress(progress);
   });
   const opened = openSource(source, net);
+  const hosting = openHost(options.worker); // first: a worker takes longest to start
   report('wasm', 0, null);
   /** @param {boolean} threaded */
   const build = (threaded) => compile({ deterministic, threaded, wasmUrl: options.wasmUrl, wasmBinary: options.wasmBinary, fetch, signal });
@@ -178,7 +179,7 @@ async function load(source, options, signal, own) {
   let starting = [];
   const url = cache !== false && cacheable(opened.url) ? opened.url : null;
   const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
-  const opening = openHost(options.worker).then(async (host) => {
+  const opening = hosting.then(async (host) => {
     own(host);
     let count;
     [count, threadsReason] = planThreads(threads, host);

@@ -65,7 +65,7 @@ function jobOf(name, dtype, threads, files) {
     turns: LONG.includes(name) ? { ...pace.turns, least: 5 } : pace.turns,
     sides: {
       peer: { module: join(theirs, 'ort.node.min.mjs'), wasm: `${theirs}/`, model: dtype === 'f32' ? files.onnx : files.int8 },
-      ours: { module: join(root, 'web', 'index.js'), model: files[dtype], dtype, options: run },
+      ours: { module: join(root, 'dist', 'index.js'), model: files[dtype], dtype, options: run },
     },
   };
 }
