@@ -24,7 +24,8 @@ const HELP = `tesserae ${version}: vision transformers on your own device
       --dtype <auto|f32|q8>          how weights are kept (default auto: as the file has them)
       --threads <n>                  threads at work (default: the cores there are, four at most)
       --json                         one JSON object per picture
-      --attention                    under each picture, where the answer draws from (attention rollout, or the last layer)
+      --attention                    under each picture, where the answer draws from (attention rollout, or the last layer); a model that has
+                                     none to draw says so, and prints its classes all the same
       --expect-from-name             compare with the class that a file's name starts with (cat_1.png: cat), and count
   tesserae inspect <model>           architecture, config, tensors, taps and labels, from the file's header alone
       --json                         as JSON
@@ -136,10 +137,10 @@ function drawMap(map, grid, colour) {
   return lines;
 }
 
-/** Whether attention can be multiplied from layer to layer: all tokens look at all, in every layer. @param {import('./model.js').Info} info */
+/** Whether attention can be multiplied from layer to layer: all tokens look at all, in every layer, in no windows. @param {import('./model.js').Info} info */
 function chains({ taps }) {
   const shapes = taps.filter(({ kind }) => kind === 'attention').map(({ dims }) => dims);
-  return shapes.every((dims) => String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2));
+  return shapes.every((dims) => String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2) && (dims.at(-4) ?? 1) === 1);
 }
 
 /** @param {string[]} files @param {Record<string, any>} flags */
@@ -154,6 +155,9 @@ async function classify(files, flags) {
   const width = Math.max(...files.map((file) => basename(file).length));
   const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
   const clip = model.info.input.dims.length > 4;
+  const { arch, title, taps } = model.info;
+  const attends = taps.some(({ kind }) => kind === 'attention');
+  let drawn = Boolean(flags.attention);
   for (const input of clip ? [files] : files) {
     const file = clip ? files[0] : String(input);
     const began = performance.now();
@@ -169,9 +173,15 @@ async function classify(files, flags) {
     const expected = named !== null && model.info.labels?.includes(named) ? named : null;
     if (expected === answer[0]?.label) correct++;
     if (expected === null) without++;
-    const { map, grid } = flags.attention ? await model.attention(/** @type {string} */ (input), { rollout: chains(model.info) }) : {};
+    const { map, grid } = flags.attention && attends
+      ? await model.attention(/** @type {string} */ (input), { rollout: chains(model.info) }) : {};
+    if (drawn && !map) {
+      drawn = false; // said once
+      const why = attends ? 'the last attention is no single map of the picture (windows, or tokens that are not its patches)' : 'this architecture has no attention';
+      process.stderr.write(`tesserae: ${title} (${arch}): ${why}; here are the classes alone\n`);
+    }
     if (flags.json) {
-      const looked = map ? { attention: { grid, map: Array.from(map) } } : {};
+      const looked = flags.attention ? { attention: map ? { grid, map: Array.from(map) } : null } : {};
       print(JSON.stringify({ file: input, ms: Number(ms.toFixed(3)), ...(flags['expect-from-name'] ? { expected } : {}), classes: answer, ...looked }));
       continue;
     }

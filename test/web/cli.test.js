@@ -79,6 +79,26 @@ test('classify --attention where layers cannot be multiplied: the last one', asy
   assert.deepEqual([JSON.parse(output).attention.grid, Float32Array.from(JSON.parse(output).attention.map)], [grid, map]);
 });
 
+test('classify --attention where there is none to draw: the classes, and a line that says why', async () => {
+  for (const [name, picture, why] of /** @type {[string, string, RegExp][]} */ ([
+    ['involution_cnn', sample('cat_1.png'), /^tesserae: .*\(involution\): this architecture has no attention; here are the classes alone$/m],
+    ['max_vit_odd', sample('cat_1.png'), /^tesserae: .*\(max_vit\): the last attention is no single map .*; here are the classes alone$/m],
+    ['crossformer_odd', sample('cat_1.png'), /^tesserae: .*\(crossformer\): the last attention is no single map .*; here are the classes alone$/m],
+  ])) {
+    const one = JSON.parse(readFileSync(new URL(`test/golden/models/${name}.json`, root), 'utf8'));
+    const file = join(folder, `${name}.safetensors`);
+    writeFileSync(file, safetensors(drawTensors(one), one));
+    const { code, output } = await cli('classify', picture, picture, '--model', file, '--top', '2', '--attention');
+    assert.equal(code, 0, output);
+    assert.equal(output.match(why)?.length, 1, output);
+    assert.equal(output.match(/^tesserae: /gm)?.length, 1, output);
+    assert.equal(output.match(/\d\.\d %/g)?.length, 4, output);
+    const json = (await cli('classify', picture, '--model', file, '--json', '--attention')).output.split('\n').filter((line) => line.startsWith('{'));
+    assert.equal(JSON.parse(json[0]).attention, null);
+    assert.ok(JSON.parse(json[0]).classes.length > 1);
+  }
+});
+
 test('classify prints file, label, score and time; --json one object a picture', async () => {
   const { code, output } = await cli('classify', sample('cat_1.png'), '--model', model, '--top', '2');
   assert.equal(code, 0, output);
