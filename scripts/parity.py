@@ -18,7 +18,8 @@ winner leads by less than what an error of that size moves two logits against ea
 
 Results are kept below ~/.cache/tesserae/parity, for the same builds, case and scripts: a run that was broken off goes on where it
 ended, and --fresh begins anew. What the references say of the many inputs for q8 is kept as well, for as long as the case is the
-same. --docs writes what is kept into the table of docs/models.md. Exits with 1 if a case fails.
+same, and what q8 says of them, for the same builds. --docs writes what is kept into the table of docs/models.md, each count with the
+commit whose core it was counted with. Exits with 1 if a case fails.
 Last line: N cases, N pass
 """
 import argparse
@@ -51,6 +52,7 @@ KEPT = Path(os.environ.get("TESSERAE_CACHE", Path.home() / ".cache" / "tesserae"
 TOLERANCE = 1e-4
 COSINE = 0.99
 Q8_BATCH = 5
+Q8_CHUNK = 4  # batches after which q8's outputs are kept
 TABLE = re.compile(r"(<!-- q8: written by scripts/parity.py --docs -->\n)(.*?)(<!-- /q8 -->)", re.S)
 
 
@@ -156,20 +158,30 @@ class Bench:
         for batch in batches[len(values) // Q8_BATCH:]:
             torch.set_num_threads(threads if ended() else max(1, threads - 1))  # ours has a core as long as it runs
             values += list(self.reference(batch)[0])
-            partial = path.with_suffix(f".{os.getpid()}")
-            with partial.open("wb") as file:
-                np.save(file, np.stack(values))
-            partial.rename(path)
+            save(path, values)
         torch.set_num_threads(threads)
         return np.stack(values)
+
+    def q8_of(self, batches: list, count: int) -> tuple:
+        """What q8 and the reference say of all inputs. q8's is kept after each chunk, for these builds."""
+        path = KEPT / f"{self.case.name}-{digest(reference_key(self.module, self.case), RUNNER.read_text(), builds())}-{count}-q8.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = list(np.load(path)) if path.exists() else []
+        for old in path.parent.glob(f"{self.case.name}-*-{count}-q8.npy"):
+            if old != path:
+                old.unlink()
+        for begin in range(len(values) // Q8_BATCH, len(batches), Q8_CHUNK):
+            end = begin + Q8_CHUNK
+            report = self.ours("q8", [(batch, []) for batch in batches[begin:end]], lambda ended: self.references_of(batches[:end], count, ended))
+            values += [row for run in report["runs"] for row in run["values"]["output"]]
+            save(path, values)
+        return np.stack(values), self.references_of(batches, count, lambda: True)
 
     def q8(self, count: int) -> dict:
         if self.case.q8 == "cosine":
             count = max(1, count // 10)
         batches = [self.inputs(f"q8/{i}", min(Q8_BATCH, count - i)) for i in range(0, count, Q8_BATCH)]
-        known = []
-        report = self.ours("q8", [(batch, []) for batch in batches], lambda ended: known.append(self.references_of(batches, count, ended)))
-        got, want = np.concatenate([run["values"]["output"] for run in report["runs"]]), known[0]
+        got, want = self.q8_of(batches, count)
         off = difference(got, want)
         if self.case.q8 == "cosine":
             a, b = got.reshape(count, -1), want.reshape(count, -1)
@@ -197,9 +209,29 @@ def reference_key(module, case) -> str:
                   inspect.getsource(pictures), inspect.getsource(Bench.inputs), Q8_BATCH, same)
 
 
+def builds() -> list:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((HERE.parent / "dist").glob("*.wasm"))]
+
+
+def commit() -> str:
+    """The commit that the builds are of; with a + where src differs from it, or is newer than they are."""
+    root = HERE.parent
+    short = subprocess.run(["git", "rev-parse", "--short=7", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "src"], cwd=root, check=False).returncode
+    newest = max(path.stat().st_mtime for path in (root / "src").rglob("*.*"))
+    return short + "+" * bool(changed or newest > min(path.stat().st_mtime for path in (root / "dist").glob("*.wasm")))
+
+
+def save(path: Path, values: list) -> None:
+    """Whole or not at all: a run may be broken off at any time."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    with partial.open("wb") as file:
+        np.save(file, np.stack(values))
+    partial.rename(path)
+
+
 def result_file(module, case, q8_inputs: int) -> Path:
-    builds = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((HERE.parent / "dist").glob("*.wasm"))]
-    key = digest(reference_key(module, case), case.least, case.why, q8_inputs, Path(__file__).read_text(), RUNNER.read_text(), builds)
+    key = digest(reference_key(module, case), case.least, case.why, q8_inputs, Path(__file__).read_text(), RUNNER.read_text(), builds())
     return KEPT / f"{case.name}-{key}.json"
 
 
@@ -215,7 +247,7 @@ def judge(module, case, folder: Path, q8_inputs: int, result: dict, keep) -> Non
         if dtype in result["rows"] or dtype == "q8" and (not case.q8 or not q8_inputs):
             continue
         try:
-            result["rows"][dtype] = measure()
+            result["rows"][dtype] = dict(measure(), commit=commit())
         except (RuntimeError, KeyError, ValueError) as error:
             result["rows"][dtype] = dict(good=False, text=f"{type(error).__name__}: {error}")
         result["seconds"] += time.time() - began
@@ -266,17 +298,17 @@ def write_docs(cases: list) -> None:
     """The table of docs/models.md: of each case the result with most inputs, of these the newest; what is not kept stays as it stands there."""
     text = DOCS.read_text()
     old = {line.split("|")[1].strip(): line for line in TABLE.search(text)[2].splitlines()[2:]}
-    lines = ["| case | asked for | same class | off by, of the spread | near ties | why less than 95 % |", "|---|---|---|---|---|---|"]
+    lines = ["| case | asked for | same class | off by, of the spread | near ties | counted at | why less than 95 % |", "|---|---|---|---|---|---|---|"]
     for _, case in cases:
         if case.q8 != "top1":
             continue
-        cells = old[case.name].split("|")[3:6] if case.name in old else [" ", " ", " "]
+        cells = old[case.name].split("|")[3:7] if case.name in old else [" "] * 4
         most = 0
         for path in sorted(KEPT.glob(f"{case.name}-*.json"), key=lambda path: path.stat().st_mtime):
             row = json.loads(path.read_text())["rows"].get("q8", {})
             if "same" in row and row["count"] >= most:
                 most = row["count"]
-                cells = [f" {row['same']} of {row['count']} ", f" {row['noise']:.1%} ", f" {row['near']:.0%} "]
+                cells = [f" {row['same']} of {row['count']} ", f" {row['noise']:.1%} ", f" {row['near']:.0%} ", f" {row.get('commit', 'earlier')} "]
         lines.append(f"| {case.name} | {case.least:.0%} |{'|'.join(cells)}| {case.why} |")
     DOCS.write_text(TABLE.sub(lambda m: m[1] + "\n".join(lines) + "\n" + m[3], text))
 

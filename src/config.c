@@ -160,11 +160,13 @@ int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, cons
   return fallback;
 }
 
-tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what) {
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch) {
   const tsr_json *value = value_of(b, &b->config, key);
   tsr_settings outer = b->config;
   if (!value || value->kind != TSR_JSON_OBJECT) missing(b, &b->config, key, "an object");
   b->config = (tsr_settings){.given = value, .preset = tsr_json_get(outer.preset, key), .what = what};
+  const char *chosen = archs[tsr_setting_choice(b, &b->config, "arch", archs, 0)];
+  if (arch) *arch = chosen;
   return outer;
 }
 

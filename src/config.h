@@ -33,9 +33,10 @@ int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fa
 int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
 /* Keys that matter to training only (dropout...): accepted, not read. NULL-terminated. */
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
-/* From here on reads of the config are of the object at `key`, which must be there; `what` names its keys in messages. Until tsr_config_close, which
- * takes what this returned and fails on keys that nobody read. */
-tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what);
+/* From here on reads of the config are of the object at `key`, a network's config, which must be there; `what` names its keys in messages. Until
+ * tsr_config_close, which takes what this returned and fails on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the
+ * first), which goes to *arch unless that is NULL. */
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch);
 void tsr_config_close(tsr_builder *b, tsr_settings outer);
 /* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]);

@@ -54,6 +54,7 @@ typedef struct tsr_meaning {
 
 typedef struct tsr_tap {
   const char *name;
+  int prefix; /* so many characters of the name are a wrapper's, in front of the network inside; -1: it is not there with the main input alone */
   tsr_meaning meaning;
   tsr_shape shape;
   int wanted;
@@ -114,6 +115,7 @@ typedef struct tsr_builder {
   /* a net inside a wrapper (teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
    * value of the last one that fits */
   const char *tap_prefix;
+  int taps_aside; /* they are there only where more than the main input is given */
   const char *handed_names[2];
   tsr_value handed[2];
   const char *watch;

@@ -3,6 +3,15 @@
 
 #include "nn_loss.h"
 
+tsr_vit tsr_masking_vit(tsr_builder *b, const char *key, const char *what) {
+  static const char *const nets[] = {"vit", NULL};
+  tsr_settings outer = tsr_config_open(b, key, what, nets, NULL);
+  tsr_vit c = tsr_vit_config(b, 0);
+  tsr_vit_config_more(b, &c);
+  tsr_config_close(b, outer);
+  return c;
+}
+
 double tsr_masking_ratio(tsr_builder *b, double fallback) { return tsr_setting_number(b, &b->config, "masking_ratio", fallback, 1e-6, 1 - 1e-6); }
 
 /* How many patches of picture `i` a given mask hides; -1: it is none. */

@@ -20,6 +20,9 @@ typedef struct tsr_masking {
  * and at least one seen. Tap mask. */
 tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double ratio, int up);
 
+/* The config of the ViT inside, at `key` of the wrapper's; `what` as tsr_config_open takes it. */
+tsr_vit tsr_masking_vit(tsr_builder *b, const char *key, const char *what);
+
 /* The config key `name` of a ratio: above 0 and below 1. */
 double tsr_masking_ratio(tsr_builder *b, double fallback);
 

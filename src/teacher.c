@@ -2,14 +2,17 @@
 #include "build.h"
 #include "registry.h"
 
-const char *const tsr_teacher_scopes[4] = {"net", "net", "teacher_encoder.net", "teacher_encoder.net"};
+static const char *const scopes[2] = {"net", "teacher_encoder.net"};
 const char *const tsr_teacher_prefixes[4] = {"student.one.", "student.two.", "teacher.one.", "teacher.two."};
 
 tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) {
-  const tsr_arch *arch = tsr_arch_find(net->arch);
+  const char *name;
+  tsr_settings outer = tsr_config_open(b, net->key, net->what, net->archs, &name);
+  const tsr_arch *arch = tsr_arch_find(name);
   tsr_meaning meaning = b->graph.output_meaning;
   if (tsr_failed(b)) return *watched = TSR_NO_VALUE;
   b->tap_prefix = net->prefix;
+  b->taps_aside = net->aside;
   b->watch = net->watch;
   b->watched = TSR_NO_VALUE;
   b->handed_names[0] = "image", b->handed[0] = net->image;
@@ -17,8 +20,10 @@ tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) 
   tsr_enter(b, "%s", net->scope);
   tsr_value output = arch->build(b);
   tsr_leave(b);
+  tsr_config_close(b, outer);
   *watched = b->watched;
   b->tap_prefix = b->watch = b->handed_names[0] = b->handed_names[1] = NULL;
+  b->taps_aside = 0;
   b->graph.output_meaning = meaning;
   return output;
 }
@@ -54,10 +59,18 @@ tsr_teacher tsr_teacher_open(tsr_builder *b) {
   t.update = tsr_option_bool(b, "update", 0);
   read_crops(b, &t, side);
   if (t.update) {
-    tsr_weights_follow(b, tsr_teacher_scopes[2], tsr_teacher_scopes[0], t.keep);
+    tsr_weights_follow(b, scopes[1], scopes[0], t.keep);
     tsr_weights_follow(b, "teacher_encoder", "student_encoder", t.keep);
   }
   return t;
+}
+
+tsr_value tsr_teacher_see(tsr_builder *b, const tsr_teacher *t, int crop, const char *const *archs, const char *watch) {
+  tsr_value watched;
+  tsr_net net = {.key = "net", .what = "net key", .archs = archs, .scope = scopes[crop > 1], .prefix = tsr_teacher_prefixes[crop], .aside = crop > 0,
+                 .watch = watch, .image = t->crops[crop]};
+  tsr_net_build(b, &net, &watched);
+  return watched;
 }
 
 tsr_value tsr_teacher_project(tsr_builder *b, const tsr_teacher *t, int crop, const char *name, tsr_value x) {

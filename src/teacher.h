@@ -7,14 +7,17 @@
 
 /* A network that a wrapper has inside. */
 typedef struct tsr_net {
-  const char *arch, *scope; /* its weights are named below `scope` */
+  const char *key, *what;   /* of the wrapper's config: where the network's stands, and what its keys are called in messages */
+  const char *const *archs; /* which it may be, as tsr_config_open takes them */
+  const char *scope;        /* its weights are named below this */
   const char *prefix;       /* its taps' names begin with this */
+  int aside;                /* it is there only where more than the main input is given */
   const char *watch;        /* a pattern of its taps' whole names */
   tsr_value image;
   const char *input;        /* another input, and its value; or NULL */
   tsr_value given;
 } tsr_net;
-/* Builds it from the same config keys; returns its output. *watched: the last tap that fits. */
+/* Builds it from its config; returns its output. *watched: the last tap that fits. */
 tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched);
 
 /* What both read: config, the run's options and its crops. */
@@ -29,8 +32,10 @@ typedef struct tsr_teacher {
 /* When the option `update` is set, the teacher's weights follow the student's now, before anything reads them. */
 tsr_teacher tsr_teacher_open(tsr_builder *b);
 
-extern const char *const tsr_teacher_scopes[4];   /* of the networks that see the crops */
-extern const char *const tsr_teacher_prefixes[4]; /* of their taps */
+extern const char *const tsr_teacher_prefixes[4]; /* of the taps of the networks that see the crops */
+
+/* The network for crop 0 ... 3, from the config's key "net"; `archs` and `watch` as tsr_net has them. Returns the last value of a tap that fits. */
+tsr_value tsr_teacher_see(tsr_builder *b, const tsr_teacher *t, int crop, const char *const *archs, const char *watch);
 
 /* Projector `name` for crop 0 ... 3: Linear and GELU, layers - 1 times, numbers of length 1, Linear: x [..,C] -> [..,classes]. Three dims: length along the
  * second, as the reference has it. */

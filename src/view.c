@@ -24,9 +24,10 @@ struct tsr_view {
   float *data;           /* of `shape` */
 };
 
+/* The model's own, or that of the network inside a wrapper, whose prefix stands in front; one that is there with the main input alone. */
 static const tsr_tap *find_tap(const tsr_graph *g, const char *name) {
   for (int t = 0; t < g->tap_count; t++)
-    if (!strcmp(g->taps[t].name, name)) return &g->taps[t];
+    if (g->taps[t].prefix >= 0 && !strcmp(g->taps[t].name + g->taps[t].prefix, name)) return &g->taps[t];
   return NULL;
 }
 
@@ -37,7 +38,7 @@ static int is_text(const tsr_json *value, const char *text) {
 /* 1: the last; 1 for a dim that is not there. */
 static int dim(const tsr_shape *shape, int from_end) { return shape->ndim < from_end ? 1 : shape->dims[shape->ndim - from_end]; }
 
-static int is_attention(const tsr_tap *tap) { return !strcmp(tap->meaning.kind, "attention"); }
+static int is_attention(const tsr_tap *tap) { return tap->prefix >= 0 && !strcmp(tap->meaning.kind, "attention"); }
 
 static void lacks(tsr_builder *b, const char *where, const char *what) {
   tsr_fail(b, TSR_ERR_ARGUMENT, "%s: the model has no %s; info.taps lists what forward() can capture", where, what);
@@ -164,7 +165,7 @@ static tsr_status plan_attention(tsr_view *v, tsr_error *err) {
 }
 
 tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
-  for (int t = 0; t < v->tap_count; t++) v->taps[t] = find_tap(&s->graph, v->taps[t]->name); /* there: the patterns found them */
+  for (int t = 0; t < v->tap_count; t++) v->taps[t] = find_tap(&s->graph, v->taps[t]->name + v->taps[t]->prefix); /* there: the patterns found them */
   const tsr_shape *first = &v->taps[0]->shape;
   const tsr_meaning *meaning = &v->taps[0]->meaning;
   int overflow = 0;

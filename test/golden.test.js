@@ -341,6 +341,28 @@ test('what teaches takes all its crops or one, whose embedding it gives, and wha
   }
 });
 
+test('attention and embeddings of what teaches are its student\'s, which sees one picture', async () => {
+  for (const [name, layers] of [['dino_tiny', 1], ['es_vit_tiny', 1]]) {
+    const golden = tiny(name);
+    const model = await load(file(golden), { dtype: 'f32' });
+    const [image] = inputsOf(golden);
+    const one = { data: image.data.subarray(0, image.data.length / image.dims[0]), dims: [1, ...image.dims.slice(1)] };
+    const last = model.info.taps.filter(({ kind, name: tap }) => kind === 'attention' && tap.startsWith('student.one.')).at(-1);
+    const { captures } = await model.forward(one, { capture: [last.name] });
+    const heads = captures[last.name];
+    const { data, dims, layers: seen, map } = await model.attention(one, { heads: 'all' });
+    assert.deepEqual([seen, [...dims].slice(-3)], [[layers - 1], [...heads.dims].slice(-3)], name);
+    assert.ok(difference(data, heads.data) < F32_TOLERANCE, name);
+    if (name === 'dino_tiny') assert.equal(map.length, 4);
+    assert.deepEqual((await model.attention(one, { layers: 'all' })).layers, [...Array(layers).keys()], 'no other crop\'s');
+    const { output } = await model.forward(one);
+    const embedding = await model.embed(one, { normalize: false });
+    assert.deepEqual([...embedding.dims], [...output.dims]);
+    assert.ok(difference(embedding.data, output.data) < F32_TOLERANCE, `${name}: ${embedding.data}, expected ${output.data}`);
+    await model.dispose();
+  }
+});
+
 test('a teacher follows its student from run to run, and what a forward found last is where its centers go', async () => {
   const golden = tiny('dino_update'); // its weights hold the centers that a forward before would have left
   const model = await load(file(golden), { dtype: 'f32' });
@@ -531,9 +553,13 @@ const CONFIGS = [
   ['pictures that are not square', 'rvt_tiny', { image_size: [12, 8] }, 'ERR_CONFIG', 'image_size'],
   ['heads whose numbers make no pairs', 'rvt_tiny', { dim_head: 7 }, 'ERR_CONFIG', 'dim_head'],
   ['a hidden layer that cannot be learned from', 'dino_tiny', { hidden_layer: 'mlp_head' }, 'ERR_CONFIG', 'hidden_layer'],
-  ['a network that cannot be taught', 'dino_tiny', { net: 'glom' }, 'ERR_CONFIG', 'net'],
-  ['pictures that the network inside does not take', 'dino_tiny', { channels: 1 }, 'ERR_CONFIG', 'channels'],
-  ['a key of the network inside', 'es_vit_tiny', { s4_depth: 1 }, 'ERR_CONFIG', 's4_depth'],
+  ['a network that cannot be taught', 'dino_tiny', { net: { arch: 'glom' } }, 'ERR_CONFIG', 'net key "arch"'],
+  ['a network beside the keys of its wrapper', 'dino_tiny', { net: 'vit' }, 'ERR_CONFIG', '"net" is missing; expected an object'],
+  ['an encoder of another kind', 'mae_tiny', { encoder: { arch: 'simple_vit' } }, 'ERR_CONFIG', 'encoder key "arch"'],
+  ['pictures that the network inside does not take', 'dino_tiny', { net: { ...tiny('dino_tiny').config.net, channels: 1 } }, 'ERR_CONFIG', 'channels'],
+  ['a key of the network inside', 'es_vit_tiny', { net: { ...tiny('es_vit_tiny').config.net, s4_depth: 1 } }, 'ERR_CONFIG', 'net key "s4_depth"'],
+  ['a key of the student beside it', 'distill_tiny', { depth: 1 }, 'ERR_CONFIG', 'depth'],
+  ['a student without classes', 'distill_tiny', { student: { ...tiny('distill_tiny').config.student, num_classes: undefined } }, 'ERR_CONFIG', 'student key "num_classes"'],
   ['a temperature of 0', 'distill_tiny', { temperature: 0 }, 'ERR_CONFIG', 'temperature'],
   ['a kernel without a middle', 'efficient_tiny', { attn_values_residual_conv_kernel: 4 }, 'ERR_CONFIG', 'attn_values_residual_conv_kernel'],
   ['a width of the MLP of another package', 'efficient_x_tiny', { mlp_dim: 32 }, 'ERR_CONFIG', 'mlp_dim'],

@@ -7,11 +7,11 @@ from references import Case, keywords
 from references.vit import STD, run as run_vit
 
 ARCH = "dino"
-WRAPPER = ("image_size", "hidden_layer", "projection_hidden_size", "num_classes_K", "projection_layers", "student_temp", "teacher_temp",
-           "moving_average_decay", "center_moving_average_decay")
 NAMES = ("image", "local_image_two", "global_image_one", "global_image_two")
 PREFIXES = ("student.one.", "student.two.", "teacher.one.", "teacher.two.")
-TINY = dict(image_size=16, patch_size=8, num_classes=3, dim=8, depth=1, heads=2, mlp_dim=12, dim_head=4, projection_hidden_size=6, num_classes_K=10)
+NET = dict(image_size=16, patch_size=8, num_classes=3, dim=8, depth=1, heads=2, mlp_dim=12, dim_head=4)
+TINY = dict(net=dict(NET, arch="vit"), image_size=16, projection_hidden_size=6, num_classes_K=10)
+DOCUMENT = dict(net=dict(STD, heads=8), image_size=256)
 
 
 def crops(*dims):
@@ -25,12 +25,12 @@ CASES = [
          dict(image=[2, 3, 8, 16], local_image_two=[2, 3, 8, 8], global_image_one=[2, 3, 16, 16], global_image_two=[2, 3, 16, 8]),
          options=dict(update=True), keep=("*embedding", "*projection", "*centers")),
     # another network; two layers; temperatures of a run
-    Case("dino_simple_vit", dict(TINY, net="simple_vit", projection_layers=2, hidden_layer="to_latent"), crops(1, 3, 16, 16),
+    Case("dino_simple_vit", dict(TINY, net=dict(NET, arch="simple_vit"), projection_layers=2, hidden_layer="to_latent"), crops(1, 3, 16, 16),
          options=dict(student_temp=0.3, teacher_temp=0.1), keep=("student.one.embedding", "teacher.two.projection")),
 
-    Case("dino_document", dict(STD, heads=8, projection_hidden_size=256, projection_layers=4, num_classes_K=65336, student_temp=0.9, teacher_temp=0.04),
+    Case("dino_document", dict(DOCUMENT, projection_hidden_size=256, projection_layers=4, num_classes_K=65336, student_temp=0.9, teacher_temp=0.04),
          crops(1, 3, 256, 256), parameters=118_465_600),
-    Case("dino_document_update", dict(STD, heads=8), crops(1, 3, 256, 256), options=dict(update=True), taps=("*embedding", "*projection", "*centers")),
+    Case("dino_document_update", DOCUMENT, crops(1, 3, 256, 256), options=dict(update=True), taps=("*embedding", "*projection", "*centers")),
 ]
 
 
@@ -42,17 +42,11 @@ class Augmentation:
         return lambda *args, **kwargs: torch.nn.Identity()
 
 
-def wrap(module, wrapper, net, config):
-    """The wrapper around the net, from the wrapper's part of the config."""
+def wrap(module, wrapper, config):
+    """The wrapper around a net, with the config's other keys."""
     reference = vit_pytorch(module)
     reference.T = Augmentation()
-    own = {key: value for key, value in config.items() if key in WRAPPER}
-    return getattr(reference, wrapper)(net, augment_fn=torch.nn.Identity(), augment_fn2=torch.nn.Identity(), **own)
-
-
-def inner(config, *kept):
-    """The net's part of the config; `kept`: keys that both have."""
-    return {key: value for key, value in keywords(config).items() if key in kept or key not in (*WRAPPER, "net")}
+    return getattr(reference, wrapper)(augment_fn=torch.nn.Identity(), augment_fn2=torch.nn.Identity(), **config)
 
 
 def hand_in(model, inputs):
@@ -62,9 +56,9 @@ def hand_in(model, inputs):
 
 
 def build(config):
-    names = dict(vit="ViT", simple_vit="SimpleViT")
-    net = config.get("net", "vit")
-    return wrap("dino", "Dino", getattr(vit_pytorch(net), names[net])(**inner(config, "image_size")), dict(config, hidden_layer="to_latent"))
+    names, net = dict(vit="ViT", simple_vit="SimpleViT"), dict(config["net"])
+    arch = net.pop("arch", "vit")
+    return wrap("dino", "Dino", dict(config, net=getattr(vit_pytorch(arch), names[arch])(**keywords(net)), hidden_layer="to_latent"))
 
 
 def run(model, inputs, options, wants):

@@ -7,8 +7,8 @@ from references.distillable_vit import run as run_student
 from references.vit import STD, TINY, image
 
 ARCH = "distill"
-WRAPPER = ("temperature", "alpha", "hard", "mlp_layernorm")
-SMALL = dict(TINY, depth=1, temperature=3, alpha=0.5)
+SMALL = dict(student=dict(TINY, depth=1, arch="distillable_vit"), temperature=3, alpha=0.5)
+DOCUMENT = dict(student=dict(STD, heads=8), temperature=3, alpha=0.5)
 
 
 def lesson(classes, *dims):
@@ -19,12 +19,12 @@ def lesson(classes, *dims):
 CASES = [
     Case("distill_tiny", SMALL, image(2, 3, 16, 16), keep=("blocks.*", "distill_*")),
     Case("distill_soft", SMALL, lesson(10, 2, 3, 16, 16), keep=("loss.*", "logits", "distill_logits")),
-    Case("distill_hard", dict(SMALL, hard=True, alpha=0.25, mlp_layernorm=True, channels=1), lesson(10, 3, 1, 16, 16), keep=("loss.*", "distill_logits")),
+    Case("distill_hard", dict(SMALL, student=dict(TINY, depth=1, channels=1), hard=True, alpha=0.25, mlp_layernorm=True), lesson(10, 3, 1, 16, 16), keep=("loss.*", "distill_logits")),
     Case("distill_options", SMALL, lesson(10, 1, 3, 16, 16), options=dict(temperature=2, alpha=0.75), keep=("loss.*",)),
 
-    Case("distill_document", dict(STD, heads=8, temperature=3, alpha=0.5, hard=False), image(1, 3, 256, 256), parameters=43_073_488, q8="top1"),
-    Case("distill_document_soft", dict(STD, heads=8, temperature=3, alpha=0.5, hard=False, dropout=0.1, emb_dropout=0.1), lesson(1000, 1, 3, 256, 256)),
-    Case("distill_document_hard", dict(STD, heads=8, temperature=3, alpha=0.5, hard=True), lesson(1000, 1, 3, 256, 256)),
+    Case("distill_document", dict(DOCUMENT, hard=False), image(1, 3, 256, 256), parameters=43_073_488, q8="top1"),
+    Case("distill_document_soft", dict(DOCUMENT, student=dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), hard=False), lesson(1000, 1, 3, 256, 256)),
+    Case("distill_document_hard", dict(DOCUMENT, hard=True), lesson(1000, 1, 3, 256, 256)),
 ]
 
 
@@ -34,8 +34,8 @@ class Teacher(torch.nn.Module):
 
 
 def build(config):
-    student = vit_pytorch("distill").DistillableViT(**{key: value for key, value in keywords(config).items() if key not in WRAPPER})
-    return vit_pytorch("distill").DistillWrapper(teacher=Teacher(), student=student, **{key: config[key] for key in WRAPPER if key in config})
+    student = vit_pytorch("distill").DistillableViT(**{key: value for key, value in keywords(config["student"]).items() if key != "arch"})
+    return vit_pytorch("distill").DistillWrapper(**dict(config, teacher=Teacher(), student=student))
 
 
 def run(model, inputs, options, wants):

@@ -1,12 +1,13 @@
 """EsViTTrainer over CvT: vit_pytorch.es_vit (row 39 of the zoo). Crops are inputs, as in dino.py."""
 from reference_packages import vit_pytorch
-from references import Case
+from references import Case, keywords
 from references.cvt import DOCUMENT as CVT, run as run_cvt
-from references.dino import NAMES, PREFIXES, crops, hand_in, inner, wrap
+from references.dino import NAMES, PREFIXES, crops, hand_in, wrap
 
 ARCH = "es_vit"
-TINY = dict(image_size=32, num_classes=3, s1_emb_dim=4, s1_depth=0, s1_mlp_mult=1, s2_emb_dim=4, s2_heads=1, s2_depth=0, s2_mlp_mult=1, s3_emb_dim=6,
-            s3_heads=1, s3_depth=1, s3_mlp_mult=1, projection_hidden_size=6, num_classes_K=10)
+NET = dict(num_classes=3, s1_emb_dim=4, s1_depth=0, s1_mlp_mult=1, s2_emb_dim=4, s2_heads=1, s2_depth=0, s2_mlp_mult=1, s3_emb_dim=6, s3_heads=1, s3_depth=1,
+           s3_mlp_mult=1)
+TINY = dict(net=NET, image_size=32, projection_hidden_size=6, num_classes_K=10)
 TAPS = ("*.tokens", "*.view", "*centers", "loss.*")
 
 CASES = [
@@ -17,13 +18,13 @@ CASES = [
          options=dict(update=True, student_temp=0.3, teacher_temp=0.1), keep=("*centers", "loss.*", "teacher.one.regions")),
 
     # all regions' logits would be 270 MB
-    Case("es_vit_document", dict(CVT, image_size=256, projection_hidden_size=256, projection_layers=4, num_classes_K=65336, student_temp=0.9, teacher_temp=0.04),
+    Case("es_vit_document", dict(net={key: value for key, value in CVT.items() if key != "image_size"}, image_size=256, projection_hidden_size=256, projection_layers=4, num_classes_K=65336, student_temp=0.9, teacher_temp=0.04),
          crops(1, 3, 256, 256), parameters=104_026_416, taps=(*TAPS, "student.two.regions", "teacher.one.stages.*.embed")),
 ]
 
 
 def build(config):
-    return wrap("es_vit", "EsViTTrainer", vit_pytorch("cvt").CvT(**inner(config)), dict(config, hidden_layer="layers"))
+    return wrap("es_vit", "EsViTTrainer", dict(config, net=vit_pytorch("cvt").CvT(**keywords(config["net"])), hidden_layer="layers"))
 
 
 def run(model, inputs, options, wants):

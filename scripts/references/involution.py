@@ -137,7 +137,7 @@ class Net:
     def state_dict(self):
         return from_keras(self.named)
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state, strict=True):
         for name, variable, turn in variables(self.named):
             variable.assign(state[name].numpy().transpose(np.argsort(turn)))
 

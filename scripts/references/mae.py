@@ -21,7 +21,7 @@ def masked(dims, patches, hidden):
 
 
 CASES = [
-    Case("mae_tiny", dict(encoder=SMALL, decoder_dim=12, decoder_heads=2, decoder_dim_head=6), masked((2, 3, 16, 16), 16, 12),
+    Case("mae_tiny", dict(encoder=dict(SMALL, arch="vit"), decoder_dim=12, decoder_heads=2, decoder_dim_head=6), masked((2, 3, 16, 16), 16, 12),
          keep=("blocks.1.attn", "decoder.blocks.0.attn", "mask", "loss", "prediction")),
     # decoder as wide as the encoder, one head without projection; pool 'mean': a table without a class token's row; a grid that is no square
     Case("mae_tails", dict(encoder=dict(SMALL, image_size=[12, 15], patch_size=[4, 5], dim=14, depth=1, heads=3, dim_head=5, mlp_dim=27, pool="mean", channels=2),
@@ -39,7 +39,7 @@ CASES = [
 def encoder(config):
     """A ViT whose tables have the dim in front that they had when the wrappers were written: these slice [:, 1:], and with a class token they do not
     run on today's. MAE runs on today's with pool 'mean'."""
-    vit = vit_pytorch("vit").ViT(**keywords(config))
+    vit = vit_pytorch("vit").ViT(**{key: value for key, value in keywords(config).items() if key != "arch"})
     if vit.pool == "cls":
         for name in ("pos_embedding", "cls_token"):
             setattr(vit, name, torch.nn.Parameter(getattr(vit, name).detach()[None]))

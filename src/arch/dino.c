@@ -15,12 +15,10 @@ static tsr_value build(tsr_builder *b) {
   static const char *const layers[] = {"to_latent", NULL};
   tsr_teacher t = tsr_teacher_open(b);
   tsr_config_choice(b, "hidden_layer", layers, 0);
-  const char *net = nets[tsr_config_choice(b, "net", nets, 0)];
   tsr_value logits[4], embedding = TSR_NO_VALUE;
   for (int i = 0; i < 4; i++) {
     if (t.crops[i] == TSR_NO_VALUE) break;
-    tsr_value x;
-    tsr_net_build(b, &(tsr_net){net, tsr_teacher_scopes[i], tsr_teacher_prefixes[i], "*embedding", t.crops[i], NULL, TSR_NO_VALUE}, &x);
+    tsr_value x = tsr_teacher_see(b, &t, i, nets, "*embedding");
     logits[i] = tsr_teacher_project(b, &t, i, "projector", x);
     tsr_tap_add(b, logits[i], (tsr_meaning){.kind = "logits"}, "%sprojection", tsr_teacher_prefixes[i]);
     if (!i) embedding = x;
@@ -37,9 +35,9 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8,"
-             "\"projection_hidden_size\":12,\"num_classes_K\":20}"},
-    {"dino_s_16", "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":384,\"depth\":12,\"heads\":6,\"mlp_dim\":1536}"},
+    {"tiny", "{\"net\":{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8},"
+             "\"image_size\":16,\"projection_hidden_size\":12,\"num_classes_K\":20}"},
+    {"dino_s_16", "{\"net\":{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":384,\"depth\":12,\"heads\":6,\"mlp_dim\":1536},\"image_size\":224}"},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_dino = {

@@ -19,13 +19,17 @@ static tsr_value read_labels(tsr_builder *b, int batch, int classes) {
 }
 
 static tsr_value build(tsr_builder *b) {
-  int image[2], channels = tsr_config_int(b, "channels", 3, 1, 64), dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
+  static const char *const nets[] = {"distillable_vit", NULL};
+  int image[2];
+  tsr_settings outer = tsr_config_open(b, "student", "student key", nets, NULL); /* a first look; the student itself reads all of it */
+  int channels = tsr_config_int(b, "channels", 3, 1, 64), dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
   tsr_config_pair(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, image);
-  int classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES), hard = tsr_config_bool(b, "hard", 0);
-  int has_norm = tsr_config_bool(b, "mlp_layernorm", 0);
+  int classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
+  b->config = outer;
+  int hard = tsr_config_bool(b, "hard", 0), has_norm = tsr_config_bool(b, "mlp_layernorm", 0);
   float temperature = (float)tsr_option_number(b, "temperature", tsr_config_number(b, "temperature", 1, 1e-4, 1e4), 1e-4, 1e4);
   float alpha = (float)tsr_option_number(b, "alpha", tsr_config_number(b, "alpha", 0.5, 0, 1), 0, 1);
-  tsr_net net = {.arch = "distillable_vit", .scope = "student", .prefix = "", .watch = "distill_token", .input = "distill_token",
+  tsr_net net = {.key = "student", .what = "student key", .archs = nets, .scope = "student", .prefix = "", .watch = "distill_token", .input = "distill_token",
                  .image = tsr_input_image(b, channels, image[0], image[1])};
   tsr_value labels = read_labels(b, tsr_dim(b, net.image, 0), classes);
   tsr_value teacher = tsr_input_optional(b, "teacher_logits", tsr_shape_of(2, tsr_dim(b, net.image, 0), classes)), answer;
@@ -50,8 +54,8 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
-    {"deit_s_16", "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":384,\"depth\":12,\"heads\":6,\"mlp_dim\":1536,\"hard\":true}"},
+    {"tiny", "{\"student\":{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}}"},
+    {"deit_s_16", "{\"student\":{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":384,\"depth\":12,\"heads\":6,\"mlp_dim\":1536},\"hard\":true}"},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_distill = {

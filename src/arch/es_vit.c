@@ -15,9 +15,9 @@ typedef struct crop {
 } crop;
 
 static crop encode(tsr_builder *b, const tsr_teacher *t, int i) {
-  tsr_value map;
+  static const char *const nets[] = {"cvt", NULL};
   crop c;
-  tsr_net_build(b, &(tsr_net){"cvt", tsr_teacher_scopes[i], tsr_teacher_prefixes[i], "*stages.2.*", t->crops[i], NULL, TSR_NO_VALUE}, &map);
+  tsr_value map = tsr_teacher_see(b, t, i, nets, "*stages.2.*");
   c.latent = tsr_nn_tokens(b, map);
   c.view = tsr_teacher_project(b, t, i, "view_projector", tsr_nn_mean(b, c.latent, 1));
   c.region = tsr_teacher_project(b, t, i, "region_projector", c.latent);
@@ -62,9 +62,9 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"num_classes\":10,\"s1_emb_dim\":8,\"s1_depth\":1,\"s2_emb_dim\":12,\"s2_heads\":1,\"s2_depth\":1,\"s3_emb_dim\":16,"
-             "\"s3_heads\":1,\"s3_depth\":1,\"projection_hidden_size\":12,\"num_classes_K\":20}"},
-    {"es_vit_cvt_13", "{\"image_size\":224,\"num_classes\":1000,\"s1_depth\":1,\"s2_depth\":2,\"s3_depth\":10}"},
+    {"tiny", "{\"net\":{\"num_classes\":10,\"s1_emb_dim\":8,\"s1_depth\":1,\"s2_emb_dim\":12,\"s2_heads\":1,\"s2_depth\":1,\"s3_emb_dim\":16,"
+             "\"s3_heads\":1,\"s3_depth\":1},\"image_size\":32,\"projection_hidden_size\":12,\"num_classes_K\":20}"},
+    {"es_vit_cvt_13", "{\"net\":{\"num_classes\":1000,\"s1_depth\":1,\"s2_depth\":2,\"s3_depth\":10},\"image_size\":224}"},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_es_vit = {

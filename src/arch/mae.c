@@ -11,10 +11,7 @@
 #include "../build.h"
 
 static tsr_value build(tsr_builder *b) {
-  tsr_settings outer = tsr_config_open(b, "encoder", "encoder key");
-  tsr_vit c = tsr_vit_config(b, 0);
-  tsr_vit_config_more(b, &c);
-  tsr_config_close(b, outer);
+  tsr_vit c = tsr_masking_vit(b, "encoder", "encoder key");
   double ratio = tsr_masking_ratio(b, 0.75);
   int dim = tsr_config_int(b, "decoder_dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
   tsr_transformer decoder = {.depth = tsr_config_int(b, "decoder_depth", 1, 0, TSR_MAX_DEPTH), .heads = tsr_config_int(b, "decoder_heads", 8, 1, TSR_MAX_HEADS),

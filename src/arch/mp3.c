@@ -45,8 +45,9 @@ static tsr_value build_vit(tsr_builder *b) {
 }
 
 static tsr_value build(tsr_builder *b) {
+  static const char *const nets[] = {"mp3", NULL};
   if (!tsr_json_get(b->config.given, "vit") && !tsr_json_get(b->config.preset, "vit")) return build_vit(b);
-  tsr_settings outer = tsr_config_open(b, "vit", "vit key");
+  tsr_settings outer = tsr_config_open(b, "vit", "vit key", nets, NULL);
   tsr_vit c = read_vit(b);
   tsr_config_close(b, outer);
   double ratio = tsr_masking_ratio(b, 0.75);

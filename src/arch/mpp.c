@@ -19,10 +19,7 @@ typedef struct mpp_config {
 } mpp_config;
 
 static void read_config(tsr_builder *b, mpp_config *m) {
-  tsr_settings outer = tsr_config_open(b, "transformer", "transformer key");
-  m->c = tsr_vit_config(b, 0);
-  tsr_vit_config_more(b, &m->c);
-  tsr_config_close(b, outer);
+  m->c = tsr_masking_vit(b, "transformer", "transformer key");
   tsr_config_int(b, "patch_size", TSR_REQUIRED, m->c.patch[0], m->c.patch[1]);
   tsr_config_int(b, "dim", TSR_REQUIRED, m->c.dim, m->c.dim);
   int channels = tsr_config_int(b, "channels", 3, 1, 64);

@@ -9,10 +9,7 @@
 #include "../build.h"
 
 static tsr_value build(tsr_builder *b) {
-  tsr_settings outer = tsr_config_open(b, "encoder", "encoder key");
-  tsr_vit c = tsr_vit_config(b, 0);
-  tsr_vit_config_more(b, &c);
-  tsr_config_close(b, outer);
+  tsr_vit c = tsr_masking_vit(b, "encoder", "encoder key");
   double ratio = tsr_masking_ratio(b, 0.5);
   tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
   tsr_value patches = tsr_nn_patchify(b, image, c.patch[0], c.patch[1]); /* [B,N,P P C] */
