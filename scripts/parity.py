@@ -1,6 +1,6 @@
 """Every case of the source documents' own size against its reference implementation (`make parity`).
 
-    python scripts/parity.py [CASE ...] [--q8-inputs 200] [--fresh] [--list] [--docs] [--shapes]
+    python scripts/parity.py [CASE ...] [--q8-inputs 200] [--only q8] [--fresh] [--list] [--docs] [--shapes]
 
 Per case: the reference is built from the config and given random weights (norms, biases and tables too, none left at 0 or 1),
 saved as a model file outside the tree, and run by both sides: with batch 1, comparing the output and every tap, and
@@ -235,7 +235,7 @@ def result_file(module, case, q8_inputs: int) -> Path:
     return KEPT / f"{case.name}-{key}.json"
 
 
-def judge(module, case, folder: Path, q8_inputs: int, result: dict, keep) -> None:
+def judge(module, case, folder: Path, q8_inputs: int, only: str, result: dict, keep) -> None:
     """Adds to result what it lacks: {rows: {dtype: {good, text, ...}}, parameters, seconds}; keep() after each row."""
     began = time.time()
     bench = Bench(module, case, folder)
@@ -244,7 +244,7 @@ def judge(module, case, folder: Path, q8_inputs: int, result: dict, keep) -> Non
         result["rows"][""] = dict(good=False, text=f"{bench.parameters:,} parameters, the document's config has {case.parameters:,}")
         return
     for dtype, measure in dict(f32=bench.f32, q8=lambda: bench.q8(q8_inputs)).items():
-        if dtype in result["rows"] or dtype == "q8" and (not case.q8 or not q8_inputs):
+        if dtype in result["rows"] or only not in ("", dtype) or dtype == "q8" and (not case.q8 or not q8_inputs):
             continue
         try:
             result["rows"][dtype] = dict(measure(), commit=commit())
@@ -255,15 +255,15 @@ def judge(module, case, folder: Path, q8_inputs: int, result: dict, keep) -> Non
         keep()
 
 
-def run(module, case, q8_inputs: int, fresh: bool, place: str) -> bool:
+def run(module, case, q8_inputs: int, only: str, fresh: bool, place: str) -> bool:
     kept = result_file(module, case, q8_inputs)
     known = kept.exists() and not fresh
     result = json.loads(kept.read_text()) if known else dict(rows={}, seconds=0)
-    if "done" not in result:
+    if "done" not in result and only not in result["rows"]:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tesserae-parity-") as folder:
-            judge(module, case, Path(folder), q8_inputs, result, lambda: kept.write_text(json.dumps(result)))
-        kept.write_text(json.dumps(dict(result, done=True)))
+            judge(module, case, Path(folder), q8_inputs, only, result, lambda: kept.write_text(json.dumps(result)))
+        kept.write_text(json.dumps(result if only else dict(result, done=True)))
     rows = list(result["rows"].items())
     if case.least < 0.95 and not case.why:
         rows.append(("", dict(good=False, text=f"asks q8 for {case.least:.0%} and gives no reason (Case.why)")))
@@ -317,6 +317,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", help="names, or an architecture's; all of the documents' size when none is given")
     parser.add_argument("--q8-inputs", type=int, default=20, help="random inputs for the 8-bit comparison (the zoo asks for 200)")
+    parser.add_argument("--only", choices=("f32", "q8"), default="", help="leave the other comparison out; a later run makes up for it")
     parser.add_argument("--fresh", action="store_true", help="run again what is known")
     parser.add_argument("--docs", action="store_true", help="write the table of docs/models.md from what is kept, and stop")
     parser.add_argument("--shapes", action="store_true", help="print config, inputs and tensors of each row as JSON, and stop")
@@ -338,7 +339,7 @@ def main():
         return write_docs([(m, c) for m, c in every if not c.tiny])
     passed = 0
     for i, (module, case) in enumerate(chosen):
-        passed += run(module, case, args.q8_inputs, args.fresh, f"[{i + 1:{len(str(len(chosen)))}}/{len(chosen)}]")
+        passed += run(module, case, args.q8_inputs, args.only, args.fresh, f"[{i + 1:{len(str(len(chosen)))}}/{len(chosen)}]")
     print(f"{len(chosen)} cases, {passed} pass")
     sys.exit(0 if passed == len(chosen) and chosen else 1)
 

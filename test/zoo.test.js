@@ -29,7 +29,7 @@ function casesOf(text) {
     cases.push({
       name, pattern: new RegExp(`^${name.replace(/\{[^}]*\}/g, '\\w+')}$`), tiny: /\bkeep\s*=/.test(args),
       parameters: [...args.matchAll(/\bparameters\s*=\s*([\d_]+)/g)].map(([, n]) => n.replaceAll('_', ''))[0],
-      q8: /\bq8\s*=\s*["']\w/.test(args), least: Number(/\bleast\s*=\s*([\d.]+)/.exec(args)?.[1] ?? 0.95), why: /\bwhy\s*=\s*f?["']\S/.test(args),
+      q8: /\bq8\s*=\s*["'](\w+)/.exec(args)?.[1], least: Number(/\bleast\s*=\s*([\d.]+)/.exec(args)?.[1] ?? 0.95), why: /\bwhy\s*=\s*f?["']\S/.test(args),
     });
   }
   return cases;
@@ -64,10 +64,14 @@ function faults({ archs, references, golden, docs, requirements }) {
   }
   const table = /<!-- q8:.*?-->\n([^]*?)<!-- \/q8 -->/.exec(docs)?.[1].split('\n').filter((line) => line.startsWith('|')).slice(2) ?? [];
   for (const line of table) {
-    const [, name, asked, , , , why] = line.split('|').map((cell) => cell.trim());
+    const [, name, asked, same, , , at, why] = line.split('|').map((cell) => cell.trim());
     need(all.some((one) => !one.tiny && one.pattern.test(name)), `docs/models.md: the row of 8 bits ${name} is no case`);
+    const [, winners, count] = /^(\d+) of (\d+)$/.exec(same) ?? [];
+    need(!count || Number(winners) >= (parseFloat(asked) / 100) * Number(count), `docs/models.md: the row of 8 bits ${name} has ${same}, less than the ${asked} asked for`);
+    need(!count || /^(earlier|[0-9a-f]{7,})$/.test(at), `docs/models.md: the row of 8 bits ${name} does not say which core was counted with`);
     need(parseFloat(asked) >= 95 || why, `docs/models.md: the row of 8 bits ${name} asks for less than 95 % and gives no reason`);
   }
+  for (const one of all) need(one.tiny || one.q8 !== 'top1' || table.some((line) => one.pattern.test(line.split('|')[1].trim())), `docs/models.md has no row of 8 bits for ${one.name}`);
   for (const [arch, source] of Object.entries(archs)) {
     const [, , paper = '', reference = '', , parameters = ''] = rows.get(arch) ?? [];
     const text = section(docs, arch);
@@ -125,7 +129,10 @@ test('each disagreement is found and named', () => {
     ['another paper', (z) => { z.docs = z.docs.replace('Touvron et al. 2021, arXiv 2103.17239', 'Nobody 2021'); }, /the paper of cait is "Nobody 2021"/],
     ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'timm==1'); }, /gcvit: scripts\/requirements\.txt has no timm==/],
     ['less in 8 bits, no reason', (z) => { z.references.cait += 'Case("cait_more", {}, {}, q8="top1", least=0.5)\n'; }, /case cait_more asks for less/],
-    ['less in 8 bits, no reason in the table', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 90% | 180 of 200 | 9% | 9% | |\n<!-- /q8 -->'); }, /8 bits vit_std asks for less/],
+    ['less in 8 bits, no reason in the table', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 90% | 180 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /8 bits vit_std asks for less/],
+    ['a count below what is asked for', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 189 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /vit_std has 189 of 200, less than/],
+    ['a count of some build', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 190 of 200 | 9% | 9% | 5abc | |\n<!-- /q8 -->'); }, /vit_std does not say which core/],
+    ['no row of 8 bits', (z) => { z.docs = z.docs.replace(/^\| cait_document \|.*\n/m, ''); }, /no row of 8 bits for cait_document/],
     ['no 8 bits', (z) => { z.references.cait = z.references.cait.replace(', q8="top1"', ''); }, /no case of cait is run in 8 bits/],
   ]);
   for (const [what, change, expected] of breaks) {
