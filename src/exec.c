@@ -83,7 +83,7 @@ tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph
   size_t activations = plan(exec);
   for (int n = 0; n < graph->node_count; n++) {
     tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
-    tsr_op_work work = tsr_ops[graph->nodes[n].op].work(&args);
+    tsr_op_work work = graph->nodes[n].op->work(&args);
     if (work.scratch > exec->scratch) exec->scratch = work.scratch;
     if (work.shared > exec->shared) exec->shared = work.shared;
   }
@@ -104,7 +104,7 @@ tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph
 
 typedef struct step {
   const tsr_exec *exec;
-  const tsr_op_row *op;
+  tsr_op op;
   tsr_op_args args;
   int first; /* number of the first task of this round */
 } step;
@@ -118,7 +118,7 @@ static void run_task(void *user, int task, int thread) {
 void tsr_exec_run(tsr_exec *exec, tsr_pool *pool) {
   const tsr_graph *g = exec->graph;
   for (int n = 0; n < g->node_count; n++) {
-    step s = {exec, &tsr_ops[g->nodes[n].op], args_of(g, exec, exec->kernels, &g->nodes[n]), 0};
+    step s = {exec, g->nodes[n].op, args_of(g, exec, exec->kernels, &g->nodes[n]), 0};
     tsr_op_work work = s.op->work(&s.args);
     if (work.before) tsr_pool_run(pool, work.before, run_task, &s);
     s.first = work.before;
@@ -141,7 +141,7 @@ double tsr_graph_operations(const tsr_graph *graph, const tsr_kernels *kernels) 
   double operations = 0;
   for (int n = 0; n < graph->node_count; n++) {
     tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
-    operations += tsr_ops[graph->nodes[n].op].work(&args).operations;
+    operations += graph->nodes[n].op->work(&args).operations;
   }
   return operations;
 }

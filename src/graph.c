@@ -242,10 +242,10 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   if (tsr_failed(b)) return TSR_NO_VALUE;
   for (int i = 0; i < n_in; i++) {
     if (in[i] == TSR_NO_VALUE)
-      return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", tsr_ops[op].name, i);
+      return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", op->name, i);
     args.in[i] = arg_of(g, in[i]);
   }
-  if (!tsr_ops[op].shape(&args, why)) return tsr_fail(b, shape_status(b), "%s: %s", tsr_ops[op].name, why);
+  if (!op->shape(&args, why)) return tsr_fail(b, shape_status(b), "%s: %s", op->name, why);
   void *nodes = grow(b, g->nodes, g->node_count, &g->node_capacity, sizeof *g->nodes);
   if (!nodes) return TSR_NO_VALUE;
   g->nodes = nodes;

@@ -76,6 +76,8 @@ const char *tsr_loader_weights(tsr_loader *loader) {
   return tsr_text_get(t);
 }
 
+int tsr_loader_has_header(const tsr_loader *loader) { return loader->model->weights.sealed; }
+
 tsr_model *tsr_loader_finish(tsr_loader *loader) {
   tsr_context *ctx = loader->ctx;
   tsr_model *model = NULL;

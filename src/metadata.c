@@ -11,13 +11,13 @@ static tsr_status out_of_memory(tsr_model *model) {
 static tsr_status find_arch(tsr_model *model) {
   tsr_error *err = &model->ctx->err;
   const tsr_json *name = tsr_json_get(model->root, "arch");
-  const char *names[64];
   if (!name || name->kind != TSR_JSON_STRING)
     return tsr_error_set(err, TSR_ERR_CONFIG, "key \"arch\" of __metadata__.tesserae is missing; expected the name of an architecture");
   model->arch = tsr_arch_find(name->string);
   if (model->arch) return TSR_OK;
-  for (int i = 0; i < tsr_arch_count && i < 64; i++) names[i] = tsr_archs[i]->name;
-  const char *nearest = tsr_nearest(name->string, names, tsr_arch_count < 64 ? tsr_arch_count : 64);
+  const char *nearest = tsr_nearest(name->string, tsr_arch_names, tsr_arch_name_count);
+  if (nearest && !strcmp(nearest, name->string))
+    return tsr_error_set(err, TSR_ERR_WASM_ARCH, "arch \"%s\" is not in this .wasm; give the one whose name ends in -all", nearest);
   return tsr_error_set(err, TSR_ERR_CONFIG, "arch \"%.60s\" is not known%s%s%s; `tesserae list` names them all", name->string,
                        nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }

@@ -23,16 +23,12 @@ static int cuts_tokens(const tsr_graph *g, const tsr_node *node) {
  * rows of the first input. */
 static int second_rows(const tsr_graph *g, const tsr_node *node) {
   int tokens = tokens_of(g, node->out[0]), second = 0;
-  switch (node->op) {
-    case TSR_OP_layer_norm: case TSR_OP_l2_normalize: case TSR_OP_softmax: case TSR_OP_activate: break;
-    case TSR_OP_add: case TSR_OP_mul: second = 1; break;
-    case TSR_OP_linear: second = node->attrs.linear.has_residual ? node->n_in - 1 : 0; break;
-    case TSR_OP_attention: break;
-    case TSR_OP_slice: /* of channels: one of tokens has been followed */
-      if (node->attrs.slice.axis == 1) return -1;
-      break;
-    default: return -1;
-  }
+  if (node->op == TSR_OP_add || node->op == TSR_OP_mul) second = 1;
+  else if (node->op == TSR_OP_linear) second = node->attrs.linear.has_residual ? node->n_in - 1 : 0;
+  else if (node->op == TSR_OP_slice ? node->attrs.slice.axis == 1 /* one of tokens has been followed; this is one of channels */
+           : node->op != TSR_OP_layer_norm && node->op != TSR_OP_l2_normalize && node->op != TSR_OP_softmax &&
+             node->op != TSR_OP_activate && node->op != TSR_OP_attention)
+    return -1;
   return tokens && tokens_of(g, node->in[0]) == tokens && tokens_of(g, node->in[second]) == tokens ? second : -1;
 }
 

@@ -13,7 +13,7 @@
  *
  * Functions
  *   contexts   tsr_context_create _destroy _set_clock _status _message _clear _bytes _peak_bytes _alloc _free
- *   loading    tsr_loader_create _feed _expect_sha256 _weights _finish _destroy
+ *   loading    tsr_loader_create _feed _expect_sha256 _weights _has_header _finish _destroy
  *   models     tsr_model_info _set_input _run _result _output _preprocess _destroy
  *   images     tsr_image_decode (image/image.h)
  *   helpers    tsr_attention_rollout tsr_quantize_rows tsr_list_architectures tsr_describe
@@ -70,13 +70,16 @@ typedef enum tsr_load_dtype { TSR_LOAD_AUTO, TSR_LOAD_F32, TSR_LOAD_Q8 } tsr_loa
 tsr_loader *tsr_loader_create(tsr_context *ctx, tsr_load_dtype dtype, uint64_t total_bytes);
 /* The next n bytes of the file. Once the header is there, config and every tensor's name, type and shape have been checked, so that a
  * wrong file fails before its weights are downloaded. Errors: those of safetensors.h, TSR_ERR_CONFIG,
- * TSR_ERR_MODEL_TENSOR_MISSING, TSR_ERR_MODEL_TENSOR_SHAPE, TSR_ERR_MODEL_DTYPE, TSR_ERR_OUT_OF_MEMORY. */
+ * TSR_ERR_MODEL_TENSOR_MISSING, TSR_ERR_MODEL_TENSOR_SHAPE, TSR_ERR_MODEL_DTYPE, TSR_ERR_OUT_OF_MEMORY; TSR_ERR_WASM_ARCH: the architecture
+ * is one that the smaller WebAssembly files leave out. */
 tsr_status tsr_loader_feed(tsr_loader *loader, const void *bytes, size_t n);
 /* Before the first feed: finish fails with TSR_ERR_INTEGRITY unless the file has this SHA-256. */
 tsr_status tsr_loader_expect_sha256(tsr_loader *loader, const uint8_t digest[32]);
 /* Once the header is there: JSON of the weights the model takes, [{"name", "shape", "role": "matrix" | "vector"}, ...];
  * "" before. Matrices are what q8 quantizes. Owned by the loader. */
 const char *tsr_loader_weights(tsr_loader *loader);
+/* Whether the header is there, and right. */
+int tsr_loader_has_header(const tsr_loader *loader);
 /* The model, when every byte has come; frees the loader in either case. NULL: see the context. */
 tsr_model *tsr_loader_finish(tsr_loader *loader);
 /* Gives up; NULL is fine. */
@@ -127,7 +130,7 @@ tsr_status tsr_attention_rollout(tsr_context *ctx, float *out, const float *cons
 /* Per-row symmetric 8-bit quantization of w [N,K]: q int8 [N,K], scale f32 [N]. */
 void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k);
 
-/* JSON array of every architecture: [{ "arch", "title", "paper", "reference", "presets": [names] }]. Static. */
+/* JSON array of every architecture that is here (registry.h): [{ "arch", "title", "paper", "reference", "presets": [names] }]. Static. */
 const char *tsr_list_architectures(tsr_context *ctx);
 
 /* What a file with `metadata` as its __metadata__.tesserae would be, as tsr_model_info tells it: parameters, operations, taps, without any

@@ -46,15 +46,18 @@ test('sizes are within the budgets', async (t) => {
   const { code, output } = await run(process.execPath, ['scripts/size.mjs']);
   for (const line of output.trim().split('\n')) t.diagnostic(line);
   assert.equal(code, 0, output);
+  assert.equal(output.match(/\.wasm .*% of 92160\)/g)?.length, 4, 'the common architectures');
+  assert.equal(output.match(/-all\.wasm .*% of 131072\)/g)?.length, 4, 'all');
 });
 
-for (const threads of [false, true]) {
-  const build = (/** @type {string} */ name) => `dist/tesserae-${name}${threads ? '-threads' : ''}.wasm`;
-  test(`the SIMD build ${threads ? 'with threads ' : ''}imports next to nothing`, async () => {
+for (const [threads, all] of [[false, false], [true, false], [false, true], [true, true]]) {
+  const build = (/** @type {string} */ name) => `dist/tesserae-${name}${threads ? '-threads' : ''}${all ? '-all' : ''}.wasm`;
+  const what = `${threads ? 'with threads ' : ''}${all ? 'with all architectures ' : ''}`;
+  test(`the SIMD build ${what}imports next to nothing`, async () => {
     check(await describe(process.execPath, build('simd')), threads);
   });
 
-  test(`the relaxed build ${threads ? 'with threads ' : ''}is the same from outside`, { skip: node24.skip }, async () => {
+  test(`the relaxed build ${what}is the same from outside`, { skip: node24.skip }, async () => {
     const relaxed = await describe(node24.path, build('relaxed'));
     check(relaxed, threads);
     assert.deepEqual(relaxed, await describe(process.execPath, build('simd')));

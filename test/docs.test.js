@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { test } from 'node:test';
+import { loadModel } from '../web/index.js';
 import { root, run } from './helpers/make.js';
 
 const SOURCES = ['src', 'web', 'scripts', 'demos']; // folders whose every file the map must have
@@ -130,10 +131,11 @@ test('docs/models.md and the README have a row for every architecture, docs/mode
   }
 });
 
-test("the README's options of loadModel are those that it takes, and its make targets exist", () => {
+test("the README's options of loadModel are those that it takes, and its make targets exist", async () => {
   const readme = read('README.md');
-  const names = /const NAMES = \[([^\]]*)\]/.exec(read('web/load.js'))?.[1].match(/\w+/g) ?? [];
-  assert.ok(names.length > 5, 'web/load.js: the list of options was not found');
+  const refused = await loadModel('m', /** @type {any} */ ({ noSuchOption: 1 })).catch((error) => error.message);
+  const names = /known: (.*)$/.exec(refused)?.[1].split(', ') ?? [];
+  assert.ok(names.length > 5, 'the options were not found');
   assert.deepEqual(listFaults(firstCells(section(readme, '### loadModel(source, options)')), names, "README's options", 'option'), []);
   const targets = [...read('Makefile').matchAll(/^([a-z][a-z-]*):/gm)].map(([, name]) => name);
   const used = papers.flatMap((page) => [...read(page).matchAll(/`make ([a-z][a-z-]*)(?![\w/-])/g)].map(([, name]) => name));

@@ -40,9 +40,9 @@ const section = (text, title) => text.split(/^(?=## )/m).find((part) => part.sta
 
 /**
  * Every disagreement, each with the name of what is missing or differs.
- * @param {{ archs: Record<string, string>, references: Record<string, string>, golden: Record<string, { arch: string }>, docs: string, requirements: string }} zoo
+ * @param {{ archs: Record<string, string>, references: Record<string, string>, golden: Record<string, { arch: string }>, docs: string, requirements: string, common: string[] }} zoo
  */
-function faults({ archs, references, golden, docs, requirements }) {
+function faults({ archs, references, golden, docs, requirements, common }) {
   /** @type {string[]} */
   const found = [];
   const need = (/** @type {unknown} */ holds, /** @type {string} */ fault) => { if (!holds) found.push(fault); };
@@ -62,6 +62,9 @@ function faults({ archs, references, golden, docs, requirements }) {
     need(!one.tiny || Object.keys(golden).some((name) => one.pattern.test(name)), `case ${one.name} has no golden file`);
     need(one.least >= 0.95 || one.why, `case ${one.name} asks for less than 95 % in 8 bits and gives no reason (why)`);
   }
+  const first = [...(/^The smaller \.wasm files have ([^.]*)\./m.exec(docs)?.[1] ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => name);
+  need(common.length && String(first) === String(common), `docs/models.md says that the smaller files have ${first}; the Makefile says COMMON := ${common.join(' ')}`);
+  for (const name of common) need(archs[name], `the Makefile's COMMON has ${name}, src/arch has no such file`);
   const table = /<!-- q8:.*?-->\n([^]*?)<!-- \/q8 -->/.exec(docs)?.[1].split('\n').filter((line) => line.startsWith('|')).slice(2) ?? [];
   for (const line of table) {
     const [, name, asked, same, , , at, why] = line.split('|').map((cell) => cell.trim());
@@ -104,6 +107,7 @@ const zoo = () => ({
   golden: Object.fromEntries(Object.entries(files('test/golden/models', '.json')).map(([name, text]) => [name, { arch: JSON.parse(text).arch }])),
   docs: read('docs/models.md'),
   requirements: read('scripts/requirements.txt'),
+  common: /^COMMON := (.*)$/m.exec(read('Makefile'))?.[1].split(' ') ?? [],
 });
 
 test('registry, reference cases, golden files and docs/models.md agree', () => {
@@ -133,6 +137,8 @@ test('each disagreement is found and named', () => {
     ['a count below what is asked for', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 189 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /vit_std has 189 of 200, less than/],
     ['a count of some build', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 190 of 200 | 9% | 9% | 5abc | |\n<!-- /q8 -->'); }, /vit_std does not say which core/],
     ['no row of 8 bits', (z) => { z.docs = z.docs.replace(/^\| cait_document \|.*\n/m, ''); }, /no row of 8 bits for cait_document/],
+    ['another list of the smaller files', (z) => { z.common = z.common.slice(1); }, /the smaller files have cait,/],
+    ['a common one that is not there', (z) => { z.common.push('cat'); }, /COMMON has cat/],
     ['no 8 bits', (z) => { z.references.cait = z.references.cait.replace(', q8="top1"', ''); }, /no case of cait is run in 8 bits/],
   ]);
   for (const [what, change, expected] of breaks) {

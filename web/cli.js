@@ -200,7 +200,7 @@ async function classify(files, flags) {
 
 /** An engine without a model. */
 async function bareEngine() {
-  const { module } = await compile({ deterministic: true, fetch, signal: new AbortController().signal });
+  const { module } = await compile({ deterministic: true, all: true, fetch, signal: new AbortController().signal });
   const engine = new Engine();
   engine.call('open', [module]);
   return engine;

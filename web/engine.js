@@ -17,6 +17,9 @@ import { instantiate } from './wasm.js';
 const STAGING = 1 << 20;
 const DTYPES = ['auto', 'f32', 'q8'];
 
+/** Whether the file is of an architecture that only the larger .wasm has. @param {any} error */
+export const lacksArch = (error) => error?.code === 'ERR_WASM_ARCH';
+
 /** @param {number[]} dims */
 const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
@@ -25,7 +28,7 @@ const product = (dims) => dims.reduce((a, b) => a * b, 1);
  * @param {TensorInput} input @param {string} name
  */
 function checkTensor({ data, dims }, name) {
-  if (!dims.length || !dims.every((d) => Number.isInteger(d) && d > 0) || product(dims) !== data.length) {
+  if (!dims.every((d) => Number.isInteger(d) && d > 0) || product(dims) !== data.length) {
     throw new TesseraeError('ERR_SHAPE', `${name}: dims [${dims}] do not describe ${data.length} values`);
   }
 }
@@ -40,6 +43,10 @@ export class Engine {
     this.loader = 0;
     this.model = 0;
     this.staging = 0;
+    /** What has been fed, until the header is there: an instance with more architectures begins with it. @type {Uint8Array[] | null} */
+    this.head = null;
+    /** @type {any} */
+    this.asked = null;
     /** @type {any} */
     this.info = null;
     /** @type {unknown} */
@@ -93,8 +100,12 @@ export class Engine {
     if (status) this.fail();
   }
 
-  /** @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] for a build with threads */
+  /**
+   * Makes an instance. A second one takes over the load that the first had no architecture for.
+   * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] for a build with threads
+   */
   open(module, memory) {
+    this.stop();
     try {
       this.wasm = instantiate(module, memory);
       this.context = this.wasm.tsr_wasm_context_create(1);
@@ -105,6 +116,11 @@ export class Engine {
     }
     if (!this.context) throw new RangeError('no room for a context');
     this.heap = new Heap(this.wasm, this.context);
+    const { head } = this;
+    if (head) {
+      this.begin(this.asked);
+      head.forEach((bytes) => this.feed(bytes));
+    }
   }
 
   /** A place in the pool for a thread that has started: what web/thread.js is to be told. */
@@ -128,6 +144,8 @@ export class Engine {
   /** Starts a load, or starts it over. @param {{ dtype: string, digest?: Uint8Array }} options digest: SHA-256 the file must have */
   begin({ dtype, digest }) {
     this.abandon();
+    this.asked = { dtype, digest };
+    this.head = [];
     this.loader = this.wasm.tsr_wasm_loader_create(this.context, DTYPES.indexOf(dtype), -1);
     if (!this.loader) this.fail();
     if (digest) {
@@ -139,17 +157,21 @@ export class Engine {
     if (!this.staging) this.fail();
   }
 
-  /** The next bytes of the file. @param {Uint8Array} bytes */
+  /** The next bytes of the file. ERR_WASM_ARCH: it goes on with another `open`. @param {Uint8Array} bytes */
   feed(bytes) {
-    if (!this.loader) throw new TesseraeError('ERR_DISPOSED', 'no load is going on');
+    const { wasm, head } = this;
+    head?.push(bytes);
+    if (!this.loader) return; // another instance goes on with it, or the load has failed
     try {
       for (let at = 0; at < bytes.length; at += STAGING) {
         const part = bytes.subarray(at, at + STAGING);
         this.heap.bytes.set(part, this.staging);
-        this.check(this.wasm.tsr_wasm_loader_feed(this.loader, this.staging, part.length));
+        this.check(wasm.tsr_wasm_loader_feed(this.loader, this.staging, part.length));
       }
+      if (wasm.tsr_wasm_loader_has_header(this.loader)) this.head = null;
     } catch (error) {
       this.abandon();
+      if (lacksArch(error)) this.head = head;
       throw error;
     }
   }
@@ -170,6 +192,7 @@ export class Engine {
     const { wasm, context, loader, staging } = this;
     this.loader = 0;
     this.staging = 0;
+    this.head = null;
     if (loader) wasm.tsr_wasm_loader_destroy(loader);
     if (staging) wasm.tsr_wasm_context_free(context, staging);
   }

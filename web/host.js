@@ -32,14 +32,13 @@ class Host {
   }
 
   /**
-   * Starts a thread of the pool. One that does not start is not an error.
-   * @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<string | null>} why it did not
+   * Starts a thread of the pool, or has one whose core has stopped serve another. One that does not start is not an error.
+   * @param {number} i which @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<string | null>} why it did not
    */
-  async addThread(module, memory) {
+  async addThread(i, module, memory) {
     try {
       if (this.closed) throw this.closed;
-      const thread = spawnThread();
-      this.threads.push(thread);
+      const thread = (this.threads[i] ??= spawnThread());
       thread.postMessage({ module, memory });
       await started(thread, () => {}, () => {});
       thread.unref?.(); // it never ends by itself, and must not keep a Node process alive

@@ -31,12 +31,12 @@ export { Model } from './model.js';
 export const version = '0.1.0';
 
 /**
- * Every architecture this version runs.
+ * Every architecture this version runs, or the given .wasm.
  * @param {Pick<LoadOptions, 'wasmUrl' | 'wasmBinary' | 'fetch'>} [options]
  * @returns {Promise<{ arch: string, title: string, paper: string, reference: string, presets: string[] }[]>}
  */
 export async function listArchitectures({ wasmUrl, wasmBinary, fetch = globalThis.fetch } = {}) {
-  const { module } = await compile({ deterministic: true, wasmUrl, wasmBinary, fetch, signal: new AbortController().signal });
+  const { module } = await compile({ deterministic: true, all: true, wasmUrl, wasmBinary, fetch, signal: new AbortController().signal });
   const engine = new Engine();
   engine.call('open', [module]);
   return engine.architectures();

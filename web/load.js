@@ -1,10 +1,11 @@
 // @ts-check
 /** loadModel: compiles the wasm beside the download, feeds the engine as chunks arrive, reports progress, keeps the cache. */
 import { cacheable, cacheDrop, cacheMatch, cachePut } from './cache.js';
-import { argumentError, TesseraeError } from './errors.js';
+import { lacksArch } from './engine.js';
+import { argumentError } from './errors.js';
 import { openHost } from './host.js';
 import { Model } from './model.js';
-import { abortable, checkOptions, oneOf } from './options.js';
+import { abortable, checkOptions } from './options.js';
 import { builtin, isNode } from './platform.js';
 import { fromNetwork, openSource, RESTART } from './source.js';
 import { compile, isThreaded, sharedMemory } from './wasm.js';
@@ -32,18 +33,14 @@ const IN_FLIGHT = 3;
  * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node has none
  * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
  * @property {string} [integrity] 'sha256-' and the base64 digest that the file must have
- * @property {string | URL} [wasmUrl] where the .wasm lies: the file, or a folder (ending in /) that holds all builds
+ * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare one), or a folder (ending
+ *   in /) that holds all builds
  * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself
  * @property {boolean} [warmup] run once on zeros before the model is handed out
  * @property {'auto' | 'wasm' | Decoder} [decode] who decodes image files: the browser (auto), the core (wasm; always in Node), or a function
  * @property {number} [retries] of a broken download (default 3)
  */
 /** @typedef {(bytes: Uint8Array) => import('./model.js').Pixels | Promise<import('./model.js').Pixels>} Decoder */
-
-const NAMES = [
-  'dtype', 'worker', 'threads', 'deterministic', 'signal', 'onProgress', 'cache', 'fetch', 'integrity', 'wasmUrl', 'wasmBinary',
-  'warmup', 'decode', 'retries',
-];
 
 /** What the options may be; others are checked where they are used. @type {Record<string, any[]>} */
 const VALUES = {
@@ -64,13 +61,16 @@ function settle(given) {
     onProgress() {},
     // not the function itself: it must be called as the global object's
     fetch: (/** @type {[any]} */ ...args) => globalThis.fetch(...args),
-    ...checkOptions(given, NAMES, 'loadModel'),
   };
+  const known = [...Object.keys(VALUES), ...Object.keys(all), 'signal', 'integrity', 'wasmUrl', 'wasmBinary'];
+  Object.assign(all, checkOptions(given, known, 'loadModel'));
   /** @param {string} name @param {boolean} fine @param {string} expected */
   const expect = (name, fine, expected) => {
-    if (!fine) throw argumentError(`loadModel: ${name} is ${all[name]}; give ${expected}`);
+    if (!fine) throw argumentError(`loadModel: ${name} is ${JSON.stringify(all[name])}; give ${expected}`);
   };
-  for (const [name, allowed] of Object.entries(VALUES)) oneOf('loadModel', name, (all[name] ??= allowed[0]), allowed);
+  for (const [name, allowed] of Object.entries(VALUES)) {
+    expect(name, allowed.includes(all[name] ??= allowed[0]), allowed.map((one) => JSON.stringify(one)).join(' or '));
+  }
   const { threads, retries, decode, integrity } = all;
   expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads > 0), '"auto" or 1 and more');
   expect('retries', Number.isInteger(retries) && retries >= 0, '0 or more');
@@ -118,59 +118,24 @@ function progressOf(tell) {
 }
 
 /**
- * Feeds one reading of the file to the engine.
- * @param {import('./source.js').Source} source @param {() => Promise<any>} begin starts a loader, or starts it over; gives the host
- * @param {(loaded: number) => void} report @param {(chunk: Uint8Array | null) => void} keep sees every chunk; null: start over
- */
-async function feed(source, begin, report, keep) {
-  /** @type {Promise<any>[]} */
-  const sent = [];
-  let loaded = 0;
-  const chunks = source.read();
-  let step = chunks.next(); // the download starts now, beside the compilation that `begin` may wait for
-  step.catch(() => {});
-  try {
-    let host = await begin();
-    for (; ; step = chunks.next()) {
-      const { done, value: chunk } = await step;
-      if (done) break;
-      if (typeof chunk === 'symbol') {
-        await Promise.all(sent.splice(0));
-        loaded = 0;
-        keep(null);
-        host = await begin();
-        continue;
-      }
-      loaded += chunk.length;
-      keep(chunk);
-      const fed = host.call('feed', chunk);
-      fed.catch(() => {}); // told by the await below
-      sent.push(fed);
-      if (sent.length >= IN_FLIGHT) await sent.shift();
-      report(loaded);
-    }
-    await Promise.all(sent);
-    return loaded;
-  } finally {
-    chunks.return(undefined).catch(() => {});
-  }
-}
-
-/**
  * @param {any} source @param {any} options settled @param {AbortSignal} signal ends everything this load started
- * @param {(host: any) => void} own hears of the host as soon as there is one
  */
-async function load(source, options, signal, own) {
-  const { dtype, digest, fetch, retries, cache, warmup, threads, deterministic } = options;
+async function load(source, options, signal) {
+  const { dtype, digest, fetch, retries, cache, warmup, threads } = options;
   const net = { fetch, signal, retries };
   const report = progressOf((/** @type {Progress} */ progress) => {
     if (!signal.aborted) options.onProgress(progress);
   });
   const opened = openSource(source, net);
-  const hosting = openHost(options.worker); // first: a worker takes longest to start
+  const hosting = openHost(options.worker).then((host) => { // first: a worker takes longest to start
+    const end = () => host.close(signal.reason);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    return host;
+  });
   report('wasm', 0, null);
-  /** @param {boolean} threaded */
-  const build = (threaded) => compile({ deterministic, threaded, wasmUrl: options.wasmUrl, wasmBinary: options.wasmBinary, fetch, signal });
+  /** @param {boolean} threaded @param {boolean} [all] */
+  const build = (threaded, all) => compile({ ...options, threaded, all, signal });
   let compiling = build(planThreads(threads, options)[0] > 1);
   compiling.catch(() => {});
   /** @type {string | null} */
@@ -179,54 +144,79 @@ async function load(source, options, signal, own) {
   let starting = [];
   const url = cache !== false && cacheable(opened.url) ? opened.url : null;
   const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
-  const opening = hosting.then(async (host) => {
-    own(host);
+  /** @param {any} host @param {boolean} [all] */
+  const open = async (host, all) => {
     let count;
     [count, threadsReason] = planThreads(threads, host);
+    if (all) compiling = build(count > 1, all);
     let { module } = await compiling;
+    /** @type {WebAssembly.Memory | undefined} */
     let memory;
     if (!isThreaded(module)) threadsReason ??= 'unsupported';
     else if (!(memory = sharedMemory())) {
       threadsReason = 'memory';
-      compiling = build(false);
+      compiling = build(false, all);
       ({ module } = await compiling);
     }
+    const failed = await Promise.all(starting);
     const opening = host.call('open', module, memory);
-    if (memory) starting = Array.from({ length: count - 1 }, () => host.addThread(module, memory));
+    starting = Array.from({ length: memory ? count - 1 : 0 }, (_, i) => failed[i] ?? host.addThread(i, module, memory));
     await opening;
     return host;
-  });
+  };
+  const opening = hosting.then(open);
   opening.catch(() => {});
-  const begin = async () => {
-    const host = await opening;
-    await host.call('begin', { dtype, digest });
-    return host;
-  };
-
-  /** @param {import('./source.js').Source} from @param {boolean} fromCache */
+  /** One reading of the file. @param {import('./source.js').Source} from @param {boolean} fromCache */
   const attempt = async (from, fromCache) => {
-    /** @type {Blob[] | null} */
-    let parts = url && !fromCache ? [] : null;
-    const loaded = await feed(from, begin, (n) => report('weights', n, from.total(), fromCache), (chunk) => {
-      // a Blob's bytes lie outside the page's heap, on disk if there are many
-      if (parts) parts = chunk ? [...parts, new Blob([/** @type {any} */ (chunk)])] : [];
-    });
-    report('compile', loaded, loaded, fromCache);
-    const info = await (await opening).call('finish');
-    if (parts && url) await cachePut(url, new Blob(parts));
-    return { info, loaded, fromCache };
+    /** @type {Blob[]} */
+    let parts = [];
+    /** @type {Promise<any>[]} */
+    let sent = [];
+    let loaded = 0;
+    const chunks = from.read();
+    let step = chunks.next(); // the download starts now, beside the compilation
+    step.catch(() => {});
+    try {
+      const host = await opening;
+      const begin = () => host.call('begin', { dtype, digest });
+      /** What has been fed lies in the engine: an instance with more architectures goes on with it. @param {any} error */
+      const more = (error) => {
+        if (!lacksArch(error)) throw error;
+        return open(host, true);
+      };
+      for (await begin(); ; step = chunks.next()) {
+        const { done, value: chunk } = await step;
+        if (done) break;
+        if (chunk === RESTART) {
+          await Promise.all(sent);
+          [parts, sent, loaded] = [[], [], 0];
+          await begin();
+          continue;
+        }
+        loaded += chunk.length;
+        // a Blob's bytes lie outside the page's heap, on disk if there are many
+        if (url && !fromCache) parts.push(new Blob([/** @type {any} */ (chunk)]));
+        const fed = host.call('feed', chunk).catch(more);
+        fed.catch(() => {}); // told by the await below
+        sent.push(fed);
+        if (sent.length >= IN_FLIGHT) await sent.shift();
+        report('weights', loaded, from.total(), fromCache);
+      }
+      await Promise.all(sent);
+      report('compile', loaded, loaded, fromCache);
+      const info = await host.call('finish');
+      if (url && !fromCache) await cachePut(url, new Blob(parts));
+      return { info, loaded, fromCache };
+    } finally {
+      chunks.return(undefined).catch(() => {});
+    }
   };
 
-  let result;
-  try {
-    result = await attempt(stored && url ? fromNetwork(url, net, stored) : opened, Boolean(stored));
-  } catch (error) {
-    const spoilt = error instanceof TesseraeError && /^(model|fetch)$/.test(error.stage);
-    if (!stored || !url || !spoilt || signal.aborted) throw error;
+  const { info, loaded, fromCache } = await (stored && url ? attempt(fromNetwork(url, net, stored), true).catch(async (error) => {
+    if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else what is stored is spoilt
     await cacheDrop(url);
-    result = await attempt(opened, false);
-  }
-  const { info, loaded, fromCache } = result;
+    return attempt(opened, false);
+  }) : attempt(opened, false));
   const { relaxedSimd } = await compiling;
   const host = await opening;
   const failures = (await Promise.all(starting)).filter(Boolean);
@@ -264,26 +254,14 @@ export async function loadModel(source, options) {
   const outer = settled.signal;
   outer?.throwIfAborted();
   const ours = new AbortController();
-  /** @type {any} */
-  let host;
-  let ended = false;
-  /** @param {unknown} reason */
-  const stop = (reason) => {
-    ended = true;
-    ours.abort(reason);
-    host?.close(reason);
-  };
-  const onAbort = () => stop(outer.reason);
-  outer?.addEventListener('abort', onAbort, { once: true });
+  const stop = () => ours.abort(outer.reason);
+  outer?.addEventListener('abort', stop);
   try {
-    return await abortable(load(source, settled, ours.signal, (made) => {
-      host = made;
-      if (ended) made.close(ours.signal.reason);
-    }), outer);
+    return await abortable(load(source, settled, ours.signal), outer);
   } catch (error) {
-    if (!ended) stop(error);
+    ours.abort(error);
     throw error;
   } finally {
-    outer?.removeEventListener('abort', onAbort);
+    outer?.removeEventListener('abort', stop);
   }
 }

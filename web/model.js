@@ -300,18 +300,13 @@ function cut({ data, width, height, channels }, grid) {
   const [rows, columns] = grid;
   const patchSize = [Math.floor(height / rows), Math.floor(width / columns)];
   const [ph, pw] = patchSize;
-  const out = new Uint8ClampedArray(rows * columns * ph * pw * 4);
-  let at = 0;
-  for (let cell = 0; cell < rows * columns; cell++) {
-    const top = Math.floor(cell / columns) * ph;
-    const left = (cell % columns) * pw;
-    for (let y = 0; y < ph; y++) {
-      for (let x = 0; x < pw; x++) {
-        const from = ((top + y) * width + left + x) * channels;
-        for (let c = 0; c < 3; c++) out[at++] = data[from + (channels === 1 ? 0 : c)];
-        out[at++] = 255;
-      }
-    }
+  const out = new Uint8ClampedArray(rows * columns * ph * pw * 4).fill(255);
+  for (let i = 0; i < out.length; i++) {
+    if (i % 4 === 3) continue;
+    const at = i >> 2;
+    const cell = Math.floor(at / (ph * pw));
+    const y = Math.floor(cell / columns) * ph + (Math.floor(at / pw) % ph);
+    out[i] = data[(y * width + (cell % columns) * pw + (at % pw)) * channels + (channels === 1 ? 0 : i % 4)];
   }
   return { data: out, dims: [rows * columns, ph, pw, 4], grid, patchSize };
 }

@@ -3,19 +3,13 @@
 import { argumentError } from './errors.js';
 
 /**
- * Edits (insert, delete, exchange) between two short words.
- * @param {string} a @param {string} b
+ * Whether `a` becomes `b` with so many edits (insert, delete, exchange).
+ * @param {string} a @param {string} b @param {number} edits @returns {boolean}
  */
-function distance(a, b) {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length];
+function near(a, b, edits) {
+  const [c, d] = [a.slice(1), b.slice(1)];
+  if (a === b || !edits) return a === b;
+  return a[0] === b[0] ? near(c, d, edits) : near(c, d, edits - 1) || near(c, b, edits - 1) || near(a, d, edits - 1);
 }
 
 /**
@@ -23,15 +17,11 @@ function distance(a, b) {
  * @param {string} word @param {readonly string[]} known
  */
 export function nearest(word, known) {
-  const lower = word.toLowerCase();
-  const ranked = known.map((name) => ({ name, d: distance(lower, name.toLowerCase()) })).sort((a, b) => a.d - b.d);
-  return ranked.length && ranked[0].d <= Math.max(2, word.length / 3) ? ranked[0].name : undefined;
-}
-
-/** The suggestion as part of a sentence, or nothing. @param {string} word @param {readonly string[]} known */
-function meant(word, known) {
-  const guess = nearest(word, known);
-  return guess ? `, did you mean "${guess}"?` : '';
+  for (const edits of [0, 1, 2]) {
+    const found = known.find((name) => near(word.toLowerCase(), name.toLowerCase(), edits));
+    if (found) return found;
+  }
+  return undefined;
 }
 
 /**
@@ -44,23 +34,14 @@ export function checkOptions(options, known, where) {
   if (Object(options) !== options || Array.isArray(options)) throw argumentError(`${where}: options must be an object`);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    throw argumentError(`${where}: unknown option "${name}"${meant(name, known)}; known: ${known.join(', ')}`);
+    const guess = nearest(name, known);
+    throw argumentError(`${where}: unknown option "${name}"${guess ? `, did you mean "${guess}"?` : ''}; known: ${known.join(', ')}`);
   }
   const { signal } = options;
   if (signal != null && typeof signal.addEventListener !== 'function') {
     throw argumentError(`${where}: signal must be an AbortSignal`);
   }
   return options;
-}
-
-/**
- * Refuses a value that is not in the list.
- * @param {string} where @param {string} name @param {any} value @param {readonly any[]} allowed
- */
-export function oneOf(where, name, value, allowed) {
-  if (allowed.includes(value)) return value;
-  const words = allowed.map((one) => JSON.stringify(one)).join(', ');
-  throw argumentError(`${where}: ${name} is ${JSON.stringify(value)}${meant(String(value), allowed.map(String))}; give one of ${words}`);
 }
 
 /**

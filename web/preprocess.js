@@ -18,17 +18,9 @@ const MAX_FILE = 32 << 20;
 /** @typedef {import('./rpc.js').WireInput} WireInput */
 /** @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal, frames?: number }} Context frames: the input is a clip of so many; undefined: a picture */
 
-const LIST = 'a URL, Blob, img, video, canvas, ImageBitmap, ImageData, VideoFrame, the bytes of an image file, '
-  + '{ data, width, height, channels }, or a tensor { data: Float32Array, dims }';
-/** What a page can draw, and where its size stands. */
-const DRAWABLE = [
-  ['HTMLImageElement', 'naturalWidth', 'naturalHeight'],
-  ['HTMLVideoElement', 'videoWidth', 'videoHeight'],
-  ['VideoFrame', 'displayWidth', 'displayHeight'],
-  ['HTMLCanvasElement', 'width', 'height'],
-  ['OffscreenCanvas', 'width', 'height'],
-  ['ImageBitmap', 'width', 'height'],
-];
+const LIST = 'a URL, Blob, element, bitmap, frame, bytes of an image file, { data, width, height }, or a tensor { data: Float32Array, dims }';
+/** What a page can draw, and before which names its size stands. */
+const DRAWABLE = { HTMLImageElement: 'natural', HTMLVideoElement: 'video', VideoFrame: 'display', HTMLCanvasElement: '', OffscreenCanvas: '', ImageBitmap: '' };
 
 /** @param {string} message @returns {never} */
 const tooLarge = (message) => {
@@ -78,7 +70,7 @@ const is = (value, name) => {
 /** @param {Uint8Array} bytes an image file @param {Context} context @returns {Promise<WireInput>} */
 async function fromFile(bytes, { decode, host }) {
   if (typeof decode === 'function') return fromPixels(await decode(bytes));
-  if (decode === 'wasm' || isNode || bytes[0] === 0x89 || typeof createImageBitmap !== 'function') return { type: 'encoded', bytes };
+  if (decode === 'wasm' || isNode || bytes[0] === 0x89) return { type: 'encoded', bytes };
   const head = String.fromCharCode(...bytes.subarray(0, 12));
   // the core cannot read these sizes; the picture is measured when the browser has decoded it
   if (!/^GIF8|^RIFF....WEBP|^....ftyp(avif|avis|heic|mif1)/s.test(head)) await host.call('size', bytes);
@@ -174,10 +166,10 @@ export async function toInput(input, context) {
     return fromFile(new Uint8Array(await input.arrayBuffer()), context);
   }
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return fromFile(/** @type {Uint8Array} */ (bytesOf(input)), context);
-  for (const [name, width, height] of DRAWABLE) {
+  for (const [name, prefix] of Object.entries(DRAWABLE)) {
     if (!is(input, name)) continue;
     if (input.complete === false) await input.decode(); // an img that is still loading
-    return draw(input, input[width], input[height]);
+    return draw(input, input[`${prefix}Width`] ?? input.width, input[`${prefix}Height`] ?? input.height);
   }
   if (input?.dims !== undefined) return tensorOf(input);
   if (input?.data && input.width !== undefined) return fromPixels(input);

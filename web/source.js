@@ -11,8 +11,9 @@ import { argumentError, TesseraeError } from './errors.js';
 import { abortable } from './options.js';
 import { builtin, filePath } from './platform.js';
 
-export const RESTART = Symbol('restart');
+export const RESTART = null;
 const CHUNK = 1 << 20;
+const MAX_HEADER = 8 << 20;
 
 /**
  * @typedef {object} Source
@@ -23,30 +24,23 @@ const CHUNK = 1 << 20;
 /** @typedef {typeof globalThis.fetch} Fetch */
 /** @typedef {{ fetch: Fetch, signal: AbortSignal, retries: number }} Net */
 
-/** Seen from the first chunks of a safetensors file: how long it is. */
+/** Seen from the first chunks of a safetensors file: how long it is. What is no such file is the core's to refuse. */
 function lengthFromHeader() {
   let head = new Uint8Array(0);
   /** @type {number | null} */
   let total = null;
-  let need = 8;
   return (/** @type {Uint8Array} */ chunk) => {
-    if (!need) return total;
+    if (total !== null || head.length > MAX_HEADER) return total;
     const joined = new Uint8Array(head.length + chunk.length);
     joined.set(head);
     joined.set(chunk, head.length);
     head = joined;
-    if (head.length < 8) return null;
-    const view = new DataView(head.buffer);
-    need = 8 + view.getUint32(0, true);
-    if (view.getUint32(4, true) || need > 8 + (8 << 20)) need = 0; // no such file: the core will say what is wrong
-    else if (head.length >= need) {
-      const text = new TextDecoder().decode(head.subarray(8, need));
-      let end = 0;
-      for (const [, last] of text.matchAll(/"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)/g)) end = Math.max(end, Number(last));
-      total = need + end;
-      need = 0;
+    const end = head.length > 7 ? 8 + new DataView(head.buffer).getUint32(0, true) : Infinity;
+    if (head.length < end) return null;
+    total = end;
+    for (const [, last] of new TextDecoder().decode(head.subarray(8, end)).matchAll(/"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)/g)) {
+      total = Math.max(total, end + Number(last));
     }
-    if (!need) head = new Uint8Array(0);
     return total;
   };
 }
@@ -82,11 +76,7 @@ const reasonOf = (error) => error?.cause?.message || error?.message || String(er
 
 /** Chunks of a body; the stream is cancelled when the reader stops early. @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>} */
 async function* chunksOf(body) {
-  const stream = body instanceof Blob ? body.stream() : body.body;
-  if (!stream) {
-    yield new Uint8Array(await body.arrayBuffer());
-    return;
-  }
+  const stream = body instanceof Blob ? body.stream() : body.body ?? (await body.blob()).stream();
   const reader = stream.getReader();
   try {
     for (;;) {

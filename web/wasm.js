@@ -45,48 +45,47 @@ const BUILDS = ['relaxed-threads', 'simd-threads', 'relaxed', 'simd'];
 
 /**
  * The compiled module.
- * @param {{ deterministic: boolean, threaded?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch,
- *   signal: AbortSignal }} options threaded: a build with threads, if there is one
+ * @param {{ deterministic: boolean, threaded?: boolean, all?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch,
+ *   signal: AbortSignal }} options threaded: a build with threads, if there is one; all: with every architecture, not the common ones alone
  * @returns {Promise<Compiled>}
  */
-export async function compile({ deterministic, threaded = false, wasmUrl, wasmBinary, fetch, signal }) {
+export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinary, fetch, signal }) {
   const can = detect();
   if (!can.simd) {
-    throw new TesseraeError('ERR_NO_SIMD', 'no WebAssembly SIMD here; it came with Chrome 91, Firefox 89, Safari 16.4 and Node 16.4');
+    throw new TesseraeError('ERR_NO_SIMD', 'no WebAssembly SIMD here; Chrome 91, Firefox 89, Safari 16.4 and Node 16.4 have it');
   }
   const relaxed = can.relaxedSimd && !deterministic;
-  const given = wasmUrl && String(wasmUrl);
+  const given = String(wasmUrl ?? '');
   // the literals stay as they are: bundlers look for this very form
   const urls = [
     new URL('../dist/tesserae-relaxed-threads.wasm', import.meta.url),
     new URL('../dist/tesserae-simd-threads.wasm', import.meta.url),
     new URL('../dist/tesserae-relaxed.wasm', import.meta.url),
     new URL('../dist/tesserae-simd.wasm', import.meta.url),
+    new URL('../dist/tesserae-relaxed-threads-all.wasm', import.meta.url),
+    new URL('../dist/tesserae-simd-threads-all.wasm', import.meta.url),
+    new URL('../dist/tesserae-relaxed-all.wasm', import.meta.url),
+    new URL('../dist/tesserae-simd-all.wasm', import.meta.url),
   ];
-  let choices = BUILDS.map((name, i) => ({ name, url: given ? `${given}tesserae-${name}.wasm` : urls[i].href }))
+  let choices = BUILDS.map((name, i) => ({ name, url: given ? `${given}tesserae-${name}${all ? '-all' : ''}.wasm` : urls[all ? i + 4 : i].href }))
     .filter(({ name }) => (relaxed || !/relaxed/.test(name)) && (threaded || !/threads/.test(name)));
-  if (given && !given.endsWith('/')) choices = [{ name: given, url: given }];
+  if (wasmBinary || /[^/]$/.test(given)) choices = [{ name: given, url: wasmBinary ? 'wasmBinary' : given }];
+  /** @type {any} */
   let failure;
-  try {
-    if (wasmBinary) {
-      const module = wasmBinary instanceof WebAssembly.Module ? wasmBinary : await WebAssembly.compile(wasmBinary);
-      return { module, relaxedSimd: null };
+  let at;
+  for (const { name, url } of choices) {
+    at = url;
+    try {
+      if (!wasmBinary) return { module: await compileFrom(url, signal, fetch), relaxedSimd: /relaxed/.test(name) };
+      return { module: wasmBinary instanceof WebAssembly.Module ? wasmBinary : await WebAssembly.compile(wasmBinary), relaxedSimd: null };
+    } catch (error) {
+      failure = error;
     }
-    for (const { name, url } of choices) {
-      try {
-        return { module: await compileFrom(url, signal, fetch), relaxedSimd: /relaxed/.test(name) };
-      } catch (error) {
-        failure = new Error(`${url}: ${/** @type {Error} */ (error).message}`, { cause: error });
-      }
-    }
-  } catch (error) {
-    failure = error;
   }
   signal.throwIfAborted();
-  const { message } = /** @type {Error} */ (failure);
   throw new TesseraeError(
     'ERR_WASM_COMPILE',
-    `${message}; if the file lies elsewhere, pass wasmUrl; a Content-Security-Policy needs 'wasm-unsafe-eval'`,
+    `${at}: ${failure.message}; if the file lies elsewhere, pass wasmUrl; a Content-Security-Policy needs 'wasm-unsafe-eval'`,
     { cause: failure },
   );
 }

@@ -101,7 +101,8 @@ function write(known) {
 async function main() {
   const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: {
     seconds: { type: 'string', default: 'Infinity' }, fresh: { type: 'boolean' }, docs: { type: 'boolean' } } });
-  const builds = createHash('sha256').update(readFileSync(join(root, 'dist/tesserae-simd.wasm'))).update(readFileSync(join(root, 'dist/tesserae-relaxed.wasm'))).digest('hex');
+  const builds = createHash('sha256').update(readFileSync(join(root, 'dist/tesserae-simd-all.wasm')))
+    .update(readFileSync(join(root, 'dist/tesserae-relaxed-all.wasm'))).digest('hex');
   const path = join(folder, 'rows.json');
   const kept = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
   const known = flags.fresh ? {} : kept;

@@ -43,8 +43,8 @@ static float **run_plainly(const tsr_graph *g, const tsr_kernels *kernels) {
       args.out[i] = (tsr_arg){.shape = g->values[node->out[i]].shape, .data = memory[node->out[i]]};
     if (node->op == TSR_OP_reshape)
       memcpy(memory[node->out[0]], memory[node->in[0]], tsr_shape_count(&args.in[0].shape, NULL) * sizeof(float));
-    int tasks = tsr_ops[node->op].work(&args).tasks;
-    for (int t = tasks - 1; t >= 0; t--) tsr_ops[node->op].run(&args, t, NULL); /* tasks may run in any order */
+    int tasks = node->op->work(&args).tasks;
+    for (int t = tasks - 1; t >= 0; t--) node->op->run(&args, t, NULL); /* tasks may run in any order */
   }
   return memory;
 }

@@ -48,14 +48,14 @@ static int run(tsr_op op, tsr_op_args *args) {
   char why[TSR_WHY] = "";
   args->kernels = tsr_kernels_select(NULL);
   args->n_out = 1;
-  if (!CHECK(tsr_ops[op].shape(args, why))) return printf("%s: %s\n", tsr_ops[op].name, why), 0;
+  if (!CHECK(op->shape(args, why))) return printf("%s: %s\n", op->name, why), 0;
   size_t n = tsr_shape_count(&args->out[0].shape, NULL);
   args->out[0].data = numbers(n);
-  tsr_op_work work = tsr_ops[op].work(args);
+  tsr_op_work work = op->work(args);
   void *scratch = malloc(work.scratch + 1);
   args->shared = malloc(work.shared + 1);
-  for (int task = work.before - 1; task >= 0; task--) tsr_ops[op].run(args, task, scratch);
-  for (int task = work.tasks - 1; task >= work.before; task--) tsr_ops[op].run(args, task, scratch);
+  for (int task = work.before - 1; task >= 0; task--) op->run(args, task, scratch);
+  for (int task = work.tasks - 1; task >= work.before; task--) op->run(args, task, scratch);
   free(scratch), free(args->shared);
   return 1;
 }
@@ -71,7 +71,7 @@ static void expect(tsr_op op, const tsr_op_args *args, const float *want, double
   for (size_t i = 0; i < n; i++) wrong += !(fabs((double)args->out[0].data[i] - want[i]) <= tolerance);
   char text[2][TSR_SHAPE_TEXT];
   if (!CHECK(wrong == 0))
-    printf("%s: %d wrong; %s to %s\n", tsr_ops[op].name, (int)wrong, tsr_shape_print(&args->in[0].shape, text[0]),
+    printf("%s: %d wrong; %s to %s\n", op->name, (int)wrong, tsr_shape_print(&args->in[0].shape, text[0]),
            tsr_shape_print(&args->out[0].shape, text[1]));
 }
 

@@ -369,7 +369,7 @@ for (const worker of [true, false]) {
 
     test('options', async () => {
       await assert.rejects(load(FILE, /** @type {any} */ ({ onprogress() {} })), /did you mean "onProgress"/);
-      await assert.rejects(load(FILE, /** @type {any} */ ({ dtype: 'q4' })), { code: 'ERR_ARGUMENT' });
+      await assert.rejects(load(FILE, /** @type {any} */ ({ dtype: 'q4' })), { code: 'ERR_ARGUMENT', message: /loadModel: dtype is "q4"; give "auto" or "f32" or "q8"/ });
       await assert.rejects(load(FILE, { threads: 0 }), { code: 'ERR_ARGUMENT' });
       await assert.rejects(load(/** @type {any} */ (null)), { code: 'ERR_ARGUMENT' });
       await assert.rejects(load(FILE, { wasmBinary: new Uint8Array(8) }), { code: 'ERR_WASM_COMPILE', stage: 'environment' });

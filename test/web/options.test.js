@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fromWire, TesseraeError, toWire } from '../../web/errors.js';
-import { abortable, checkOptions, nearest, oneOf } from '../../web/options.js';
+import { abortable, checkOptions, nearest } from '../../web/options.js';
 
 test('an unknown option is refused with the one that was meant', () => {
   assert.throws(() => checkOptions({ topk: 3 }, ['topK', 'threshold'], 'classify'), {
@@ -22,12 +22,6 @@ test('the nearest word is near', () => {
   assert.equal(nearest('treads', ['threads', 'retries']), 'threads');
   assert.equal(nearest('banana', ['threads', 'retries']), undefined);
   assert.equal(nearest('x', []), undefined);
-});
-
-test('a value outside the list is refused', () => {
-  assert.equal(oneOf('f', 'dtype', 'q8', ['f32', 'q8']), 'q8');
-  assert.throws(() => oneOf('f', 'dtype', 'q9', ['f32', 'q8']), /did you mean "q8"/);
-  assert.throws(() => oneOf('f', 'cache', 1, ['auto', false]), /cache is 1; give one of "auto", false/);
 });
 
 test('errors keep everything on their way out of a worker', () => {

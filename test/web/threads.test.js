@@ -196,7 +196,7 @@ test('a thread that traps: the run ends, and so does the instance', async () => 
   const memory = /** @type {WebAssembly.Memory} */ (sharedMemory());
   const host = new LocalHost('requested');
   await host.call('open', module, memory);
-  assert.equal(await host.addThread(module, memory), null);
+  assert.equal(await host.addThread(0, module, memory), null);
   await host.call('begin', { dtype: 'auto' });
   await host.call('feed', MODEL);
   await host.call('finish');
@@ -205,7 +205,7 @@ test('a thread that traps: the run ends, and so does the instance', async () => 
   await host.call('stop'); // what web/thread.js does when the core's loop traps
   await assert.rejects(pass, { code: 'ERR_INTERNAL_TRAP' });
   await host.close();
-  assert.match(String(await host.addThread(module, memory)), /^failed: .*disposed/);
+  assert.match(String(await host.addThread(0, module, memory)), /^failed: .*disposed/);
 });
 
 test('dispose ends the threads', { skip: process.platform !== 'linux' }, async () => {
