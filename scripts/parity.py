@@ -52,7 +52,7 @@ KEPT = Path(os.environ.get("TESSERAE_CACHE", Path.home() / ".cache" / "tesserae"
 TOLERANCE = 1e-4
 COSINE = 0.99
 Q8_BATCH = 5
-Q8_CHUNK = 4  # batches after which q8's outputs are kept
+Q8_CHUNK = 2  # batches after which q8's outputs are kept
 TABLE = re.compile(r"(<!-- q8: written by scripts/parity.py --docs -->\n)(.*?)(<!-- /q8 -->)", re.S)
 
 

@@ -127,10 +127,12 @@ async function toClip(input, { frames = 0, ...context }) {
   const video = is(input, 'HTMLVideoElement') && input;
   const given = video ? frames : Array.isArray(input) ? input.length : 1;
   if (given !== frames || !given) throw argumentError(`expected ${frames} frames, given ${given}`);
+  // "seeked" may come before the frame that is drawn; the callback comes with it, but for a browser that lacks it or shows nothing at the time
+  const look = (/** @type {() => void} */ done) => video.requestVideoFrameCallback?.(() => (video.seeking ? look(done) : done()));
   /** @param {number} time */
   const seek = (time) => {
     video.currentTime = time;
-    return next(video, 'seeked');
+    return Promise.all([next(video, 'seeked'), new Promise((resolve) => { setTimeout(resolve, 250); look(resolve); })]);
   };
   const before = video.currentTime;
   /** @type {any} */
