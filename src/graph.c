@@ -215,8 +215,9 @@ tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep) {
   if (b->declaring || tsr_failed(b)) return;
   b->graph.once = 1;
-  if (!tsr_weights_average(b->weights, to, from, (float)keep, (float)(1 - keep)))
+  if (tsr_weights_any_q8(b->weights))
     tsr_fail(b, TSR_ERR_ARGUMENT, "option \"update\" changes weights in f32, and these are in 8 bits; load with dtype 'f32'");
+  else if (b->changing) tsr_weights_average(b->weights, to, from, (float)keep, (float)(1 - keep));
 }
 
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {

@@ -83,7 +83,7 @@ typedef struct tsr_graph {
     tsr_value from;
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
-  int once; /* building it changed weights: good for one run */
+  int once; /* it changes weights: good for one run */
   int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (pictures.h) */
 } tsr_graph;
 
@@ -107,6 +107,7 @@ typedef struct tsr_builder {
   const tsr_input *inputs;
   int input_count;
   int declaring;
+  int changing; /* weights may change now: all of it has been built before without, and nothing was wrong */
   const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
   int known_input_count;
   uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
@@ -157,7 +158,7 @@ tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
 /* Changes of weights, of a model in f32; TSR_ERR_ARGUMENT in 8 bits. For training, which changes them between runs.
- * The first happens while the graph is built, and not when only declaring: `to` and what is below it, as far as they are of the same kind as what is
+ * The first happens while the graph is built a second time (`changing`), so that a run that fails changes nothing: `to` and what is below it, as far as they are of the same kind as what is
  * of the same name below `from` (parameters, or else both names are of buffers), become keep * to + (1 - keep) * from. The second after each run: the
  * vector becomes `value`, of as many numbers. */
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);

@@ -141,13 +141,14 @@ static tsr_status check_patterns(const tsr_builder *b) {
   return TSR_OK;
 }
 
-static tsr_status begin_session(tsr_model *model, const char *request) {
+static tsr_status begin_session(tsr_model *model, const char *request, int changing) {
   tsr_session *s = &model->session;
   tsr_error *err = &model->ctx->err;
   const char *patterns[MAX_PATTERNS];
   tsr_builder b = tsr_model_builder(model, &s->arena);
   b.inputs = model->inputs;
   b.input_count = model->input_count;
+  b.changing = changing;
   if (read_request(&b, request, patterns, model)) return err->code;
   b.graph.output = model->arch->build(&b);
   tsr_settings_finish(&b, &b.options);
@@ -171,10 +172,14 @@ static tsr_status find_session(tsr_model *model, const char *request) {
   }
   end_session(model);
   if (!tsr_text_get(&key)) tsr_error_set(&model->ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the run");
+  if (!model->ctx->err.code) begin_session(model, request, 0);
+  if (s->graph.once && !model->ctx->err.code && !check_numbers(model)) { /* weights change only once all else is known to be right */
+    end_session(model);
+    begin_session(model, request, 1);
+    tsr_text_clear(&key);
+  }
   s->key = key;
-  if (!model->ctx->err.code) begin_session(model, request);
   if (model->ctx->err.code) end_session(model);
-  else if (s->graph.once) tsr_text_clear(&s->key);
   return model->ctx->err.code;
 }
 

@@ -41,7 +41,11 @@ static void read_pictures(tsr_builder *b, navit *m) {
   int sizes[TSR_MAX_PICTURES][2], total = 0, p = c->patch[0];
   int listed = tsr_setting_pairs(b, &b->options, "sizes", none, 0, 1, TSR_MAX_SIDE, TSR_MAX_PICTURES, sizes);
   b->graph.list_patch = p;
-  for (int i = 0; i < listed; i++) total += c->channels * sizes[i][0] * sizes[i][1];
+  for (int i = 0; i < listed; i++) {
+    int64_t n = (int64_t)c->channels * sizes[i][0] * sizes[i][1];
+    if (n > INT32_MAX - total) return (void)tsr_fail(b, TSR_ERR_SHAPE, "%d pictures have more numbers than one input holds", listed);
+    total += (int)n;
+  }
   tsr_value all = listed ? tsr_input_optional(b, "image", tsr_shape_of(1, total)) : tsr_input_image(b, c->channels, c->image[0], c->image[1]);
   m->batch = listed ? 1 : tsr_dim(b, all, 0);
   m->count = listed ? listed : 1;

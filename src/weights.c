@@ -337,9 +337,8 @@ int tsr_weights_any_q8(const tsr_weights *weights) {
   return 0;
 }
 
-int tsr_weights_average(tsr_weights *weights, const char *to, const char *from, float keep, float share) {
+void tsr_weights_average(tsr_weights *weights, const char *to, const char *from, float keep, float share) {
   size_t length = strlen(to), from_length = strlen(from);
-  if (tsr_weights_any_q8(weights)) return 0;
   for (tsr_weight *w = weights->first; w; w = w->next) {
     const char *rest = w->name + length;
     if (strncmp(w->name, to, length) || (*rest && w->is_buffer)) continue;
@@ -351,7 +350,6 @@ int tsr_weights_average(tsr_weights *weights, const char *to, const char *from, 
       for (size_t i = 0; i < n; i++) y[i] = y[i] * keep + share * x[i];
     }
   }
-  return 1;
 }
 
 void tsr_weights_free(tsr_weights *weights) {

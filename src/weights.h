@@ -89,8 +89,8 @@ size_t tsr_weights_bytes(const tsr_weights *weights);
 int tsr_weights_any_q8(const tsr_weights *weights);
 
 /* Every parameter called `to` plus some ending becomes keep * itself + share * the one called `from` plus that ending; so does a buffer whose name is
- * `to` itself. 0: some weights are in 8 bits, and nothing was done. */
-int tsr_weights_average(tsr_weights *weights, const char *to, const char *from, float keep, float share);
+ * `to` itself. All weights must be in f32. */
+void tsr_weights_average(tsr_weights *weights, const char *to, const char *from, float keep, float share);
 
 void tsr_weights_free(tsr_weights *weights);
 

@@ -383,6 +383,30 @@ test('a teacher follows its student from run to run, and what a forward found la
   await model.dispose();
 });
 
+test('an update that fails changes no weights', async () => {
+  const golden = tiny('dino_update');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, inputs] = inputsOf(golden);
+  const teach = (given = {}, more = {}) => model.forward(image, { inputs: { ...inputs, ...given }, capture: ['*centers'], ...more });
+  const [name, crop] = Object.entries(inputs).at(-1);
+  const broken = { data: crop.data.slice(), dims: crop.dims };
+  broken.data[5] = NaN;
+  const half = crop.dims.map((d, i) => (i > 1 ? d - 1 : d));
+  const before = await teach();
+  for (const [what, given, more] of [
+    ['a crop of a wrong size', { [name]: { data: new Float32Array(half.reduce((a, b) => a * b)), dims: half } }],
+    ['a crop with a NaN', { [name]: broken }],
+    ['a capture of nothing', {}, { capture: ['no.such.tap'] }],
+    ['an unknown option', {}, { options: { update: true, iters: 3 } }],
+  ]) {
+    await assert.rejects(teach(given, { options: { update: true }, ...more }), { stage: 'call' }, what);
+    assert.deepEqual(await teach(), before, what);
+  }
+  await teach({}, { options: { update: true } });
+  assert.notDeepEqual(await teach(), before, 'one that succeeds does');
+  await model.dispose();
+});
+
 test('labels are numbers of classes or shares of each, and go with what the teacher says', async () => {
   const golden = tiny('distill_soft');
   const model = await load(file(golden), { dtype: 'f32' });

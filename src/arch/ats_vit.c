@@ -30,17 +30,12 @@ static tsr_value filled(tsr_builder *b, tsr_shape shape, float from, float step,
   return value;
 }
 
-/* [1,K,N]: splitmix64. */
+/* [1,K,N] */
 static tsr_value uniform(tsr_builder *b, int seed, int layer, int k, int n) {
   float *data;
   tsr_value value = tsr_constant(b, tsr_shape_of(3, 1, k, n), &data);
   uint64_t state = ((uint64_t)seed << 32) + (uint64_t)layer;
-  for (int i = 0; data && i < k * n; i++) {
-    uint64_t z = state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    data[i] = (float)((z ^ (z >> 31)) >> 40) * 0x1p-24f;
-  }
+  for (int i = 0; data && i < k * n; i++) data[i] = (float)(tsr_random(&state) >> 40) * 0x1p-24f; /* a float holds 24 bits: below 1 */
   return value;
 }
 
