@@ -128,7 +128,7 @@ async function toClip(input, { frames = 0, ...context }) {
   const given = video ? frames : Array.isArray(input) ? input.length : 1;
   if (given !== frames || !given) throw argumentError(`expected ${frames} frames, given ${given}`);
   // "seeked" may come before the frame that is drawn; the callback comes with it, but for a browser that lacks it or shows nothing at the time
-  const look = (/** @type {() => void} */ done) => video.requestVideoFrameCallback?.(() => (video.seeking ? look(done) : done()));
+  const look = (/** @type {Function} */ done) => video.requestVideoFrameCallback?.(() => (video.seeking ? look(done) : done()));
   /** @param {number} time */
   const seek = (time) => {
     video.currentTime = time;
