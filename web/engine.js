@@ -21,7 +21,7 @@ const DTYPES = ['auto', 'f32', 'q8'];
 export const lacksArch = (error) => error?.code === 'ERR_WASM_ARCH';
 
 /** @param {number[]} dims */
-const product = (dims) => dims.reduce((a, b) => a * b, 1);
+export const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
 /**
  * The core sees a pointer and dims only: that they fit the data is checked here. It looks for NaN and infinities itself.
@@ -34,24 +34,22 @@ function checkTensor({ data, dims }, name) {
 }
 
 export class Engine {
-  constructor() {
-    /** @type {any} */
-    this.wasm = null;
-    /** @type {any} */
-    this.heap = null;
-    this.context = 0;
-    this.loader = 0;
-    this.model = 0;
-    this.staging = 0;
-    /** What has been fed, until the header is there: an instance with more architectures begins with it. @type {Uint8Array[] | null} */
-    this.head = null;
-    /** @type {any} */
-    this.asked = null;
-    /** @type {any} */
-    this.info = null;
-    /** @type {unknown} */
-    this.trap = null;
-  }
+  /** @type {any} */
+  wasm = null;
+  /** @type {any} */
+  heap = null;
+  context = 0;
+  loader = 0;
+  model = 0;
+  staging = 0;
+  /** What has been fed, until the header is there: an instance with more architectures begins with it. @type {Uint8Array[] | null} */
+  head = null;
+  /** @type {any} */
+  asked = null;
+  /** @type {any} */
+  info = null;
+  /** @type {unknown} */
+  trap = null;
 
   /**
    * Runs one of the methods below; the only way in. A trap leaves the instance in an unknown state, so that later calls fail fast.

@@ -32,7 +32,7 @@ export class TesseraeError extends Error {
    * @param {ErrorFields} [fields]
    */
   constructor(code, message, fields = {}) {
-    super(`${code}: ${message}`, fields.cause === undefined ? undefined : { cause: fields.cause });
+    super(`${code}: ${message}`, fields.cause ? fields : undefined);
     this.name = 'TesseraeError';
     /** @type {string} */
     this.code = code;

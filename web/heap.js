@@ -13,9 +13,10 @@ export class Heap {
   constructor(exports, context) {
     this.exports = exports;
     this.context = context;
-    /** @type {Uint8Array} */
-    this.view = new Uint8Array(0);
   }
+
+  /** @type {Uint8Array} */
+  view = new Uint8Array(0);
 
   /** All bytes of the memory, as it is now. */
   get bytes() {

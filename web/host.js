@@ -20,15 +20,16 @@ const terminate = (workers) => Promise.all(workers.map((worker) => worker.termin
 
 /** What both have. The pool's threads are workers of this side too: Chromium may never end a worker that has workers of its own. */
 class Host {
+  memory = NOTHING;
+  /** @type {any[]} */
+  threads = [];
+  /** @type {unknown} */
+  closed = null;
+
   /** @param {boolean} worker @param {string | null} reason why there is no worker */
   constructor(worker, reason) {
     this.worker = worker;
     this.reason = reason;
-    this.memory = NOTHING;
-    /** @type {any[]} */
-    this.threads = [];
-    /** @type {unknown} */
-    this.closed = null;
   }
 
   /**
@@ -52,11 +53,12 @@ class Host {
 
 /** An engine on the calling thread. */
 export class LocalHost extends Host {
+  /** @type {Engine | null} */
+  engine = new Engine();
+
   /** @param {string} reason */
   constructor(reason) {
     super(false, reason);
-    /** @type {Engine | null} */
-    this.engine = new Engine();
   }
 
   /** @param {import('./rpc.js').Op} op @param {any[]} args @returns {Promise<any>} */
@@ -95,15 +97,16 @@ function alone(input) {
 
 /** An engine in a worker of the browser's or of Node's. */
 export class WorkerHost extends Host {
-  /** @param {any} worker */
-  constructor(worker) {
+  /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void }>} */
+  waiting = new Map();
+  lastId = 0;
+  /** @type {Promise<unknown> | undefined} */
+  ended;
+
+  /** @param {any} port */
+  constructor(port) {
     super(true, null);
-    this.port = worker;
-    /** @type {Map<number, { resolve: (value: any) => void, reject: (error: unknown) => void }>} */
-    this.waiting = new Map();
-    this.lastId = 0;
-    /** @type {Promise<unknown> | undefined} */
-    this.ended = undefined;
+    this.port = port;
   }
 
   /** @param {import('./rpc.js').Reply} reply */

@@ -1,7 +1,7 @@
 // @ts-check
 /** loadModel: compiles the wasm beside the download, feeds the engine as chunks arrive, reports progress, keeps the cache. */
 import { cacheable, cacheDrop, cacheMatch, cachePut } from './cache.js';
-import { lacksArch } from './engine.js';
+import { lacksArch, product } from './engine.js';
 import { argumentError } from './errors.js';
 import { openHost } from './host.js';
 import { Model } from './model.js';
@@ -223,7 +223,7 @@ async function load(source, options, signal) {
   if (warmup) {
     report('warmup', loaded, loaded, fromCache);
     const { dims } = info.input;
-    const data = new Float32Array(dims.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1));
+    const data = new Float32Array(product(dims));
     await host.call('run', { type: 'tensor', data, dims }, {});
   }
   const runtime = {

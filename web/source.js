@@ -193,16 +193,8 @@ function fromFile(path) {
     total: () => total,
     async *read() {
       const file = await withFile(path, 'open');
-      try {
-        total = (await file.stat()).size;
-        for (;;) {
-          const { bytesRead, buffer } = await file.read(new Uint8Array(CHUNK));
-          if (!bytesRead) return;
-          yield bytesRead < CHUNK ? buffer.slice(0, bytesRead) : buffer;
-        }
-      } finally {
-        await file.close();
-      }
+      total = (await file.stat()).size;
+      yield* file.createReadStream({ highWaterMark: CHUNK }); // which closes the file, however it ends
     },
   };
 }

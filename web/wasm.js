@@ -33,7 +33,7 @@ export function detect() {
 async function compileFrom(url, signal, fetch) {
   const path = filePath(url);
   if (path) return WebAssembly.compile(await builtin('fs').promises.readFile(path));
-  const response = await fetch(url, { signal, credentials: 'same-origin' });
+  const response = await fetch(url, { signal });
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
   // compileStreaming insists on the media type; not every server sends it
   const typed = response.headers.get('content-type')?.startsWith('application/wasm');
