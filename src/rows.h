@@ -2,7 +2,8 @@
  *   - in 8 bits, linear layers keep 14 bits of these rows, all the way from the picture: all that is read passes through them. (Rows at the
  *     begin or end only; and also where a picture has but one row, as before a head;)
  *   - what the last layers would work out for the others is left out, unless it is captured.
- * Outputs are the same bits whatever is captured. */
+ * Outputs are the same bits whatever is captured, but for the last bits of f32 where relaxed SIMD runs large products (gemm_f32_strassen.h):
+ * there neighbouring rows have a say in them. */
 #ifndef TSR_ROWS_H
 #define TSR_ROWS_H
 

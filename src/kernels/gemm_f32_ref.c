@@ -32,3 +32,16 @@ void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, const float *panels, 
       c[(size_t)i * ldc + n] = sum + (bias ? bias[n] : 0);
     }
 }
+
+int tsr_k_gemm_f32_levels_ref(int m, int n, int k) { return (void)m, (void)n, (void)k, 0; }
+
+void tsr_k_gemm_f32_strassen_rows_ref(float *to, const float *a, int lda, int m, int k, int levels, int begin, int end) {
+  (void)m, (void)levels;
+  tsr_k_gemm_f32_rows_ref(to + (size_t)begin * k, a + (size_t)begin * lda, lda, end - begin, k);
+}
+
+void tsr_k_gemm_f32_strassen_ref(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k, int levels,
+                                 float *scratch) {
+  (void)levels, (void)scratch;
+  tsr_k_gemm_f32_ref(c, ldc, a, panels, bias, m, n0, n1, k);
+}

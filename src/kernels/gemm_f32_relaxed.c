@@ -5,6 +5,16 @@
 #define TSR_F32_KERNEL tsr_k_gemm_f32_relaxed
 #define TSR_F32_LAYOUT tsr_k_gemm_f32_rows_relaxed
 #include "gemm_f32_tile.h"
+#define TSR_F32_STRASSEN tsr_k_gemm_f32_strassen_relaxed
+#define TSR_F32_STRASSEN_LAYOUT tsr_k_gemm_f32_strassen_rows_relaxed
+#include "gemm_f32_strassen.h"
+
+/* What pays was measured (docs/performance.md): sums must be shared by enough rows and columns. Rows are bounded for the memory they take. */
+int tsr_k_gemm_f32_levels_relaxed(int m, int n, int k) {
+  if (m < 96 || m > 4096 || n < 128 || k < 192) return 0;
+  if (m >= 144 && n >= 384 && n % 32 == 0 && k >= 768 && k % 16 == 0) return 2;
+  return n % 16 == 0 && k % 8 == 0;
+}
 #else
 typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */
 #endif

@@ -6,6 +6,11 @@
 #define TSR_F32_KERNEL tsr_k_gemm_f32_simd
 #define TSR_F32_LAYOUT tsr_k_gemm_f32_rows_simd
 #include "gemm_f32_tile.h"
+#ifndef __wasm__ /* so that sanitizers run it; wasm without relaxed SIMD gives the same bits everywhere, and keeps to the plain product */
+#define TSR_F32_STRASSEN tsr_k_gemm_f32_strassen_simd
+#define TSR_F32_STRASSEN_LAYOUT tsr_k_gemm_f32_strassen_rows_simd
+#include "gemm_f32_strassen.h"
+#endif
 
 /* Four columns of a panel, from `count` (1 to 4) rows of w; the others are zero. */
 static void pack_half(float *panel, const float *w, int ldw, int count, int k) {

@@ -16,7 +16,7 @@
 #include "simd.h"
 
 /* Groups of TSR_F32_ROWS rows [K, rows]; in a group that is not full the last places are a copy of its last row. */
-void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int k) {
+TSR_NOINLINE void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int k) {
   for (int i = 0; i < m; i += TSR_F32_ROWS) {
     const float *row[TSR_F32_ROWS];
     for (int r = 0; r < TSR_F32_ROWS; r++) row[r] = a + (size_t)(i + r < m ? i + r : m - 1) * lda;
@@ -48,12 +48,9 @@ void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int k) {
     panel += TSR_PANEL, a += TSR_F32_ROWS;                                    \
   } while (0)
 
-/* c [rows, width] = a [k, rows of TSR_F32_ROWS] * panel [k, 8] + bias[8], k > 0; rows is a constant in every instance. */
-TSR_INLINE void tile(float *c, int ldc, const float *a, const float *panel, const float *bias, int k, int width, int rows) {
+/* low, high [rows, 4] += a [k, rows of TSR_F32_ROWS] * panel [k, 8], k > 0; rows is a constant in every instance; opaque: a number above 0. */
+TSR_INLINE void multiply(tsr_f32x4 *low, tsr_f32x4 *high, const float *a, const float *panel, int k, int rows, int opaque) {
   const float *end = panel + (size_t)k * TSR_PANEL;
-  tsr_f32x4 low[TSR_F32_ROWS], high[TSR_F32_ROWS];
-#pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) low[r] = high[r] = tsr_f32x4_splat(0);
   STEP();
   TSR_OPAQUE(a);
   TSR_OPAQUE(panel); /* or the compiler adds the first step to the loop's offsets, which are others then */
@@ -67,8 +64,8 @@ TSR_INLINE void tile(float *c, int ldc, const float *a, const float *panel, cons
     while (panel != end) { /* two steps a turn: 45 instructions with V8's check of the stack, in place of 50 */
       STEP();
       TSR_OPAQUE(a);
-      TSR_OPAQUE(ldc);
-      if (ldc < 0) break;
+      TSR_OPAQUE(opaque);
+      if (opaque < 0) break;
       STEP();
     }
   } else {
@@ -77,7 +74,14 @@ TSR_INLINE void tile(float *c, int ldc, const float *a, const float *panel, cons
 #pragma GCC unroll 1
     while (panel != end) STEP();
   }
+}
 
+/* c [rows, width] = a * panel + bias[8]; see multiply. */
+TSR_INLINE void tile(float *c, int ldc, const float *a, const float *panel, const float *bias, int k, int width, int rows) {
+  tsr_f32x4 low[TSR_F32_ROWS], high[TSR_F32_ROWS];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; r++) low[r] = high[r] = tsr_f32x4_splat(0);
+  multiply(low, high, a, panel, k, rows, ldc);
   tsr_f32x4 bias0 = tsr_f32x4_load(bias), bias1 = tsr_f32x4_load(bias + 4);
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {
@@ -114,7 +118,7 @@ static tile_fn *const tiles[TSR_F32_ROWS] = {
 #endif
 };
 
-void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
+TSR_NOINLINE void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
   for (int n = n0; n < n1; n += TSR_PANEL) {
     int width = n1 - n < TSR_PANEL ? n1 - n : TSR_PANEL, rows;
     float edge[TSR_PANEL] = {0};

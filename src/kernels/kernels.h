@@ -31,6 +31,24 @@ typedef void tsr_kf_gemm_f32_rows(float *to, const float *a, int lda, int m, int
  * bias NULL: 0. Summation order over k is fixed per element, whatever M, N and the tile. `c` points at column 0. */
 typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m, int n0, int n1, int k);
 
+/* The same product with fewer multiplications (gemm_f32_strassen.h), equal but for rounding. `levels`, 1 or 2: how often all is cut in half; N, n0
+ * and n1 are multiples of TSR_PANEL << levels, K of 4 << levels. How many are worth it for a product of M rows; 0: none, gemm_f32 is for it. */
+typedef int tsr_kf_gemm_f32_levels(int m, int n, int k);
+/* Lays out rows [begin, end) of M for it, `begin` a multiple of TSR_STRASSEN_ROWS, `end` too or M; `to` and `a`: those of row 0. `to` has room for
+ * tsr_strassen_floats. */
+typedef void tsr_kf_gemm_f32_strassen_rows(float *to, const float *a, int lda, int m, int k, int levels, int begin, int end);
+/* As gemm_f32; the order of a sum depends on M, K, levels and the row. scratch: tsr_strassen_scratch floats. */
+typedef void tsr_kf_gemm_f32_strassen(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m, int n0, int n1, int k,
+                                      int levels, float *scratch);
+enum { TSR_STRASSEN_ROWS = 4 * TSR_ROW_GROUP };
+static inline size_t tsr_strassen_floats(int m, int k, int levels) { /* 7 operands for 4 quarters */
+  size_t rows = ((size_t)m + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP, quarter = (size_t)k >> levels;
+  return rows * quarter * (levels == 2 ? 49 : 7) >> levels;
+}
+static inline size_t tsr_strassen_scratch(int m, int k, int levels) { /* sums of weights, products on their way */
+  return levels == 2 ? 40 * (size_t)k + 8 * (size_t)m : 16 * (size_t)k;
+}
+
 typedef size_t tsr_kf_gemm_q8_packed_bytes(int n, int k);
 /* Packs int8 rows as above; K is padded to a multiple of 8 with zeros; each panel has a header. */
 typedef void tsr_kf_gemm_q8_pack(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k);
@@ -105,6 +123,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 /* The best variant of every op for this build, filled in once by tsr_kernels_select. One field per op, named as the op. */
 #define TSR_KERNEL_OPS(X) \
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) \
+  X(gemm_f32_levels) X(gemm_f32_strassen_rows) X(gemm_f32_strassen) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) \
   X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) X(l2_normalize) \
   X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \

@@ -31,14 +31,17 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
 enum {
   LEAST_TASKS = 12, /* so that 2, 3, 4 and 6 threads have the same share */
   MOST_ROWS = 240,  /* of a task: five blocks */
+  MOST_STRASSEN_ROWS = 264,
   ROWS_STEP = TSR_ROW_GROUP,
   CACHED = 384 << 10 /* bytes of rows that stay in the second level cache while the columns pass by */
 };
 
-/* Tasks that prepare rows, ordinary and fine ones; blocks of a group, rows of a block; and which rows are fine: the first and the last of
- * the `tokens` rows of each of `pictures`. */
+/* Tasks that prepare rows, ordinary and fine ones; the `each` rows of `parts` (pictures with Strassen's product, where neighbouring rows have a
+ * say in the last bits; else all is one), blocks of such a part, rows and columns of a block; and which rows are fine: the first and the
+ * last of the `tokens` rows of each of `pictures`. */
 typedef struct split {
-  int prepare, refine, row_blocks, column_blocks, rows;
+  int prepare, refine, levels, parts, row_blocks, column_blocks, rows, columns;
+  size_t each;
   int pictures, tokens, first, last;
 } split;
 
@@ -67,16 +70,25 @@ static size_t row_of(const split *s, int number) {
 
 static split split_of(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
-  size_t total = tsr_rows(&args->in[0].shape);
-  int columns = tsr_tasks((size_t)w->layout.n, TSR_MATMUL_COLUMNS), most = MOST_ROWS;
+  const tsr_shape *x = &args->in[0].shape;
+  split s = {.parts = x->ndim > 2 && !w->is_q8 ? x->dims[0] : 1, .columns = TSR_MATMUL_COLUMNS, .each = tsr_rows(x)};
+  int n = w->layout.n, most = MOST_ROWS, step = ROWS_STEP;
+  if (s.parts > 0 && !w->is_q8) s.levels = args->kernels->gemm_f32_levels((int)(s.each / (size_t)s.parts), n, w->k);
+  if (s.levels) {
+    s.each /= (size_t)s.parts;
+    most = MOST_STRASSEN_ROWS, step <<= s.levels - 1;
+    if (n * w->layout.groups < LEAST_TASKS * TSR_MATMUL_COLUMNS) s.columns /= 2; /* rather than few rows for sums of weights */
+  } else s.parts = 1;
   if (w->is_q8 && w->k > CACHED / MOST_ROWS) most = CACHED / w->k;
-  int blocks = columns ? (LEAST_TASKS + columns * w->layout.groups - 1) / (columns * w->layout.groups) : 1;
-  size_t rows = (total + (size_t)blocks - 1) / (size_t)blocks;
+  s.column_blocks = tsr_tasks((size_t)n, (size_t)s.columns);
+  int tasks = s.column_blocks * w->layout.groups, blocks = tasks ? (LEAST_TASKS + tasks - 1) / tasks : 1;
+  size_t rows = (s.each + (size_t)blocks - 1) / (size_t)blocks;
   if (rows > (size_t)most) rows = (size_t)most;
-  rows = (rows + ROWS_STEP - 1) / ROWS_STEP * ROWS_STEP;
-  split s = {.row_blocks = tsr_tasks(total, rows ? rows : 1), .column_blocks = columns, .rows = (int)rows};
+  s.rows = (int)((rows + (size_t)step - 1) / (size_t)step) * step;
+  s.row_blocks = tsr_tasks(s.each, s.rows ? (size_t)s.rows : 1);
   find_fine_rows(args, &s);
-  if (s.first + s.last < s.tokens) s.prepare = w->layout.groups * tsr_tasks(total, TSR_MATMUL_ROWS);
+  if (s.levels) s.prepare = w->layout.groups * s.parts * s.row_blocks * tsr_tasks((size_t)s.rows, TSR_STRASSEN_ROWS);
+  else if (s.first + s.last < s.tokens) s.prepare = w->layout.groups * tsr_tasks(s.each, TSR_MATMUL_ROWS);
   s.refine = w->layout.groups * fine_groups(&s);
   return s;
 }
@@ -86,8 +98,9 @@ static size_t group_rows(const tsr_op_args *args) {
   return (tsr_rows(&args->in[0].shape) + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP;
 }
 
-static size_t ordinary_bytes(const tsr_op_args *args) {
+static size_t ordinary_bytes(const tsr_op_args *args, const split *s) {
   const tsr_weight *w = args->in[1].weight;
+  if (s->levels) return sizeof(float) * (size_t)(w->layout.groups * s->parts * s->row_blocks) * tsr_strassen_floats(s->rows, w->k, s->levels);
   return tsr_matmul_rows_bytes(args->kernels, w, group_rows(args) * (size_t)w->layout.groups);
 }
 
@@ -100,10 +113,11 @@ tsr_op_work tsr_op_linear_work(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
   size_t fine = (size_t)fine_groups(&s) * (size_t)w->layout.groups * TSR_ROW_GROUP;
-  return (tsr_op_work){.tasks = s.prepare + s.refine + s.row_blocks * s.column_blocks * w->layout.groups,
+  size_t scratch = s.levels ? sizeof(float) * tsr_strassen_scratch(s.rows, w->k, s.levels) : 0;
+  return (tsr_op_work){.tasks = s.prepare + s.refine + s.parts * s.row_blocks * s.column_blocks * w->layout.groups,
                        .before = s.prepare + s.refine,
-                       .shared = ordinary_bytes(args) + tsr_matmul_rows_bytes(args->kernels, w, fine),
-                       .scratch = fine ? fine_scratch(w) : 0,
+                       .shared = ordinary_bytes(args, &s) + tsr_matmul_rows_bytes(args->kernels, w, fine),
+                       .scratch = fine ? fine_scratch(w) : scratch,
                        .operations = (double)tsr_rows(&args->in[0].shape) * w->layout.groups * w->layout.n * w->k};
 }
 
@@ -119,7 +133,7 @@ static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
 static tsr_matmul_rows fine_rows_of(const tsr_op_args *args, const split *s, int group, int fine_group) {
   const tsr_weight *w = args->in[1].weight;
   size_t groups = (size_t)fine_groups(s);
-  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, groups * (size_t)w->layout.groups * TSR_ROW_GROUP, (char *)args->shared + ordinary_bytes(args));
+  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, groups * (size_t)w->layout.groups * TSR_ROW_GROUP, (char *)args->shared + ordinary_bytes(args, s));
   return tsr_matmul_rows_from(args->kernels, w, all, (groups * (size_t)group + (size_t)fine_group) * TSR_ROW_GROUP);
 }
 
@@ -128,7 +142,29 @@ static int rows_in_fine_group(const split *s, int fine_group) {
   return left < TSR_MATMUL_FINE ? left : TSR_MATMUL_FINE;
 }
 
-static void prepare(const tsr_op_args *args, int task) {
+/* Rows of block `number` of all blocks, laid out for Strassen's product. */
+static float *strassen_rows_of(const tsr_op_args *args, const split *s, int number) {
+  return (float *)args->shared + (size_t)number * tsr_strassen_floats(s->rows, args->in[1].weight->k, s->levels);
+}
+
+static void prepare_strassen(const tsr_op_args *args, const split *s, int task) {
+  const tsr_weight *w = args->in[1].weight;
+  int chunks = tsr_tasks((size_t)s->rows, TSR_STRASSEN_ROWS), number = task / chunks, blocks = s->parts * s->row_blocks, ldx = w->k * w->layout.groups;
+  size_t begin, end, from, to;
+  tsr_task_range(s->each, (size_t)s->rows, number % s->row_blocks, &begin, &end);
+  int rows = (int)(end - begin);
+  tsr_task_range((size_t)rows, TSR_STRASSEN_ROWS, task % chunks, &from, &to);
+  begin += s->each * (size_t)(number % blocks / s->row_blocks);
+  if (from < to)
+    args->kernels->gemm_f32_strassen_rows(strassen_rows_of(args, s, number), args->in[0].data + begin * (size_t)ldx + (size_t)(number / blocks) * w->k,
+                                          ldx, rows, w->k, s->levels, (int)from, (int)to);
+}
+
+static void prepare(const tsr_op_args *args, const split *s, int task) {
+  if (s->levels) {
+    prepare_strassen(args, s, task);
+    return;
+  }
   const tsr_weight *w = args->in[1].weight;
   size_t total = tsr_rows(&args->in[0].shape), begin, end;
   int blocks = tsr_tasks(total, TSR_MATMUL_ROWS), group = task / blocks, ldx = w->k * w->layout.groups;
@@ -169,7 +205,7 @@ void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
   if (task < s.prepare) {
-    prepare(args, task);
+    prepare(args, &s, task);
     return;
   }
   task -= s.prepare;
@@ -178,15 +214,23 @@ void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
     return;
   }
   task -= s.refine;
-  int group = task / (s.row_blocks * s.column_blocks), ldy = w->layout.n * w->layout.groups, next = 2;
-  int n0 = task / s.row_blocks % s.column_blocks * TSR_MATMUL_COLUMNS;
-  int n1 = n0 + TSR_MATMUL_COLUMNS < w->layout.n ? n0 + TSR_MATMUL_COLUMNS : w->layout.n;
+  int blocks = s.parts * s.row_blocks, block = task % blocks, group = task / blocks / s.column_blocks, ldy = w->layout.n * w->layout.groups, next = 2;
+  int n0 = task / blocks % s.column_blocks * s.columns;
+  int n1 = n0 + s.columns < w->layout.n ? n0 + s.columns : w->layout.n;
   size_t begin, end;
-  tsr_task_range(tsr_rows(&args->in[0].shape), (size_t)s.rows, task % s.row_blocks, &begin, &end);
+  tsr_task_range(s.each, (size_t)s.rows, block % s.row_blocks, &begin, &end);
+  begin += s.each * (size_t)(block / s.row_blocks), end += s.each * (size_t)(block / s.row_blocks);
   tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->linear.activation, .ld_residual = ldy};
   if (args->attrs->linear.has_bias) matmul.bias = args->in[next++].data;
   if (args->attrs->linear.has_scale) matmul.scale = args->in[next++].data;
   const float *residual = args->attrs->linear.has_residual ? args->in[next].data : NULL;
+  if (s.levels) {
+    size_t at = begin * (size_t)ldy + (size_t)group * w->layout.n;
+    if (residual) matmul.residual = residual + at;
+    tsr_matmul_strassen(&matmul, group, strassen_rows_of(args, &s, group * blocks + block), args->out[0].data + at, ldy, (int)(end - begin), n0, n1,
+                        s.levels, scratch);
+    return;
+  }
   tsr_matmul_rows rows = rows_of(args, group);
   for (size_t i = begin; s.prepare && i < end; i += TSR_MATMUL_ROWS) {
     size_t at = i * (size_t)ldy + (size_t)group * w->layout.n;

@@ -72,6 +72,14 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
   }
 }
 
+void tsr_matmul_strassen(const tsr_matmul *matmul, int group, const float *rows, float *y, int ldy, int m, int n0, int n1, int levels, float *scratch) {
+  const tsr_weight *w = matmul->weight;
+  const float *panels = (const float *)(const void *)((const char *)w->panels + (size_t)group * w->group_bytes);
+  const float *bias = matmul->bias && !matmul->scale ? matmul->bias + (size_t)group * w->layout.n : NULL;
+  matmul->kernels->gemm_f32_strassen(y, ldy, rows, panels, bias, m, n0, n1, w->k, levels, scratch);
+  finish(matmul, group, y, ldy, m, n0, n1, 0);
+}
+
 void tsr_matmul_prepare_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, float *x, int rows) {
   int k = weight->k;
   kernels->gemm_q8_quantize(to.data, to.scale, to.zero, x, k, rows, k);

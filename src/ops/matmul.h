@@ -38,6 +38,9 @@ void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, ts
 /* y[i, n0:n1] of group `group` for m rows; columns counted within the group; `y` and residual point at the group's column 0. */
 void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows rows, float *y, int ldy, int m, int n0, int n1);
 
+/* The same of f32 rows that gemm_f32_strassen_rows laid out; scratch: tsr_strassen_scratch. */
+void tsr_matmul_strassen(const tsr_matmul *matmul, int group, const float *rows, float *y, int ldy, int m, int n0, int n1, int levels, float *scratch);
+
 /* Rows that keep 14 bits, in groups of TSR_MATMUL_FINE: quantized rows, then what quantizing left out of each. `x` [2 * rows, k] holds the
  * rows, and what is left of them afterwards. */
 enum { TSR_MATMUL_FINE = TSR_ROW_GROUP / 2 };

@@ -164,6 +164,82 @@ static void check_gemm_f32(const char *isa, tsr_kf_gemm_f32 *kernel) {
   }
 }
 
+/* Strassen's product is for products of some size, is never chosen by the builds that promise the same bits everywhere, and sizes fit it. */
+static void check_gemm_f32_levels(const char *isa, tsr_kf_gemm_f32_levels *kernel) {
+  static const int HEIGHTS[] = {0, 1, 12, 95, 96, 197, 1025, 1 << 20};
+  int chosen = 0;
+  EACH(a, HEIGHTS)
+    for (int n = 8; n <= 800; n += 8)
+      for (int k = 2; k <= 1600; k += 2) {
+        int m = HEIGHTS[a];
+        int levels = kernel(m, n, k);
+        expect(!levels || (n % (TSR_PANEL << levels) == 0 && k % (4 << levels) == 0), isa, "gemm_f32_levels", m, n, k);
+        chosen |= 1 << levels;
+      }
+  CHECK_INT(kernel(12, 768, 768), 0);
+  CHECK_INT(chosen, strcmp(isa, "relaxed") ? 1 : 7);
+}
+
+/* Whole numbers, so small that every sum and product is exact in any order: the result is the reference's to the bit. */
+static float *whole_numbers(size_t n) {
+  float *x = exact(n * sizeof *x);
+  for (size_t i = 0; i < n; i++) x[i] = (float)(check_random(&seed) % 9) - 4;
+  return x;
+}
+
+/* Rows laid out at once and in parts; columns [n0, n). */
+static void strassen_case(const char *isa, int m, int n0, int n, int k, int levels) {
+  const tsr_kernels *family = tsr_kernels_select(isa);
+  int lda = k + 3, ldc = n + 5, ok = 1;
+  size_t bytes = (size_t)m * ldc * sizeof(float), room = sizeof(float) * tsr_strassen_floats(m, k, levels);
+  float *a = whole_numbers((size_t)m * lda), *w = whole_numbers((size_t)n * k), *bias = m % 3 ? whole_numbers((size_t)n) : NULL;
+  float *panels = exact(tsr_k_gemm_f32_packed_bytes_ref(n, k)), *c = guarded(bytes), *ref = guarded(bytes), *plain = exact(laid_bytes(m, k));
+  float *once = guarded(room), *parts = guarded(room), *scratch = guarded(sizeof(float) * tsr_strassen_scratch(m, k, levels));
+  family->gemm_f32_pack(panels, w, k, 0, n, k);
+  family->gemm_f32_strassen_rows(once, a, lda, m, k, levels, 0, m);
+  for (int i = (m - 1) / TSR_STRASSEN_ROWS * TSR_STRASSEN_ROWS; i >= 0; i -= TSR_STRASSEN_ROWS)
+    family->gemm_f32_strassen_rows(parts, a, lda, m, k, levels, i, i + TSR_STRASSEN_ROWS < m ? i + TSR_STRASSEN_ROWS : m);
+  expect(same(once, parts, room) && margins(once, room) && margins(parts, room), isa, "gemm_f32_strassen_rows", m, n, k);
+  family->gemm_f32_strassen(c, ldc, once, panels, bias, m, n0, n, k, levels, scratch);
+  tsr_k_gemm_f32_rows_ref(plain, a, lda, m, k);
+  tsr_k_gemm_f32_ref(ref, ldc, plain, panels, bias, m, n0, n, k);
+  ok = same(c, ref, bytes) && margins(c, bytes) && margins(scratch, sizeof(float) * tsr_strassen_scratch(m, k, levels));
+  expect(ok, isa, levels == 2 ? "gemm_f32_strassen, 2 levels" : "gemm_f32_strassen", m, n, k);
+  free(a), free(w), free(bias), free(panels), free(plain), release(c), release(ref), release(once), release(parts), release(scratch);
+}
+
+static void check_gemm_f32_strassen_rows(const char *isa, tsr_kf_gemm_f32_strassen_rows *kernel) {
+  CHECK(tsr_kernels_select(isa)->gemm_f32_strassen_rows == kernel); /* both at once, below */
+}
+
+/* Rounding: where numbers are about as large as their neighbours, off by a few times what the plain product is, two levels included. */
+static void strassen_rounding(const char *isa, tsr_kf_gemm_f32_strassen *kernel, int levels) {
+  enum { M = 53, N = 64, K = 512 };
+  float *a = floats(M * K, 1), *w = floats(N * K, 1), *panels = exact(sizeof(float) * N * K), *c = exact(sizeof(float) * M * N);
+  float *rows = exact(sizeof(float) * tsr_strassen_floats(M, K, levels)), *scratch = exact(sizeof(float) * tsr_strassen_scratch(M, K, levels));
+  const tsr_kernels *family = tsr_kernels_select(isa);
+  double worst = 0;
+  family->gemm_f32_pack(panels, w, K, 0, N, K);
+  family->gemm_f32_strassen_rows(rows, a, K, M, K, levels, 0, M);
+  kernel(c, N, rows, panels, NULL, M, 0, N, K, levels, scratch);
+  for (int i = 0; i < M * N; i++) {
+    double sum = 0;
+    for (int p = 0; p < K; p++) sum += (double)a[i / N * K + p] * w[i % N * K + p];
+    worst = fmax(worst, fabs(c[i] - sum));
+  }
+  expect(worst > 0 && worst < 3 * K * 6e-8, isa, "rounding of gemm_f32_strassen", M, levels, (int)(worst * 1e9));
+  free(a), free(w), free(panels), free(c), free(rows), free(scratch);
+}
+
+static void check_gemm_f32_strassen(const char *isa, tsr_kf_gemm_f32_strassen *kernel) {
+  for (int levels = 1; levels <= 2; levels++) {
+    for (int m = 1; m < 120; m += m < 60 ? 1 : 7) strassen_case(isa, m, 0, TSR_PANEL << levels, 4 << levels, levels);
+    for (int k = 1; k < 9; k++)
+      for (int n = 1; n < 4; n++) strassen_case(isa, 40 + 7 * k, (n - 1) / 2 * TSR_PANEL << levels, n * TSR_PANEL << levels, k * 4 << levels, levels);
+    strassen_rounding(isa, kernel, levels);
+  }
+}
+
 /* ---- int8 products ---- */
 
 static int padded_k(int k) { return (k + 7) / 8 * 8; }

@@ -4,6 +4,7 @@
 #include "../../src/ops/ops.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 
@@ -44,9 +45,9 @@ static size_t place(const tsr_shape *shape, const int *index) {
 }
 
 /* Runs the op with the shape rule's output; 0 when the rule refuses. Every task is run, from the last to the first of its round. */
-static int run(tsr_op op, tsr_op_args *args) {
+static int run_with(const tsr_kernels *kernels, tsr_op op, tsr_op_args *args) {
   char why[TSR_WHY] = "";
-  args->kernels = tsr_kernels_select(NULL);
+  args->kernels = kernels;
   args->n_out = 1;
   if (!CHECK(op->shape(args, why))) return printf("%s: %s\n", op->name, why), 0;
   size_t n = tsr_shape_count(&args->out[0].shape, NULL);
@@ -59,6 +60,8 @@ static int run(tsr_op op, tsr_op_args *args) {
   free(scratch), free(args->shared);
   return 1;
 }
+
+static int run(tsr_op op, tsr_op_args *args) { return run_with(tsr_kernels_select(NULL), op, args); }
 
 static void done(tsr_op_args *args) {
   for (int i = 0; i < args->n_in; i++) free(args->in[i].data);
@@ -354,7 +357,55 @@ static void depthwise_convolutions(void) {
   }
 }
 
+static int no_levels(int m, int n, int k) { return (void)m, (void)n, (void)k, 0; }
+static int one_level(int m, int n, int k) { return (void)m, n % 16 == 0 && k % 8 == 0; }
+static int two_levels(int m, int n, int k) { return (void)m, n % 32 == 0 && k % 16 == 0 ? 2 : 0; }
+
+/* linear with Strassen's product, forced upon small sizes: groups, bias, scale, activation, residual; a picture of a batch has the bits that it
+ * has alone. */
+static void linears(void) {
+  tsr_kf_gemm_f32_levels *const levels[] = {no_levels, one_level, two_levels};
+  for (int round = 0; round < ROUNDS; round++) {
+    tsr_kernels kernels = *tsr_kernels_select(NULL);
+    kernels.gemm_f32_levels = levels[round % 3];
+    int b = 1 + pick(3), tokens = 1 + pick(pick(4) ? 90 : 560), groups = 1 + pick(3), n = 32 * (1 + pick(5)), k = 16 * (1 + pick(3)), scaled = pick(2);
+    tsr_weight weight = {.is_matrix = 1, .layout = {groups, n, k, 1}, .k = k};
+    float *w = numbers((size_t)groups * n * k);
+    weight.group_bytes = kernels.gemm_f32_packed_bytes(n, k);
+    weight.panels = malloc(groups * weight.group_bytes);
+    for (int g = 0; g < groups; g++)
+      kernels.gemm_f32_pack((float *)weight.panels + (size_t)g * n * k, w + (size_t)g * n * k, k, 0, n, k);
+    tsr_attrs attrs = {.linear = {.activation = TSR_ACT_RELU, .has_bias = 1, .has_residual = 1, .has_scale = scaled}};
+    tsr_shape row = tsr_shape_of(1, groups * n), y = tsr_shape_of(3, b, tokens, groups * n);
+    tsr_op_args args = {.attrs = &attrs, .n_in = 4 + scaled, .in = {tensor(tsr_shape_of(3, b, tokens, groups * k)), {.weight = &weight}, tensor(row)}};
+    if (scaled) args.in[3] = tensor(row);
+    args.in[3 + scaled] = tensor(y);
+    if (run_with(&kernels, TSR_OP_linear, &args)) {
+      size_t count = tsr_shape_count(&y, NULL), each = count / (size_t)b;
+      float *want = numbers(count);
+      for (size_t at = 0; at < count; at++) {
+        size_t i = at / (size_t)(groups * n), j = at % (size_t)(groups * n);
+        double sum = 0;
+        for (int p = 0; p < k; p++) sum += (double)args.in[0].data[(i * groups + j / n) * k + p] * w[j * k + p];
+        sum = (scaled ? sum * args.in[3].data[j] : sum) + args.in[2].data[j];
+        want[at] = (float)((sum > 0 ? sum : 0) + args.in[3 + scaled].data[at]);
+      }
+      expect(TSR_OP_linear, &args, want, 2e-5);
+      tsr_op_args last = args;
+      last.in[0].data += (size_t)(b - 1) * tokens * groups * k, last.in[0].shape.dims[0] = 1;
+      last.in[3 + scaled].data += (size_t)(b - 1) * each, last.in[3 + scaled].shape.dims[0] = 1;
+      if (run_with(&kernels, TSR_OP_linear, &last)) {
+        CHECK(!memcmp(last.out[0].data, args.out[0].data + (size_t)(b - 1) * each, each * sizeof(float)));
+        free(last.out[0].data);
+      }
+      free(want);
+    }
+    free(w), free(weight.panels), done(&args);
+  }
+}
+
 int main(void) {
+  linears();
   broadcasts();
   permutations();
   strips();
