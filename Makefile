@@ -63,9 +63,11 @@ SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # WebAssembly is downloaded: only what runs long is compiled for speed, the rest for size (a tenth of the whole file). Ops and kernels
 # run on threads' stacks (src/threads.c), which have 256 KB and no guard: a large frame is refused.
 HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
-HOT_FLAGS := -O3 -Wframe-larger-than=16384
+FRAMES := -Wframe-larger-than=16384
+HOT_FLAGS := -O3 $(FRAMES)
 # Decoding pictures lies between: a PNG takes a fourteenth longer with -Oz.
-WASM_OPT = $(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz))
+# Attention's own loops are short beside the kernels that it calls.
+WASM_OPT = $(if $(filter src/ops/attention.c,$<),-Os $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)

@@ -115,7 +115,7 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
   int wanted = a.tap && tsr_tap_offer(b, stored, a.meaning, "%s", name), n = 3;
   tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
                                    .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
-                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited}};
+                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited, .q8 = tsr_weights_any_q8(b->weights)}};
   tsr_value in[5] = {q, k, v};
   if (a.bias != TSR_NO_VALUE) in[n++] = a.bias;
   if (a.limited) in[n++] = a.keys;

@@ -12,6 +12,8 @@ typedef uint8_t tsr_q8_element;
 #define TSR_Q8_ROWS 3
 #define TSR_Q8_STORE8(y, apart, v) tsr_i16x8_store_i8_apart((int8_t *)(y), apart, v)
 #include "gemm_q8_rows.h"
+#define TSR_MADD(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
+#include "softmax_q8_tile.h"
 
 /* Whether a packed panel keeps within TSR_Q8_PAIRS. Eight neighbours in k are two blocks of 32 bytes; positive and negative parts of
  * each pair of bytes of both are added up. */

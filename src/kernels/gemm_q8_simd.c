@@ -8,6 +8,8 @@ typedef int16_t tsr_q8_element;
 #define TSR_Q8_ROWS 4
 #define TSR_Q8_STORE8(y, apart, v) tsr_i16x8_store_apart(y, apart, v)
 #include "gemm_q8_rows.h"
+#define TSR_MADD(a, b, c) tsr_f32x4_add(tsr_f32x4_mul(a, b), c)
+#include "softmax_q8_tile.h"
 
 void tsr_k_gemm_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, int n1, int k) {
   tsr_q8_pack_simd(panels, w, ldw, n0, n1, k, TSR_Q8_GROUP);

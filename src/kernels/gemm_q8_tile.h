@@ -26,64 +26,43 @@ TSR_INLINE tsr_f32x4 finish(tsr_i32x4 sum, tsr_f32x4 scale, tsr_i32x4 zero, cons
   return tsr_f32x4_add(tsr_f32x4_mul(both, value), tsr_f32x4_load(column->bias + j));
 }
 
-/* c [rows, width] from q [rows, padded] and one panel; rows and has_pairs are constants in every instance. */
-TSR_INLINE void tile(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero,
-                     const int8_t *panel, const columns *column, int rows, int has_pairs) {
-  tsr_i32x4 low[TSR_Q8_TILE], high[TSR_Q8_TILE];
+/* c [m, width] from q [m, padded] and one panel: TSR_Q8_TILE rows at a time, for which the last ones' group has room though its rows may be fewer.
+ * has_pairs is a constant in every instance. */
+TSR_INLINE void rows_of(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero, const int8_t *panel,
+                        const columns *column, int m, int has_pairs) {
+#pragma GCC unroll 1
+  for (; m > 0; m -= TSR_Q8_TILE, q += (size_t)padded * TSR_Q8_TILE) {
+    tsr_i32x4 low[TSR_Q8_TILE], high[TSR_Q8_TILE];
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) low[r] = high[r] = tsr_i32x4_splat(0);
-  if (padded) TSR_Q8_SUMS(rows, has_pairs, q, low, high, padded, panel);
+    for (int r = 0; r < TSR_Q8_TILE; r++) low[r] = high[r] = tsr_i32x4_splat(0);
+    if (padded) TSR_Q8_SUMS(TSR_Q8_TILE, has_pairs, q, low, high, padded, panel);
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) {
-    float *y = c + (size_t)r * ldc, edge[TSR_PANEL];
-    int whole = column->width == TSR_PANEL;
-    tsr_f32x4 scales = tsr_f32x4_splat(scale[r]);
-    tsr_i32x4 zeros = tsr_i32x4_splat(zero[r]);
-    tsr_f32x4_store(whole ? y : edge, finish(low[r], scales, zeros, column, 0));
-    tsr_f32x4_store(whole ? y + 4 : edge + 4, finish(high[r], scales, zeros, column, 4));
-    if (!whole)
-      for (int j = 0; j < column->width; j++) y[j] = edge[j];
+    for (int r = 0; r < TSR_Q8_TILE; r++, c += ldc) {
+      float edge[TSR_PANEL];
+      int whole = column->width == TSR_PANEL;
+      if (r >= m) return;
+      tsr_f32x4 scales = tsr_f32x4_splat(*scale++);
+      tsr_i32x4 zeros = tsr_i32x4_splat(*zero++);
+      tsr_f32x4_store(whole ? c : edge, finish(low[r], scales, zeros, column, 0));
+      tsr_f32x4_store(whole ? c + 4 : edge + 4, finish(high[r], scales, zeros, column, 4));
+      if (!whole)
+        for (int j = 0; j < column->width; j++) c[j] = edge[j];
+    }
   }
 }
 
-/* A call per tile, not one long loop: V8 optimizes a function at its next call, never in the middle of one. */
-#define TILE(name, rows, has_pairs)                                                                                \
+/* A call per panel, not one long loop: V8 optimizes a function at its next call, never in the middle of one. */
+#define PANEL(name, has_pairs)                                                                                     \
   static TSR_NOINLINE void name(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale,        \
-                                const int32_t *zero, const int8_t *panel, const columns *column) {                 \
-    tile(c, ldc, q, padded, scale, zero, panel, column, rows, has_pairs);                                          \
+                                const int32_t *zero, const int8_t *panel, const columns *column, int m) {          \
+    rows_of(c, ldc, q, padded, scale, zero, panel, column, m, has_pairs);                                          \
   }
-TILE(tile_1, 1, 0)
-TILE(tile_2, 2, 0)
-TILE(tile_3, 3, 0)
-#if TSR_Q8_TILE > 3
-TILE(tile_4, 4, 0)
-#endif
-#if TSR_Q8_TILE > 4
-TILE(tile_5, 5, 0)
-TILE(tile_6, 6, 0)
-#endif
+PANEL(panel_of_rows, 0)
 #if TSR_Q8_USES_PAIRS
-TILE(pairs_1, 1, 1)
-TILE(pairs_2, 2, 1)
-TILE(pairs_3, 3, 1)
+PANEL(panel_of_pairs, 1)
+#else
+#define panel_of_pairs panel_of_rows
 #endif
-
-typedef void tile_fn(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero,
-                     const int8_t *panel, const columns *column);
-
-static tile_fn *const tiles[][TSR_Q8_TILE] = {
-    {tile_1, tile_2, tile_3,
-#if TSR_Q8_TILE > 3
-     tile_4,
-#endif
-#if TSR_Q8_TILE > 4
-     tile_5, tile_6,
-#endif
-    },
-#if TSR_Q8_USES_PAIRS
-    {pairs_1, pairs_2, pairs_3},
-#endif
-};
 
 void TSR_Q8_KERNEL(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero, const int8_t *panels,
                    const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0, int n1, int k) {
@@ -98,11 +77,6 @@ void TSR_Q8_KERNEL(float *c, int ldc, const void *q, const float *a_scale, const
       for (int j = 0; j < n1 - n; j++) scale[j] = w_scale[n + j], sum[j] = w_sum[n + j], offset[j] = bias ? bias[n + j] : 0;
     }
     const int8_t *panel = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded);
-    tile_fn *const *form = tiles[TSR_Q8_USES_PAIRS && k && panel[0]];
-    for (int i = 0, rows; i < m; i += rows) {
-      rows = m - i < TSR_Q8_TILE ? m - i : TSR_Q8_TILE;
-      form[rows - 1](c + (size_t)i * ldc + n, ldc, (const tsr_q8_element *)q + (size_t)i * padded, padded, a_scale + i,
-                     a_zero + i, panel + TSR_Q8_HEADER, &column);
-    }
+    (k && panel[0] ? panel_of_pairs : panel_of_rows)(c + n, ldc, q, padded, a_scale, a_zero, panel + TSR_Q8_HEADER, &column, m);
   }
 }

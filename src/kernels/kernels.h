@@ -82,6 +82,9 @@ typedef struct tsr_softmax_row {
  * softmax is x / sum, with earlier parts corrected by keep. -inf, NaN: as softmax (a sum of 0 means all were -inf).
  * (Milakov and Gimelshein 2018, arXiv 1805.02867.) */
 typedef void tsr_kf_softmax_part(float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows);
+/* The same as rows for gemm_q8, of N numbers and laid out as gemm_q8_quantize does: q = 127 e^(scale * x - top), within 2e-3, rounded. `sum` is of what was
+ * rounded: a hundred keys that rounding makes nothing of have their weight in it. NaN counts as -inf; a row with +inf gives any numbers of 0..127. */
+typedef void tsr_kf_softmax_part_q8(void *q, const float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows);
 /* y = x/2 (1 + erf(x / sqrt 2)), |error| <= 1e-6 absolute against double precision; y may be x. */
 typedef void tsr_kf_gelu(float *y, const float *x, int n);
 /* The same within 1e-4, for what was multiplied in 8 bits, whose own error is a hundred times that. */
@@ -125,7 +128,7 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
   X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) \
   X(gemm_f32_levels) X(gemm_f32_strassen_rows) X(gemm_f32_strassen) \
   X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) \
-  X(layer_norm) X(softmax) X(softmax_part) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) X(l2_normalize) \
+  X(layer_norm) X(softmax) X(softmax_part) X(softmax_part_q8) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) X(l2_normalize) \
   X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \
   X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
 

@@ -1,5 +1,5 @@
 /* Layer norm, softmax, L2 normalization and dot products in portable C. Sums are in double, so that these are the yardstick. */
-#include "kernels.h"
+#include "gemm_q8.h"
 
 #include <math.h>
 
@@ -37,6 +37,23 @@ void tsr_k_softmax_part_ref(float *x, int ldx, float scale, int m, int n, tsr_so
     double shift = top == -INFINITY ? 0 : top, keep = exp(rows->top - shift);
     for (int j = 0; j < n; j++) sum += x[j] = (float)exp((double)(scale * x[j]) - shift);
     *rows = (tsr_softmax_row){top, (float)(rows->sum * keep + sum), (float)keep};
+  }
+}
+
+void tsr_k_softmax_part_q8_ref(void *q, const float *x, int ldx, float scale, int m, int n, tsr_softmax_row *rows) {
+  uint8_t *y = q;
+  for (int i = 0; i < m; i++, x += ldx, y += tsr_q8_padded(n), rows++) {
+    float top = rows->top, sum = 0;
+    for (int j = 0; j < n; j++)
+      if (scale * x[j] > top) top = scale * x[j];
+    double shift = top == -INFINITY ? 0 : top, keep = exp(rows->top - shift);
+    for (int j = 0; j < tsr_q8_padded(n); j++) {
+      double p = j < n ? 127 * exp((double)(scale * x[j]) - shift) : 0;
+      if (!(p >= 0)) p = 0; /* NaN */
+      y[j] = (uint8_t)tsr_round_even((float)p);
+      sum += (float)p;
+    }
+    *rows = (tsr_softmax_row){top, (float)(rows->sum * keep) + sum, (float)keep};
   }
 }
 

@@ -4,9 +4,7 @@
  *   TSR_POWERS_OF_2       1: scores and tops are multiplied by log2(e) together with the scale, which needs a fused TSR_MADD to be exact
  *                         enough; 0: afterwards, when the top was taken off */
 #include "kernels.h"
-#include "simd.h"
-
-#include <math.h>
+#include "softmax_top.h"
 
 /* 2^t for t <= 0: t = n + r with |r| <= 1/2, 2^r by a polynomial of degree 5 that is 1 at 0 (minimax for relative error, 9e-8), and n added to the
  * exponent's bits. Below LOWEST: 0, as t is cut off there, where the bits of 1 become those of 0. NaN stays NaN. */
@@ -33,19 +31,6 @@ TSR_INLINE tsr_f32x4 exp4(tsr_f32x4 below_top, const tsr_f32x4 *k) {
   p = TSR_MADD(p, r, k[C1]);
   p = TSR_MADD(p, r, k[ONE]);
   return tsr_i32x4_as_f32(tsr_i32x4_add(tsr_f32x4_bits(p), tsr_i32x4_shl(tsr_f32x4_bits(shifted), 23))); /* the shift drops MAGIC's own bits */
-}
-
-/* The largest of factor * x. */
-static float top_of(const float *x, int n, tsr_f32x4 factor) {
-  tsr_f32x4 max = tsr_f32x4_splat(-INFINITY), other = max;
-  int j = 0;
-  for (; j + 8 <= n; j += 8) {
-    max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load(x + j), factor));
-    other = tsr_f32x4_max(other, tsr_f32x4_mul(tsr_f32x4_load(x + j + 4), factor));
-  }
-  max = tsr_f32x4_max(max, other);
-  for (; j < n; j += 4) max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load_part(x + j, n - j, x[j]), factor));
-  return tsr_f32x4_highest(max);
 }
 
 /* y = e^(scale * x - top's) for one row; their sum. */
@@ -79,7 +64,7 @@ void TSR_SOFTMAX_NAME(softmax_part)(float *x, int ldx, float scale, int m, int n
   tsr_f32x4 k[EXP_CONSTANTS];
   load_constants(k, scale);
   for (int i = 0; i < m; i++, x += ldx, rows++) {
-    float top = top_of(x, n, k[FACTOR]);
+    float top = tsr_top_of(x, n, k[FACTOR]);
     if (top < rows->top) top = rows->top;
     float shift = top == -INFINITY ? 0 : top; /* -inf - -inf would be NaN; so exp is 0 and the row's NaNs, if any, stay */
     tsr_f32x4 before = exp4(tsr_f32x4_splat(rows->top - shift), k);
@@ -93,7 +78,7 @@ void TSR_SOFTMAX_NAME(softmax)(float *y, int ldy, const float *x, int ldx, float
   tsr_f32x4 k[EXP_CONSTANTS];
   load_constants(k, scale);
   for (int i = 0; i < m; i++, x += ldx, y += ldy) {
-    float top = top_of(x, n, k[FACTOR]);
+    float top = tsr_top_of(x, n, k[FACTOR]);
     if (top == -INFINITY) top = 0; /* -inf - -inf would be NaN; so exp is 0 and the row's NaNs, if any, stay */
     float sum = exps_of(y, x, n, top, k), rate = sum == 0 ? 0 : 1 / sum;
     tsr_f32x4 rates = tsr_f32x4_splat(rate);

@@ -21,7 +21,7 @@ static const bench_shape PRODUCTS[] = {
     {197, 768, 768, 1}, {197, 3072, 768, 1}, {197, 768, 3072, 1}, /* ViT-B */
     {197, 192, 192, 1}, {197, 768, 192, 1},                       /* ViT-Ti */
     {256, 2048, 512, 5},                                          /* GLOM: five levels side by side */
-    {197, 197, 64, 1},  {197, 64, 197, 1},                        /* attention, one head */
+    {48, 197, 64, 1},  {48, 64, 197, 1}, {197, 197, 64, 1},  {197, 64, 197, 1},                        /* attention, one head */
     {0}};
 static const bench_shape LARGE_PRODUCTS[] = {
     {197, 768, 768, 1}, {197, 3072, 768, 1}, {197, 768, 3072, 1}, {197, 768, 192, 1}, {256, 2048, 512, 5}, {0}};
@@ -85,6 +85,7 @@ TIMED(layer_norm, ELEMENTS, ROWS, d->c, d->a, d->scale, d->bias, 1e-5f, s.m, s.n
 TIMED(l2_normalize, ELEMENTS, ROWS, d->c, d->a, 1e-12f, s.m, s.n)
 TIMED(softmax, ELEMENTS, SCORES, d->c, s.n, d->a, s.n, 8, s.m, s.n)
 TIMED(softmax_part, ELEMENTS, SCORES, d->c, s.n, 8, s.m, s.n, (tsr_softmax_row *)d->b)
+TIMED(softmax_part_q8, ELEMENTS, SCORES, d->q, d->a, s.n, 8, s.m, s.n, (tsr_softmax_row *)d->b)
 TIMED(gelu, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
 TIMED(gelu_coarse, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
 TIMED(relu, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)

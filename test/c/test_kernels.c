@@ -550,6 +550,58 @@ static void check_softmax_part(const char *isa, tsr_kf_softmax_part *kernel) {
   }
 }
 
+/* q of one part, [M,N], against double: 127 e^(scale * x - top), rounded; padding is 0; `rows` has the sum before rounding. `top`: the largest
+ * scale * x so far; `before`: the same before this part, and `sum` the sum. */
+static int part_q8_is_right(const char *isa, const void *q, const float *x, int n, float scale, double top, double before, double sum, const tsr_softmax_row *row, int i) {
+  double all = 0, shift = top == -INFINITY ? 0 : top, keep = exp(before - shift);
+  int ok = fabs(row->keep - keep) <= 2e-3 * keep + 1e-9;
+  for (int j = 0; j < padded_k(n); j++) {
+    double p = j < n && !isnan(x[j]) ? 127 * exp((double)(scale * x[j]) - shift) : 0;
+    int value = q_at(isa, q, n, i, j);
+    ok &= value >= 0 && value <= 127 && fabs(value - p) <= 0.501 + 2e-3 * p && (j < n || value == 0);
+    all += p;
+  }
+  return ok && fabs(row->sum - (sum * row->keep + all)) <= 2e-3 * row->sum + 1e-9;
+}
+
+static void check_softmax_part_q8(const char *isa, tsr_kf_softmax_part_q8 *kernel) {
+  EACH(a, LENGTHS) {
+    enum { M = 7 };
+    int n = LENGTHS[a], ldx = n + 3, ok = 1;
+    float *x = floats((size_t)M * ldx, 6), scale = 0.75f;
+    tsr_softmax_row rows[M];
+    double top[M], sum[M];
+    for (int j = 0; j < n; j++) {
+      x[j] = -INFINITY;
+      if (j < n / 2) x[ldx + j] = -INFINITY;
+      x[3 * ldx + j] = (float)j * 0.3f;          /* each part above the one before */
+      x[4 * ldx + j] = j ? -7 : 0;               /* less than a step each, and a peak */
+      x[5 * ldx + j] = 1;
+    }
+    if (n) x[2 * ldx + n / 2] = NAN, x[6 * ldx + n / 2] = INFINITY;
+    for (int i = 0; i < M; i++) rows[i] = (tsr_softmax_row){-INFINITY, 0, 0}, top[i] = -INFINITY, sum[i] = 0;
+    for (int begin = 0, part = 1; begin < n; begin += part, part *= 3) {
+      if (part > n - begin) part = n - begin;
+      size_t bytes = q_bytes(tsr_kernels_select(isa)->gemm_q8_row_bytes(part), M);
+      void *q = guarded(bytes);
+      kernel(q, x + begin, ldx, scale, M, part, rows);
+      for (int i = 0; i < M; i++) {
+        const float *row = x + i * ldx + begin;
+        double before = top[i];
+        for (int j = 0; j < part; j++) top[i] = fmax(top[i], (double)(scale * row[j]));
+        ok &= top[i] == INFINITY || part_q8_is_right(isa, q, row, part, scale, top[i], before, sum[i], &rows[i], i);
+        for (int p = 0; p < part; p++) ok &= q_at(isa, q, part, i, p) <= 127;
+        sum[i] = rows[i].sum;
+      }
+      ok &= margins(q, bytes);
+      release(q);
+    }
+    ok &= n == 0 || sum[0] == 0;
+    expect(ok, isa, "softmax_part_q8 against double", M, n, 0);
+    free(x);
+  }
+}
+
 static void check_l2_normalize(const char *isa, tsr_kf_l2_normalize *kernel) {
   EACH(a, LENGTHS) {
     int m = 5, c = LENGTHS[a];

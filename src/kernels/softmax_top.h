@@ -1,0 +1,22 @@
+/* The top of a row, which every form of softmax begins with. */
+#ifndef TSR_SOFTMAX_TOP_H
+#define TSR_SOFTMAX_TOP_H
+
+#include "simd.h"
+
+#include <math.h>
+
+/* The largest of factor * x. */
+static float tsr_top_of(const float *x, int n, tsr_f32x4 factor) {
+  tsr_f32x4 max = tsr_f32x4_splat(-INFINITY), other = max;
+  int j = 0;
+  for (; j + 8 <= n; j += 8) {
+    max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load(x + j), factor));
+    other = tsr_f32x4_max(other, tsr_f32x4_mul(tsr_f32x4_load(x + j + 4), factor));
+  }
+  max = tsr_f32x4_max(max, other);
+  for (; j < n; j += 4) max = tsr_f32x4_max(max, tsr_f32x4_mul(tsr_f32x4_load_part(x + j, n - j, x[j]), factor));
+  return tsr_f32x4_highest(max);
+}
+
+#endif
