@@ -225,6 +225,7 @@ static void test_status_table(void) {
       {TSR_ERR_IMAGE_CORRUPT, "ERR_IMAGE_CORRUPT", "image"},
       {TSR_ERR_IMAGE_TOO_LARGE, "ERR_IMAGE_TOO_LARGE", "image"},
       {TSR_ERR_OUT_OF_MEMORY, "ERR_OUT_OF_MEMORY", "memory"},
+      {TSR_ERR_WASM_ARCH, "ERR_WASM_ARCH", "environment"},
   };
   CHECK_INT(sizeof rows / sizeof *rows, TSR_STATUS_COUNT); /* a new code needs its row here */
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
