@@ -154,6 +154,23 @@ tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const cha
   return y;
 }
 
+tsr_value tsr_nn_norm_heads(tsr_builder *b, const char *gamma, tsr_value x, int heads, int head_dim) {
+  tsr_shape shape = tsr_shape_at(b, x);
+  x = tsr_nn_reshape(b, x, tsr_shape_of(4, shape.dims[0], shape.dims[1], heads, head_dim));
+  tsr_value scale = tsr_weight_vector(b, gamma, tsr_shape_of(3, heads, 1, head_dim));
+  x = tsr_nn_mul(b, tsr_nn_l2_normalize(b, x, 1e-12f), tsr_nn_reshape(b, scale, tsr_shape_of(2, heads, head_dim)));
+  return tsr_nn_reshape(b, x, shape);
+}
+
+tsr_value tsr_nn_attend_normed(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_attention a, void *user) {
+  int width = a.heads * a.head_dim;
+  (void)x, (void)user;
+  a.scale = (float)a.head_dim; /* the roots */
+  tsr_value q = tsr_nn_norm_heads(b, "q_norm.gamma", tsr_nn_slice(b, qkv, 2, 0, width), a.heads, a.head_dim);
+  tsr_value k = tsr_nn_norm_heads(b, "k_norm.gamma", tsr_nn_slice(b, qkv, 2, width, 2 * width), a.heads, a.head_dim);
+  return attend(b, q, k, qkv, (int[]){0, 0, 2 * width}, a);
+}
+
 const char *tsr_nn_to_out(int heads, int head_dim, int dim) { return heads == 1 && head_dim == dim ? NULL : "to_out.0"; }
 
 tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual) {
@@ -165,7 +182,8 @@ tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value 
     y = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
     y = tsr_nn_attention_kv(b, q, y, mha->attention);
   } else {
-    y = tsr_nn_attention_qkv(b, tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS), mha->attention);
+    tsr_value qkv = tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS);
+    y = mha->attend ? mha->attend(b, y, qkv, mha->attention, mha->user) : tsr_nn_attention_qkv(b, qkv, mha->attention);
   }
   if (mha->to_out) return tsr_nn_linear_add(b, mha->to_out, y, dim, !mha->out_unbiased, residual);
   return residual == TSR_NO_VALUE ? y : tsr_nn_add(b, y, residual);
@@ -176,7 +194,7 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   const char *prefix = t->prefix ? t->prefix : "";
   tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
   tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
-                 .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE};
+                 .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE, .attend = t->attend, .user = t->user};
   mha.attention.tap = tap;
   tsr_enter(b, "layers.%d.0", layer);
   x = tsr_nn_mha(b, x, &mha, x);

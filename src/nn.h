@@ -69,6 +69,14 @@ tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int laye
  * TSR_NO_VALUE. */
 tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual);
 
+/* Queries or keys, each head's of length 1 times the weight `gamma` [H,1,D]: x [B,N,H*D] -> [B,N,H*D]. */
+tsr_value tsr_nn_norm_heads(tsr_builder *b, const char *gamma, tsr_value x, int heads, int head_dim);
+
+/* Instead of tsr_nn_attention_qkv: qkv [B,N,3*H*D] of the normed tokens `x` [B,N,C]. */
+typedef tsr_value tsr_attend(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_attention attention, void *user);
+/* A tsr_attend: queries and keys are normed by q_norm.gamma and k_norm.gamma, and carry the root of D each. */
+tsr_value tsr_nn_attend_normed(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_attention attention, void *user);
+
 /* Attention behind a norm as vit-pytorch names it: y = to_out(softmax(q k^T) v), plus `residual` unless that is TSR_NO_VALUE, where
  * q, k, v = to_qkv(norm(x)); or, when `split`, q = to_q(norm(x)) and k, v = to_kv([norm(x); context]). None of these has a bias. */
 typedef struct tsr_mha {
@@ -77,6 +85,8 @@ typedef struct tsr_mha {
   int out_unbiased;   /* whether that has no bias */
   int split;
   tsr_value context;  /* [B,M,C], or TSR_NO_VALUE; read when `split` is set */
+  tsr_attend *attend; /* NULL: as they do; not with `split` */
+  void *user;         /* for `attend` */
 } tsr_mha;
 tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual);
 /* vit-pytorch leaves the projection out where one head is as wide as the tokens: NULL then, else "to_out.0". */
@@ -91,6 +101,8 @@ typedef struct tsr_transformer {
   const char *last;   /* as in tsr_nn_feed_forward */
   tsr_meaning tokens;
   const char *prefix; /* NULL: none */
+  tsr_attend *attend; /* as in tsr_mha */
+  void *user;
 } tsr_transformer;
 tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transformer *t, int layer);
 /* All of them, and nothing behind the last. */

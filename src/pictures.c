@@ -92,15 +92,8 @@ static tsr_value norm(tsr_builder *b, const navit *m, const char *name, tsr_valu
 static tsr_value norm_heads(tsr_builder *b, const navit *m, const char *name, tsr_value x) {
   tsr_shape shape = tsr_shape_at(b, x);
   int heads = m->c->heads, d = m->c->dim_head;
-  x = tsr_nn_reshape(b, x, tsr_shape_of(4, shape.dims[0], shape.dims[1], heads, d));
-  if (m->nested) {
-    x = norm(b, m, name, x);
-  } else {
-    tsr_enter(b, "%s", name);
-    tsr_value gamma = tsr_nn_reshape(b, tsr_weight_vector(b, "gamma", tsr_shape_of(3, heads, 1, d)), tsr_shape_of(2, heads, d));
-    x = tsr_nn_mul(b, tsr_nn_l2_normalize(b, x, 1e-12f), gamma);
-    tsr_leave(b);
-  }
+  if (!m->nested) return tsr_nn_norm_heads(b, name, x, heads, d);
+  x = norm(b, m, name, tsr_nn_reshape(b, x, tsr_shape_of(4, shape.dims[0], shape.dims[1], heads, d)));
   return tsr_nn_reshape(b, x, shape);
 }
 
@@ -117,8 +110,8 @@ static void project(tsr_builder *b, const navit *m, tsr_value x, tsr_value seen,
     qkv[2] = tsr_nn_slice(b, kv, 2, width, 2 * width);
   }
   if (!qk_norm) return;
-  qkv[0] = norm_heads(b, m, m->nested ? "query_norm" : "q_norm", qkv[0]);
-  qkv[1] = norm_heads(b, m, m->nested ? "key_norm" : "k_norm", qkv[1]);
+  qkv[0] = norm_heads(b, m, m->nested ? "query_norm" : "q_norm.gamma", qkv[0]);
+  qkv[1] = norm_heads(b, m, m->nested ? "key_norm" : "k_norm.gamma", qkv[1]);
 }
 
 /* Heads of picture `i`; the packed form's norms carry the scores' scale, the root of D in each of q and k. */

@@ -163,6 +163,36 @@ tsr_transformer tsr_vit_layers(const tsr_vit *c, tsr_meaning tokens) {
                            .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim), .last = "4", .tokens = tokens};
 }
 
+tsr_vit tsr_vit_config_simple(tsr_builder *b, int least_classes) {
+  tsr_vit c = tsr_vit_config(b, least_classes);
+  c.channels = tsr_config_int(b, "channels", 3, 1, 64);
+  c.mean_pool = 1;
+  if (c.dim % 4 || c.dim < 8) tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4 from 8", c.dim);
+  return c;
+}
+
+tsr_value tsr_vit_start_simple(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
+  tsr_value x = tsr_vit_embed(b, c, tokens);
+  if (!tsr_failed(b) && (tokens->grid_h != c->image[0] / c->patch[0] || tokens->grid_w != c->image[1] / c->patch[1]))
+    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d", tokens->grid_h * c->patch[0],
+                    tokens->grid_w * c->patch[1], c->image[0], c->image[1]);
+  return tsr_vit_add_sincos(b, x, *tokens);
+}
+
+tsr_transformer tsr_vit_layers_simple(const tsr_vit *c, tsr_meaning tokens) {
+  tsr_transformer layers = tsr_vit_layers(c, tokens);
+  layers.to_out = "to_out", layers.out_unbiased = 1, layers.last = "3";
+  return layers;
+}
+
+tsr_value tsr_vit_transform_simple(tsr_builder *b, tsr_value x, const tsr_transformer *layers) {
+  tsr_enter(b, "transformer");
+  x = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, x, layers));
+  tsr_leave(b);
+  tsr_tap_add(b, x, layers->tokens, "tokens");
+  return x;
+}
+
 tsr_value tsr_vit_layer_scale_add(tsr_builder *b, tsr_value y, tsr_shape scale, tsr_value x) {
   return tsr_nn_add(b, tsr_nn_mul(b, y, tsr_weight_vector(b, "scale", scale)), x);
 }

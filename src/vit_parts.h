@@ -59,6 +59,15 @@ tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c);
 /* The transformer's layers as the config has them. */
 tsr_transformer tsr_vit_layers(const tsr_vit *c, tsr_meaning tokens);
 
+/* What SimpleViT and its variants share: the keys of tsr_vit_config and channels, dim a multiple of 4 from 8, and the mean over tokens. */
+tsr_vit tsr_vit_config_simple(tsr_builder *b, int least_classes);
+/* Patches of a picture of the config's size, others are refused, and the table of sines and cosines: [B,N,C] */
+tsr_value tsr_vit_start_simple(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
+/* Its layers; their to_out has no bias and is always there. */
+tsr_transformer tsr_vit_layers_simple(const tsr_vit *c, tsr_meaning tokens);
+/* Those layers and the norm behind them, below "transformer": [B,N,C], with the tap tokens. */
+tsr_value tsr_vit_transform_simple(tsr_builder *b, tsr_value x, const tsr_transformer *layers);
+
 /* y * scale + x, where the weight `scale` has one number a channel and the shape given: LayerScale, behind each part of CaiT's and
  * XCiT's layers. */
 tsr_value tsr_vit_layer_scale_add(tsr_builder *b, tsr_value y, tsr_shape scale, tsr_value x);

@@ -18,12 +18,10 @@ typedef struct jumbo_config {
 } jumbo_config;
 
 static jumbo_config read_config(tsr_builder *b) {
-  jumbo_config c = {.vit = tsr_vit_config(b, 1)};
-  c.vit.channels = tsr_config_int(b, "channels", 3, 1, 64);
+  jumbo_config c = {.vit = tsr_vit_config_simple(b, 1)};
   c.count = tsr_config_int(b, "num_jumbo_cls", 1, 1, 1024);
   c.k = tsr_config_int(b, "jumbo_cls_k", 6, 1, 1024);
   double wide = (double)c.vit.dim * c.k, hidden = wide * (int)(wide * tsr_config_number(b, "jumbo_ff_mult", 2, 0.001, 64));
-  if (c.vit.dim % 4) tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4", c.vit.dim);
   if (!c.vit.depth) tsr_fail(b, TSR_ERR_CONFIG, "config key \"depth\" is 0, expected 1 or more");
   if (hidden < 1 || hidden > 1 << 28) tsr_fail(b, TSR_ERR_CONFIG, "config key \"jumbo_ff_mult\" makes a layer of %.9g numbers", hidden);
   else c.hidden = (int)hidden;
@@ -48,13 +46,9 @@ static tsr_value build(tsr_builder *b) {
   jumbo_config c = read_config(b);
   int dim = c.vit.dim, prefix = c.count * c.k;
   tsr_meaning grid, tokens;
-  tsr_value x = tsr_vit_embed(b, &c.vit, &grid); /* [B,N,C] */
-  if (!tsr_failed(b) && (grid.grid_h != c.vit.image[0] / c.vit.patch[0] || grid.grid_w != c.vit.image[1] / c.vit.patch[1]))
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d", grid.grid_h * c.vit.patch[0],
-                    grid.grid_w * c.vit.patch[1], c.vit.image[0], c.vit.image[1]);
+  tsr_value x = tsr_vit_start_simple(b, &c.vit, &grid); /* [B,N,C] */
   tokens = grid;
   tokens.prefix_tokens = prefix;
-  x = tsr_vit_add_sincos(b, x, grid);
   tsr_value j = tsr_nn_reshape(b, tsr_weight_vector(b, "jumbo_cls_token", tsr_shape_of(2, c.count, c.k * dim)), tsr_shape_of(3, 1, prefix, dim));
   j = tsr_nn_expand(b, j, tsr_shape_of(3, tsr_dim(b, x, 0), prefix, dim));
   for (int i = 0; i < c.vit.depth; i++) {

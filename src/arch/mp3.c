@@ -28,19 +28,11 @@ static tsr_value transformer(tsr_builder *b, tsr_value x, tsr_value seen, const 
   return x;
 }
 
-static tsr_vit read_vit(tsr_builder *b) {
-  tsr_vit c = tsr_vit_config(b, 1);
-  c.channels = tsr_config_int(b, "channels", 3, 1, 64);
-  return c;
-}
-
 static tsr_value build_vit(tsr_builder *b) {
   tsr_meaning tokens;
-  tsr_vit c = read_vit(b);
-  if (c.dim % 4 || c.dim < 8) return tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4 from 8", c.dim);
+  tsr_vit c = tsr_vit_config_simple(b, 1);
   tsr_value x = tsr_vit_embed(b, &c, &tokens);
   x = transformer(b, tsr_vit_add_sincos(b, x, tokens), TSR_NO_VALUE, &c, tokens);
-  c.mean_pool = 1;
   return tsr_nn_norm_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes);
 }
 
@@ -48,7 +40,8 @@ static tsr_value build(tsr_builder *b) {
   static const char *const nets[] = {"mp3", NULL};
   if (!tsr_json_get(b->config.given, "vit") && !tsr_json_get(b->config.preset, "vit")) return build_vit(b);
   tsr_settings outer = tsr_config_open(b, "vit", "vit key", nets, NULL);
-  tsr_vit c = read_vit(b);
+  tsr_vit c = tsr_vit_config(b, 1);
+  c.channels = tsr_config_int(b, "channels", 3, 1, 64);
   tsr_config_close(b, outer);
   double ratio = tsr_masking_ratio(b, 0.75);
   tsr_meaning tokens;

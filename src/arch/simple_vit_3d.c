@@ -17,12 +17,8 @@ static tsr_value build(tsr_builder *b) {
   if (c.dim < 12) tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs 12 at least", c.dim);
   tsr_meaning grid;
   tsr_value x = tsr_vit_add_sincos(b, tsr_vit_embed(b, &c, &grid), grid); /* [B,N,C] */
-  tsr_enter(b, "transformer");
-  tsr_transformer layers = tsr_vit_layers(&c, grid);
-  layers.to_out = "to_out", layers.out_unbiased = 1, layers.last = "3";
-  x = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, x, &layers));
-  tsr_leave(b);
-  tsr_tap_add(b, x, grid, "tokens");
+  tsr_transformer layers = tsr_vit_layers_simple(&c, grid);
+  x = tsr_vit_transform_simple(b, x, &layers);
   c.mean_pool = 1;
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
