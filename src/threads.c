@@ -13,14 +13,22 @@
 #include <pthread.h>
 #endif
 
-/* How often a thread looks for a change before it sleeps: some 200 us. Layers follow each other faster, but the last task that another
- * thread is at may take 40 us, and to be woken takes as long again: with a tenth of this, a fifth of small models' time was waiting. */
-enum { SPINS = 500000, STACK_BYTES = 256 * 1024 };
+/* How often a thread looks for a change before it sleeps. Layers follow each other within microseconds, but the last task that another thread is
+ * at may take forty, and to be woken takes as long again: looking for some 10 us only, small models waited a fifth of their time. Who
+ * looks for long where a thread is kept from running takes its core away from it, however: so each wait that ends in time lets the next
+ * one look longer, up to some 200 us, and one that does not starts over. Natively a look ends with an instruction that pauses. */
+#ifdef __wasm__
+enum { LEAST_LOOKS = 20000, MOST_LOOKS = 500000 };
+#else
+enum { LEAST_LOOKS = 500, MOST_LOOKS = 5000 };
+#endif
+enum { STACK_BYTES = 256 * 1024 };
 
 /* A number that threads wait on. Each stands in a cache line of its own: waiting threads read it all the time. */
 typedef struct gate {
   _Alignas(64) atomic_int value;
-  atomic_int asleep; /* threads that must be woken when the value changes */
+  atomic_int asleep;   /* threads that must be woken when the value changes */
+  atomic_int patience; /* looks above the least ones that the next wait is worth */
 } gate;
 
 #ifndef __wasm__
@@ -89,8 +97,13 @@ static void relax(void) {
 
 /* Returns soon after the gate's value is another. */
 static void wait_while(tsr_pool *pool, gate *g, int value) {
-  for (int i = 0; i < SPINS; i++, relax())
-    if (atomic_load(&g->value) != value) return;
+  int looks = LEAST_LOOKS + atomic_load(&g->patience);
+  for (int i = 0; i < looks; i++, relax())
+    if (atomic_load(&g->value) != value) {
+      if (looks < MOST_LOOKS) atomic_store(&g->patience, looks + looks / 4 - LEAST_LOOKS);
+      return;
+    }
+  atomic_store(&g->patience, 0);
   atomic_fetch_add(&g->asleep, 1); /* before the value is looked at again: who changes it after that sees a sleeper */
   sleep_while(pool, g, value);
   atomic_fetch_sub(&g->asleep, 1);
