@@ -18,7 +18,7 @@ CASES = [
     Case("max_vit_odd", dict(TINY, image_size=[12, 24], depth=[2], window_size=3, dim_conv_stem=5, mbconv_expansion_rate=1.5,
                              mbconv_shrinkage_rate=0.4, channels=1), image(1, 1, 12, 24), keep=("stem", "blocks.*")),
     Case("max_vit_document", DOCUMENT, image(1, 3, 224, 224), parameters=79_981_380, q8="top1",
-         least=0.7, why="off by 13 % of the largest logit; not traced to a layer yet"),
+         least=0.75, why="the roundings alone, in the reference, change as many; those of weights make two fifths of the squared error, no layer stands out"),
 ]
 
 

@@ -16,8 +16,7 @@ CASES = [
     # both options, no square, three regions in a row: they become 2 and then 1, and a region 2 x 2 local tokens
     Case("regionvit_odd", dict(TINY, image_size=[16, 48], window_size=4, depth=[1, 0, 1, 2], tokenize_local_3_conv=True, use_peg=True), image(1, 3, 16, 48),
          keep=("local_embed", "stages.2.*", "stages.3.*")),
-    Case("regionvit_document", DOCUMENT, image(1, 3, 224, 224), parameters=12_749_176, q8="top1",
-         least=0.85, why="near ties"),
+    Case("regionvit_document", DOCUMENT, image(1, 3, 224, 224), parameters=12_749_176, q8="top1"),
     Case("regionvit_document_options", dict(DOCUMENT, tokenize_local_3_conv=True, use_peg=True), image(1, 3, 224, 224)),
 ]
 

@@ -17,8 +17,7 @@ CASES = [
     Case("patch_merger_tiny", {"class": "PatchMerger", "dim": 10, "num_tokens_out": 3}, dict(tokens=[2, 7, 10]), keep=("*",)),
     Case("patch_merger_document", {"class": "PatchMerger", "dim": 1024, "num_tokens_out": 8}, dict(tokens=[1, 256, 1024]), parameters=10_240),
     Case("vit_with_patch_merger_document", dict(STD, patch_size=16, depth=12, heads=8, patch_merge_layer=6, patch_merge_num_tokens=8, dropout=0.1,
-                                                emb_dropout=0.1), image(1, 3, 256, 256), parameters=77_687_272, q8="top1", least=0.85,
-         why="near ties; all eight merged tokens are read, so none has rows of 14 bits"),
+                                                emb_dropout=0.1), image(1, 3, 256, 256), parameters=77_687_272, q8="top1"),
 ]
 
 

@@ -28,7 +28,7 @@ CASES = [
     Case("vivit_self", dict(TINY, **SELF), video(2, 3, 6, 8, 12), keep=("blocks.*", "tokens", "embedding")),
     Case("vivit_self_mean", dict(TINY, pool="mean", channels=1, **SELF), video(1, 1, 6, 8, 12), keep=("blocks.0.temporal_attn", "tokens", "embedding")),
 
-    Case("vivit_document", DOCUMENT, video(1, 3, 16, 128, 128), parameters=78_730_216, q8="top1", least=0.85, why="near ties"),
+    Case("vivit_document", DOCUMENT, video(1, 3, 16, 128, 128), parameters=78_730_216, q8="top1"),
     Case("vivit_document_self", dict(DOCUMENT, **SELF), video(1, 3, 16, 128, 128), q8="top1"),
 ]
 
