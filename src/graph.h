@@ -38,7 +38,7 @@ typedef struct tsr_node {
  * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
  * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "packing" [G,N], the same, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
  * "mask" [B,N] (1: hidden), "pixels" [B,K,P P C] of hidden patches in order, "loss" [1].
- * grid: rows and columns of the tokens behind the prefix, 0 where there is no grid.
+ * grid: rows and columns of the tokens between the prefix and the suffix (registers, a distillation token), 0 where there is no grid.
  * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:
  * windows_h rows of windows_w of them, 0 where there are none. Token (y, x) of window (r, c) is the map's pixel (r grid_h + y, c grid_w + x);
  * with windows_spread (y windows_h + r, x windows_w + c). tsr_nn_window_meaning fills them in.
@@ -49,7 +49,8 @@ typedef struct tsr_meaning {
   short grid_h, grid_w, prefix_tokens;
   short windows_h, windows_w, windows_spread;
   short grid_f, windows_f;
-  int image; /* which of a list of pictures it is of */
+  short suffix_tokens;
+  short image; /* which of a list of pictures it is of */
 } tsr_meaning;
 
 typedef struct tsr_tap {

@@ -20,6 +20,7 @@ void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *mean
   tsr_text_add(text, ",");
   write_grid(text, meaning->grid_f, meaning->grid_h, meaning->grid_w);
   if (meaning->image) tsr_text_format(text, ",\"image\":%d", meaning->image);
+  if (meaning->suffix_tokens) tsr_text_format(text, ",\"suffix\":%d", meaning->suffix_tokens);
   tsr_text_format(text, ",\"prefix_tokens\":%d,\"windows\":", meaning->prefix_tokens);
   if (meaning->windows_h) {
     tsr_text_add(text, "{");

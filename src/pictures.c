@@ -60,7 +60,7 @@ static void read_pictures(tsr_builder *b, navit *m) {
 }
 
 static tsr_meaning meaning_of(const navit *m, int i, const char *kind) {
-  return (tsr_meaning){.kind = kind, .grid_h = m->pictures[i].h, .grid_w = m->pictures[i].w, .image = i};
+  return (tsr_meaning){.kind = kind, .grid_h = m->pictures[i].h, .grid_w = m->pictures[i].w, .image = (short)i};
 }
 
 static int tokens_of(const navit *m, int i) { return m->pictures[i].h * m->pictures[i].w; }

@@ -89,7 +89,7 @@ void tsr_loader_destroy(tsr_loader *loader);
  *   "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box", "fit": "crop|squash|native", "crop_pct", "mean", "std" },
  *   "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
  *   "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names], "output": { "kind": "logits" | ..., "dims" },
- *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens", "windows": { "grid": [h, w], "spread" } or null }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
+ *   "taps": [ { "name", "kind", "dims", "grid": [h, w], "prefix_tokens", "suffix" (tokens behind the grid's, where there are some), "windows": { "grid": [h, w], "spread" } or null }, ... ], "options": [names], "unused": [names of tensors the model did not take] }
  * Of models that take video, the input's dims are [1,3,F,H,W], and grids [f, h, w].
  * Owned by the model. */
 const char *tsr_model_info(tsr_model *model);
@@ -112,7 +112,7 @@ tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *
  * false. auto: what the model's own head sees. TSR_ERR_ARGUMENT: no such token. */
 tsr_status tsr_model_run(tsr_model *model, const char *request);
 
-/* JSON array, one entry per output of the last run: [{ "name": "output", "kind", "dims", "grid", "prefix_tokens", "windows" }, captures...]. */
+/* JSON array, one entry per output of the last run: [{ "name": "output", "kind", "dims", "grid", "prefix_tokens", "suffix", "windows" }, captures...]. */
 const char *tsr_model_result(tsr_model *model);
 /* f32 values of output `index`, valid until the next run. NULL: no such output. */
 const float *tsr_model_output(tsr_model *model, int index);

@@ -14,12 +14,13 @@ struct tsr_view {
   int tap_count, layer_count, head_count;
   float *layers, *heads; /* [L] and [K], which ones; floats since an output is */
   int rollout, mean;     /* instead of heads side by side */
+  int cells;             /* tokens without prefix and suffix */
   int groups;            /* pictures, and in each its windows */
   int rows, tokens;      /* of one: those who look, those looked at */
   int all_heads;
   size_t area;           /* of one head */
   float *map, *last;     /* [cells], and the matrix it is read from; NULL: no grid to draw it on */
-  int pools, normalizes; /* embedding. pools: 0: the tap as it is, 1: its first token, 2: the mean behind the prefix */
+  int pools, normalizes; /* embedding. pools: 0: the tap as it is, 1: its first token, 2: the mean between prefix and suffix */
   tsr_shape shape;
   float *data;           /* of `shape` */
 };
@@ -121,7 +122,7 @@ static void open_embedding(tsr_view *v, tsr_builder *b, const tsr_graph *g, cons
   v->taps[0] = tokens;
   int prefix = tokens ? tokens->meaning.prefix_tokens : 0;
   if (!v->pools) v->pools = prefix ? 1 : 2;
-  if (!tokens) lacks(b, "embed", "tokens");
+  if (!tokens) lacks(b, "embed", find_tap(g, "embedding") ? "list of tokens (pooling \"auto\" needs none)" : "tokens");
   else if (v->pools == 1 && !prefix) lacks(b, "embed", "class token (pooling \"mean\" needs none)");
 }
 
@@ -171,8 +172,8 @@ tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
   int overflow = 0;
   v->shape = tsr_shape_of(2, first->dims[0], tsr_shape_last(first));
   if (v->layers && plan_attention(v, err)) return err->code;
-  int cells = v->tokens - meaning->prefix_tokens;
-  int drawn = v->groups < 2 && meaning->grid_h && cells == (meaning->grid_f ? meaning->grid_f : 1) * meaning->grid_h * meaning->grid_w;
+  v->cells = v->tokens - meaning->prefix_tokens - meaning->suffix_tokens;
+  int drawn = v->groups < 2 && meaning->grid_h && v->cells == (meaning->grid_f ? meaning->grid_f : 1) * meaning->grid_h * meaning->grid_w;
   size_t count = tsr_shape_count(&v->shape, &overflow), more = drawn ? v->area + v->tokens : 0;
   size_t bytes = tsr_size_mul(tsr_size_add(count, more, &overflow), sizeof *v->data, &overflow);
   v->data = overflow ? NULL : tsr_arena_alloc(&s->arena, bytes);
@@ -193,12 +194,12 @@ static void mean_of(const tsr_view *v, const float *layer, float *out) {
   }
 }
 
-/* The class token's row, the first, where there is one; else the rows weighted as the pooling weights them, equally where it has no
+/* The class token's row, the first, where there is one; else the cells' rows weighted as the pooling weights them, equally where it has no
  * weights. */
 static void look(const tsr_view *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
-  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows;
-  for (int j = prefix; j < n; j++) {
+  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows < n ? v->rows : v->cells;
+  for (int j = prefix; j < prefix + v->cells; j++) {
     double sum = 0;
     for (int i = 0; i < rows; i++) sum += (double)v->last[(size_t)i * n + j] * (weights && !prefix ? (double)weights[i] : 1.0 / rows);
     v->map[j - prefix] = (float)sum;
@@ -208,7 +209,7 @@ static void look(const tsr_view *v) {
 static void embed(const tsr_view *v) {
   const tsr_tap *tap = v->taps[0];
   int width = v->shape.dims[1], n = v->pools ? tap->shape.dims[1] : 1;
-  int from = v->pools == 2 ? tap->meaning.prefix_tokens : 0, to = v->pools == 2 ? n : 1;
+  int from = v->pools == 2 ? tap->meaning.prefix_tokens : 0, to = v->pools == 2 ? n - tap->meaning.suffix_tokens : 1;
   const float *x = v->values[0];
   float *out = v->data;
   for (int b = 0; b < v->shape.dims[0]; b++, x += (size_t)n * width, out += width) {
@@ -246,7 +247,7 @@ tsr_status tsr_view_read(const tsr_view *v, tsr_context *ctx, const tsr_session 
 
 void tsr_view_write(tsr_text *text, const tsr_view *v) {
   const tsr_meaning *meaning = &v->taps[0]->meaning;
-  tsr_shape layers = tsr_shape_of(1, v->layer_count), cells = tsr_shape_of(1, v->tokens - meaning->prefix_tokens);
+  tsr_shape layers = tsr_shape_of(1, v->layer_count), cells = tsr_shape_of(1, v->cells);
   tsr_write_meaning(text, v->name, meaning, &v->shape);
   if (v->layers) tsr_text_add(text, ","), tsr_write_meaning(text, "layers", meaning, &layers);
   if (v->map) tsr_text_add(text, ","), tsr_write_meaning(text, "map", meaning, &cells);

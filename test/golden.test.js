@@ -181,6 +181,30 @@ test('a class token that alone asks draws its map from its one row', async () =>
   await model.dispose();
 });
 
+test('an embedding of two scales is both class tokens side by side, of levels the mean over columns of the top one', async () => {
+  for (const [name, tap] of [['cross_vit_tiny', 'embedding'], ['glom_tiny', 'tokens']]) {
+    const golden = tiny(name);
+    const model = await load(file(golden), { dtype: 'f32' });
+    const { dims, data } = await model.embed(inputsOf(golden)[0], { normalize: false });
+    const rows = floats(golden.taps[tap]);
+    const n = rows.length / data.length; // 1, or the columns of the one picture
+    assert.deepEqual([...dims], name === 'glom_tiny' ? [1, 8] : [2, 36]);
+    const mean = data.map((_, i) => Array.from({ length: n }, (__, row) => rows[row * data.length + i]).reduce((a, b) => a + b) / n);
+    assert.ok(difference(data, mean) < F32_TOLERANCE, `${name}: ${data}, expected ${mean}`);
+    if (name === 'cross_vit_tiny') await assert.rejects(model.embed(inputsOf(golden)[0], { pooling: 'mean' }), { code: 'ERR_ARGUMENT', message: /no list of tokens \(pooling "auto"/ });
+    await model.dispose();
+  }
+});
+
+test('tokens behind the patches are told, and stay out of means and maps', async () => {
+  const golden = tiny('distillable_vit_token');
+  const model = await load(file(golden), { dtype: 'f32' });
+  const [image, inputs] = inputsOf(golden);
+  const { captures } = await model.forward(image, { inputs, capture: ['tokens', 'blocks.0.attn', 'patch_embed'] });
+  assert.deepEqual(Object.values(captures).map((tap) => [tap.prefixTokens, tap.suffix]), [[0, undefined], [1, 1], [1, 1]]);
+  await model.dispose();
+});
+
 test('adapters are handed in whole, and from the first on', async () => {
   const golden = tiny('learnable_memory_vit_adapters');
   const model = await load(file(golden), { dtype: 'f32' });

@@ -15,7 +15,7 @@ import { isClip, tensorOf, toInput } from './preprocess.js';
 /** @typedef {{ grid: Grid, spread: boolean } | null} Windows of a map that is cut: grid: rows and columns of windows, which the first
  *   dim counts (in each picture); the value's own grid is then a window's, h by w. Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of
  *   the map; spread: (y rows + r, x columns + c) */
-/** @typedef {{ name: string, kind: string, dims: number[], grid: Grid | null, prefix_tokens: number, windows: Windows }} Tap a value of the model that can be captured */
+/** @typedef {{ name: string, kind: string, dims: number[], grid: Grid | null, prefix_tokens: number, suffix?: number, windows: Windows }} Tap a value of the model that can be captured */
 /**
  * @typedef {object} Info
  * @property {string} arch
@@ -48,7 +48,8 @@ import { isClip, tensorOf, toInput } from './preprocess.js';
  * @property {boolean} worker
  * @property {string | null} workerReason why there is none
  */
-/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: Grid | null, prefixTokens: number, windows: Windows }} Capture */
+/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: Grid | null, prefixTokens: number, suffix?: number, windows: Windows }} Capture suffix: so
+ *   many tokens (registers, a distillation token) stand behind those of the grid; not there where there are none */
 /**
  * @typedef {object} Attention
  * @property {Float32Array} data
@@ -56,6 +57,7 @@ import { isClip, tensorOf, toInput } from './preprocess.js';
  *   several pictures in one tensor count as too
  * @property {Grid | null} grid rows and columns of cells that the tokens behind the prefix stand for
  * @property {number} prefixTokens class and register tokens in front
+ * @property {number} [suffix] registers behind the cells' tokens; not there where there are none
  * @property {Windows} windows
  * @property {number[]} layers which layers these are
  * @property {Float32Array | null} map one value a cell: what the classification looks at, in the last of these layers (or the rollout); null

@@ -1,4 +1,6 @@
 """CrossViT: vit_pytorch.cross_vit (row 10 of the zoo)."""
+import torch
+
 from reference_packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import image
@@ -8,7 +10,7 @@ TINY = dict(image_size=24, num_classes=10, sm_dim=16, lg_dim=20, sm_patch_size=8
             sm_enc_dim_head=8, lg_enc_dim_head=5, sm_enc_mlp_dim=24, lg_enc_mlp_dim=27, lg_enc_depth=2, cross_attn_heads=2,
             cross_attn_dim_head=7, depth=1)
 CASES = [
-    Case("cross_vit_tiny", TINY, image(2, 3, 24, 24), keep=("sm.*", "lg.0*", "lg.embedding")),
+    Case("cross_vit_tiny", TINY, image(2, 3, 24, 24), keep=("sm.*", "lg.0*", "lg.embedding", "embedding")),
     # one width: no projections; two exchanges; a picture smaller than the tables
     Case("cross_vit_one_width", dict(TINY, image_size=48, lg_dim=16, depth=2, lg_enc_depth=1, cross_attn_depth=1, channels=1), image(1, 1, 24, 24),
          keep=("sm.1", "lg.1", "sm.1.cross.0.attn")),
@@ -44,6 +46,7 @@ def run(model, inputs, options, wants):
         output = model(inputs["image"])
     for i, (sm, lg) in outputs:
         taps[f"sm.{i}"], taps[f"lg.{i}"] = sm.clone(), lg.clone()
+        taps["embedding"] = torch.cat([sm[:, 0], lg[:, 0]], -1)  # after the last: what one Linear in place of both heads would see
     for name, embedder in (("sm", model.sm_image_embedder), ("lg", model.lg_image_embedder)):
         used = taps[f"{name}.0"].shape[1]
         taps[f"{name}.pos_embedding"] = embedder.pos_embedding[0, :used]

@@ -15,7 +15,7 @@ def image(*dims):
 
 CASES = [
     # iters left to its default, twice the levels
-    Case("glom_tiny", TINY, image(1, 3, 12, 12), keep=("patch_embed", "state.0", "state.3", "state.6", "iterations.5.*", "islands.6")),
+    Case("glom_tiny", TINY, image(1, 3, 12, 12), keep=("patch_embed", "state.0", "state.3", "state.6", "iterations.5.*", "islands.6", "tokens")),
     Case("glom_batch", TINY, image(2, 3, 12, 12), options=dict(iters=2), keep=("state.*", "iterations.1.*", "islands.*")),
     Case("glom_tails", dict(dim=7, levels=2, image_size=15, patch_size=5), image(1, 3, 15, 15), options=dict(iters=1), keep=("*",)),
     Case("glom_self", dict(TINY, consensus_self=True), image(1, 3, 12, 12), options=dict(iters=2), keep=("iterations.1.attn", "islands.2")),
@@ -63,6 +63,7 @@ def run(model, inputs, options, wants):
     for handle in handles:
         handle.remove()
     tokens = states.shape[2]
+    taps["tokens"] = states[-1][:, :, -1]  # the top level, which the reference's page takes for the picture's representation
     columns = round((image.shape[-1] * tokens / image.shape[-2]) ** 0.5)
     grid = (tokens // columns, columns)
     taps["pos_embedding"] = model.pos_emb.weight

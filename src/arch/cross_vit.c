@@ -98,12 +98,13 @@ static void exchange(tsr_builder *b, const cross_vit_config *c, scale *sm, scale
   }
 }
 
-static tsr_value head(tsr_builder *b, const scale *s, int classes) {
+/* Leaves the class token, [B,dim], in s->x. */
+static tsr_value head(tsr_builder *b, scale *s, int classes) {
   char name[16];
   tsr_print(name, sizeof name, "%s_mlp_head", s->name);
-  tsr_value x = tsr_nn_token(b, s->x, 0);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "%s.embedding", s->name);
-  return tsr_nn_norm_linear(b, name, x, classes);
+  s->x = tsr_nn_token(b, s->x, 0);
+  tsr_tap_add(b, s->x, (tsr_meaning){.kind = "embedding"}, "%s.embedding", s->name);
+  return tsr_nn_norm_linear(b, name, s->x, classes);
 }
 
 static tsr_value build(tsr_builder *b) {
@@ -129,7 +130,10 @@ static tsr_value build(tsr_builder *b) {
     exchange(b, &c, &sm, &lg, i);
   }
   tsr_leave(b);
-  return tsr_nn_add(b, head(b, &sm, c.num_classes), head(b, &lg, c.num_classes));
+  tsr_value y = head(b, &sm, c.num_classes);
+  y = tsr_nn_add(b, y, head(b, &lg, c.num_classes));
+  tsr_tap_add(b, tsr_nn_concat(b, 1, 2, (tsr_value[]){sm.x, lg.x}), (tsr_meaning){.kind = "embedding"}, "embedding");
+  return y;
 }
 
 /* The paper's, with heads of 64. */

@@ -21,6 +21,7 @@ static tsr_value build(tsr_builder *b) {
     distill = tsr_nn_expand(b, distill, tsr_shape_of(3, batch, count, c.dim));
     x = tsr_nn_concat(b, 1, 2, (tsr_value[]){x, distill}); /* [B,1+N+1,C] */
     n += count - 1; /* of several the last one counts, as in the reference */
+    tokens.suffix_tokens = (short)count;
   }
 
   tsr_enter(b, "transformer");

@@ -163,6 +163,8 @@ static tsr_value build(tsr_builder *b) {
     states[t + 1] = iterate(b, states[t], &p, t);
     tap_state(b, states[t + 1], &p, t + 1);
   }
+  tsr_value top = tsr_nn_slice(b, states[iters], 2, p.c.levels - 1, p.c.levels);
+  tsr_tap_add(b, tsr_nn_reshape(b, top, tsr_shape_of(3, batch, columns, p.c.dim)), embed, "tokens");
   tsr_output_means(b, p.meaning);
   return return_all ? stack_states(b, states, iters + 1) : states[iters];
 }
