@@ -36,7 +36,7 @@ typedef struct tsr_node {
 
 /* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
  * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
- * "pool_weights" [B,N], "token_ids" [B,N], -1 for none, "packing" [G,N], the same, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
+ * "pool_weights" [B,N], "value_shares" [B,N,H], "token_ids" [B,N], -1 for none, "packing" [G,N], the same, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
  * "mask" [B,N] (1: hidden), "pixels" [B,K,P P C] of hidden patches in order, "loss" [1].
  * grid: rows and columns of the tokens between the prefix and the suffix (registers, a distillation token), 0 where there is no grid.
  * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:

@@ -144,14 +144,16 @@ tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int laye
                          .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
 }
 
+tsr_value tsr_nn_bare_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
+  tsr_value y = tsr_nn_linear_act(b, "1", tsr_nn_layer_norm(b, "0", x), hidden, TSR_BIAS, TSR_ACT_GELU);
+  return tsr_nn_linear_add(b, last, y, tsr_dim(b, x, -1), TSR_BIAS, residual);
+}
+
 tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
-  int dim = tsr_dim(b, x, -1);
   tsr_enter(b, "net");
-  tsr_value y = tsr_nn_layer_norm(b, "0", x);
-  y = tsr_nn_linear_act(b, "1", y, hidden, TSR_BIAS, TSR_ACT_GELU);
-  y = tsr_nn_linear_add(b, last, y, dim, TSR_BIAS, residual);
+  x = tsr_nn_bare_feed_forward(b, x, hidden, last, residual);
   tsr_leave(b);
-  return y;
+  return x;
 }
 
 tsr_value tsr_nn_norm_heads(tsr_builder *b, const char *gamma, tsr_value x, int heads, int head_dim) {
@@ -200,7 +202,7 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   x = tsr_nn_mha(b, x, &mha, x);
   tsr_leave(b);
   tsr_enter(b, "layers.%d.1", layer);
-  x = tsr_nn_feed_forward(b, x, t->mlp_dim, t->last, x);
+  x = (t->bare ? tsr_nn_bare_feed_forward : tsr_nn_feed_forward)(b, x, t->mlp_dim, t->last, x);
   tsr_leave(b);
   tsr_tap_add(b, x, t->tokens, "%sblocks.%d", prefix, layer);
   return x;

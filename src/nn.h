@@ -68,6 +68,8 @@ tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int laye
 /* LayerNorm, Linear, GELU, Linear as vit-pytorch's FeedForward names them (net.0, net.1, net.`last`), plus `residual` unless that is
  * TSR_NO_VALUE. */
 tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual);
+/* The same where it is a Sequential itself: 0, 1 and `last`. */
+tsr_value tsr_nn_bare_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual);
 
 /* Queries or keys, each head's of length 1 times the weight `gamma` [H,1,D]: x [B,N,H*D] -> [B,N,H*D]. */
 tsr_value tsr_nn_norm_heads(tsr_builder *b, const char *gamma, tsr_value x, int heads, int head_dim);
@@ -99,6 +101,7 @@ typedef struct tsr_transformer {
   const char *to_out; /* as in tsr_mha, and so are the next two */
   int out_unbiased, split;
   const char *last;   /* as in tsr_nn_feed_forward */
+  int bare;           /* tsr_nn_bare_feed_forward */
   tsr_meaning tokens;
   const char *prefix; /* NULL: none */
   tsr_attend *attend; /* as in tsr_mha */

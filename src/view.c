@@ -198,7 +198,7 @@ static void mean_of(const tsr_view *v, const float *layer, float *out) {
  * weights. */
 static void look(const tsr_view *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
-  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows < n ? v->rows : v->cells;
+  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows == n ? v->cells : v->rows;
   for (int j = prefix; j < prefix + v->cells; j++) {
     double sum = 0;
     for (int i = 0; i < rows; i++) sum += (double)v->last[(size_t)i * n + j] * (weights && !prefix ? (double)weights[i] : 1.0 / rows);

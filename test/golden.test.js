@@ -203,6 +203,16 @@ test('tokens behind the patches are told, and stay out of means and maps', async
   const { captures } = await model.forward(image, { inputs, capture: ['tokens', 'blocks.0.attn', 'patch_embed'] });
   assert.deepEqual(Object.values(captures).map((tap) => [tap.prefixTokens, tap.suffix]), [[0, undefined], [1, 1], [1, 1]]);
   await model.dispose();
+  const odd = { ...tiny('simple_vit_with_register_tokens_tiny'), inputs: { image: [1, 3, 16, 16] } }; // four patches, four registers
+  const registers = await load(file(odd), { dtype: 'f32' });
+  const [picture] = inputsOf(odd);
+  const { data, dims, map, suffix } = await registers.attention(picture);
+  assert.deepEqual([[...dims], suffix, map?.length], [[1, 1, 8, 8], 4, 4]);
+  const seen = Float32Array.from({ length: 4 }, (_, j) => [0, 1, 2, 3].reduce((sum, i) => sum + data[i * 8 + j] / 4, 0));
+  assert.ok(difference(map, seen) < 1e-6, `${map}, expected ${seen}`);
+  const [mean, auto] = [await registers.embed(picture, { pooling: 'mean' }), await registers.embed(picture)];
+  assert.ok(difference(mean.data, auto.data) < F32_TOLERANCE, 'the head sees the mean over patches, without registers');
+  await registers.dispose();
 });
 
 test('adapters are handed in whole, and from the first on', async () => {

@@ -28,18 +28,13 @@ static jumbo_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* x + Linear(GELU(Linear(LN(x)))) of a Sequential. */
-static tsr_value feed_forward(tsr_builder *b, tsr_value x, int hidden) {
-  tsr_value y = tsr_nn_linear_act(b, "1", tsr_nn_layer_norm(b, "0", x), hidden, TSR_BIAS, TSR_ACT_GELU);
-  return tsr_nn_linear_add(b, "3", y, tsr_dim(b, x, -1), TSR_BIAS, x);
-}
-
 static tsr_value jumbo_feed_forward(tsr_builder *b, tsr_value j, const jumbo_config *c) {
   tsr_shape cut = tsr_shape_at(b, j), whole = tsr_shape_of(3, tsr_dim(b, j, 0), c->count, c->k * c->vit.dim);
+  j = tsr_nn_reshape(b, j, whole);
   tsr_enter(b, "jumbo_ff.1");
-  j = tsr_nn_reshape(b, feed_forward(b, tsr_nn_reshape(b, j, whole), c->hidden), cut);
+  j = tsr_nn_bare_feed_forward(b, j, c->hidden, "3", j);
   tsr_leave(b);
-  return j;
+  return tsr_nn_reshape(b, j, cut);
 }
 
 static tsr_value build(tsr_builder *b) {
@@ -60,7 +55,8 @@ static tsr_value build(tsr_builder *b) {
     j = jumbo_feed_forward(b, tsr_nn_slice(b, x, 1, 0, prefix), &c);
     tsr_tap_add(b, j, (tsr_meaning){.kind = "tokens"}, "blocks.%d.jumbo", i);
     tsr_enter(b, "layers.%d.1", i);
-    x = feed_forward(b, tsr_nn_slice(b, x, 1, prefix, tsr_dim(b, x, 1)), dim * c.vit.mlp_dim);
+    x = tsr_nn_slice(b, x, 1, prefix, tsr_dim(b, x, 1));
+    x = tsr_nn_bare_feed_forward(b, x, dim * c.vit.mlp_dim, "3", x);
     tsr_leave(b);
     tsr_tap_add(b, x, grid, "blocks.%d", i);
   }

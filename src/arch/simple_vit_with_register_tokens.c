@@ -1,0 +1,43 @@
+/* SimpleViT with register tokens: "Vision Transformers Need Registers", Darcet, Oquab, Mairal, Bojanowski, 2023, arXiv 2309.16588.
+ * Reference: vit-pytorch 1.26.11, module simple_vit_with_register_tokens, class SimpleViT.
+ *
+ *   z0 = [x_p^1 E + sincos2d; ...; x_p^N E + sincos2d; r_1; ...; r_R]     registers: learned, without position
+ *   z' = MSA(LN(z)) + z;  z = MLP(LN(z')) + z'                           L times
+ *   y  = Linear(mean over the patches' tokens of LN(z))                  registers are left behind
+ *
+ * Traps: registers stand behind the patches, unlike the paper's; there is no class token; layers as simple_vit's. */
+#include "../build.h"
+
+static tsr_value build(tsr_builder *b) {
+  tsr_vit c = tsr_vit_config_simple(b, 1);
+  int count = tsr_config_int(b, "num_register_tokens", 4, 0, 1024);
+  tsr_meaning tokens;
+  tsr_value x = tsr_vit_start_simple(b, &c, &tokens); /* [B,N,C] */
+  tsr_value registers = tsr_weight_vector(b, "register_tokens", tsr_shape_of(2, count, c.dim));
+  registers = tsr_nn_expand(b, tsr_nn_reshape(b, registers, tsr_shape_of(3, 1, count, c.dim)), tsr_shape_of(3, tsr_dim(b, x, 0), count, c.dim));
+  if (count) x = tsr_nn_concat(b, 1, 2, (tsr_value[]){x, registers}); /* [B,N+R,C] */
+  tokens.suffix_tokens = (short)count;
+  tsr_transformer layers = tsr_vit_layers_simple(&c, tokens);
+  x = tsr_vit_transform_simple(b, x, &layers);
+  x = tsr_nn_slice(b, x, 1, 0, tsr_dim(b, x, 1) - count);
+  return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
+}
+
+#define SIZE(dim, heads, mlp)                                                                                 \
+  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
+  ",\"mlp_dim\":" mlp "}"
+
+static const tsr_preset presets[] = {
+    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"registers_s_16", SIZE("384", "6", "1536")},
+    {"registers_b_16", SIZE("768", "12", "3072")},
+    {NULL, NULL}};
+
+const tsr_arch tsr_arch_simple_vit_with_register_tokens = {
+    .name = "simple_vit_with_register_tokens",
+    .title = "SimpleViT with register tokens",
+    .paper = "Darcet et al. 2023, arXiv 2309.16588",
+    .reference = "vit-pytorch 1.26.11, simple_vit_with_register_tokens.SimpleViT",
+    .presets = presets,
+    .build = build,
+};
