@@ -27,9 +27,9 @@ void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, const float *panels, 
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {
       const float *column = panels + (size_t)(n / TSR_PANEL * TSR_PANEL) * (size_t)k + n % TSR_PANEL;
-      float sum = 0;
+      float sum = bias ? bias[n] : 0;
       for (int p = 0; p < k; p++) sum += a[(size_t)i * k + p] * column[(size_t)p * TSR_PANEL];
-      c[(size_t)i * ldc + n] = sum + (bias ? bias[n] : 0);
+      c[(size_t)i * ldc + n] = sum;
     }
 }
 

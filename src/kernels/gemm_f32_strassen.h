@@ -10,16 +10,11 @@
  *
  * A unit of 2 or 4 tiles' rows is cut across the tiles, and so are 2 or 4 panels: halves are whole tiles. Sums of rows are made once, in the
  * layout, where the operands of a kind lie beside each other, unit after unit: a jump between them costs a tenth. Sums of weights are made
- * for a call's rows, in scratch. Tiles begin with what they are added to; only
- * V is added to something afterwards. */
+ * for a call's rows, in scratch. Tiles begin with what they are added to; only V is added to something afterwards. */
 
 enum { A11, S2, S3, S1, A12, S4, A22, OPERANDS }; /* of a level, in the order of their products; a21 lies where S1 will */
 
-typedef struct quarter {
-  float *at; /* in the first unit */
-  int ld;
-  size_t step; /* to the next */
-} quarter;
+typedef tiles quarter; /* of units */
 
 typedef struct strassen {
   int units, k; /* the k of a tile */
@@ -28,26 +23,6 @@ typedef struct strassen {
 
 /* Of so many levels. */
 static TSR_NOINLINE size_t operands(int levels) { return levels == 2 ? OPERANDS * OPERANDS : levels ? OPERANDS : 1; }
-
-/* c [rows, 8] = from + a [k, rows] * panel [k, 8]. With `both`, c is the upper right of four tiles; the product is added to it, and, with the
- * lower left, is the lower right. */
-static TSR_NOINLINE void tile_from(float *c, int ldc, const float *from, int ld, const float *a, const float *panel, int k, int both) {
-  tsr_f32x4 low[TSR_F32_ROWS], high[TSR_F32_ROWS];
-#pragma GCC unroll 8
-  for (int r = 0; r < TSR_F32_ROWS; r++, from += ld) low[r] = tsr_f32x4_load(from), high[r] = tsr_f32x4_load(from + 4);
-  multiply(low, high, a, panel, k, TSR_F32_ROWS, ldc);
-  if (both) {
-    float *y = c, *z = c + (size_t)TSR_F32_ROWS * ldc;
-#pragma GCC unroll 8
-    for (int r = 0; r < TSR_F32_ROWS; r++, y += ldc, z += ldc) {
-      tsr_f32x4_store(z, tsr_f32x4_add(tsr_f32x4_load(z - TSR_PANEL), low[r]));
-      tsr_f32x4_store(z + 4, tsr_f32x4_add(tsr_f32x4_load(z + 4 - TSR_PANEL), high[r]));
-      low[r] = tsr_f32x4_add(low[r], tsr_f32x4_load(y)), high[r] = tsr_f32x4_add(high[r], tsr_f32x4_load(y + 4));
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < TSR_F32_ROWS; r++, c += ldc) tsr_f32x4_store(c, low[r]), tsr_f32x4_store(c + 4, high[r]);
-}
 
 /* The four sums of a level over n floats, a multiple of 8: p - q, r - (p - q), r + sign t, s - (r - (p - q)). */
 static TSR_NOINLINE void sums(float *to1, float *to2, float *to3, float *to4, const float *p, const float *q, const float *r, const float *s,
@@ -130,8 +105,7 @@ static const float zeros[4 * TSR_PANEL];
 /* to = from + a * b for all units; from.ld is 0 where it is a row for all. b: panels `panel` floats apart. */
 static TSR_NOINLINE void block(const strassen *s, int level, quarter to, quarter from, const float *a, const float *b, size_t panel, float *scratch, int both) {
   if (!level--) {
-    for (int u = 0; u < s->units; u++)
-      tile_from(to.at + u * to.step, to.ld, from.at + u * from.step, from.ld, a + (size_t)u * TSR_F32_ROWS * s->k, b, s->k, both);
+    panel_of(&to, &from, s->units, a, b, s->k, both);
     return;
   }
   /* c is not yet needed as it was where all begins with a row; else the product is made beside it. */

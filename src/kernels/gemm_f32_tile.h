@@ -1,12 +1,12 @@
 /* The f32 product: layout of its rows, tile and driver, shared by the simd and the relaxed file, which define before including:
- *   TSR_F32_ROWS          rows of the largest tile: two accumulators a row must fit the 15 vector registers of x64
+ *   TSR_F32_ROWS          rows of a tile: two accumulators a row must fit the 15 vector registers of x64
  *   TSR_F32_MADD(a, b, c) a * b + c
  *   TSR_F32_KERNEL        name of the product
  *   TSR_F32_LAYOUT        name of the kernel that lays out its rows
  *
  * Per step of k a tile loads one packed row of 8 columns and multiplies it with one element of each of its rows, which lie side by side.
- * Rows that are left over go through smaller instances of the same code, so an element's sum has the same order and the
- * same arithmetic in every tile: splitting rows over threads never changes a bit.
+ * A tile whose rows or columns are fewer is computed whole, beside c: there is one tile, which V8 has to optimize, and an element's sum has
+ * the same order and the same arithmetic in all: splitting rows over threads never changes a bit.
  *
  * What counts beside multiplications is the number of instructions: a core that is shared with another thread starts half as many
  * of them in a cycle. V8 takes one more for each v128.load32_splat, base + offset, as it does not fold the offset and moves nothing out of
@@ -41,96 +41,81 @@ TSR_NOINLINE void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int 
 #define STEP()                                                                \
   do {                                                                        \
     tsr_f32x4 b0 = tsr_f32x4_load(panel), b1 = tsr_f32x4_load(panel + 4);     \
-    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                  \
+    _Pragma("GCC unroll 8") for (int r = 0; r < TSR_F32_ROWS; r++) {          \
       tsr_f32x4 x = tsr_f32x4_load_splat(a + r);                              \
       low[r] = TSR_F32_MADD(x, b0, low[r]), high[r] = TSR_F32_MADD(x, b1, high[r]); \
     }                                                                         \
     panel += TSR_PANEL, a += TSR_F32_ROWS;                                    \
   } while (0)
 
-/* low, high [rows, 4] += a [k, rows of TSR_F32_ROWS] * panel [k, 8], k > 0; rows is a constant in every instance; opaque: a number above 0. */
-TSR_INLINE void multiply(tsr_f32x4 *low, tsr_f32x4 *high, const float *a, const float *panel, int k, int rows, int opaque) {
+/* low, high [rows, 4] += a [k, rows] * panel [k, 8], k > 0; opaque: a number above 0. */
+TSR_INLINE void multiply(tsr_f32x4 *low, tsr_f32x4 *high, const float *a, const float *panel, int k, int opaque) {
   const float *end = panel + (size_t)k * TSR_PANEL;
   STEP();
   TSR_OPAQUE(a);
   TSR_OPAQUE(panel); /* or the compiler adds the first step to the loop's offsets, which are others then */
-  if (rows == TSR_F32_ROWS) {
-    if (k % 2 == 0) {
-      STEP();
-      TSR_OPAQUE(a);
-      TSR_OPAQUE(panel);
-    }
+  if (k % 2 == 0) {
+    STEP();
+    TSR_OPAQUE(a);
+    TSR_OPAQUE(panel);
+  }
 #pragma GCC unroll 1
-    while (panel != end) { /* two steps a turn: 45 instructions with V8's check of the stack, in place of 50 */
-      STEP();
-      TSR_OPAQUE(a);
-      TSR_OPAQUE(opaque);
-      if (opaque < 0) break;
-      STEP();
-    }
-  } else {
-    /* Not unrolled: the compiler would load the operands of several steps before it uses them, which spills (a fifth to a quarter of the
-     * speed in V8). */
-#pragma GCC unroll 1
-    while (panel != end) STEP();
+  while (panel != end) { /* two steps a turn: 45 instructions with V8's check of the stack, in place of 50 */
+    STEP();
+    TSR_OPAQUE(a);
+    TSR_OPAQUE(opaque);
+    if (opaque < 0) break;
+    STEP();
   }
 }
 
-/* c [rows, width] = a * panel + bias[8]; see multiply. */
-TSR_INLINE void tile(float *c, int ldc, const float *a, const float *panel, const float *bias, int k, int width, int rows) {
-  tsr_f32x4 low[TSR_F32_ROWS], high[TSR_F32_ROWS];
+/* Tiles below each other; floats from one to the next. */
+typedef struct tiles {
+  float *at;
+  int ld;
+  size_t step;
+} tiles;
+
+/* c = from + a [count][k, rows] * panel [k, 8] for `count` tiles of c and of `from`, which may be one row (ld and step 0) for all. With `both`, c is
+ * the upper right of four tiles; the product is added to it, and, with the lower left, is the lower right.
+ * A call for all, not one for each tile; and not one for all panels: V8 optimizes a function at its next call, never in the middle of one. */
+static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, const float *a, const float *panel, int k, int both) {
+  float *y = c->at;
+  const float *x = from->at;
+#pragma GCC unroll 1
+  for (; count > 0; count--, y += c->step, x += from->step, a += (size_t)TSR_F32_ROWS * k) {
+    tsr_f32x4 low[TSR_F32_ROWS], high[TSR_F32_ROWS];
+    const float *row = x;
+    float *to = y;
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) low[r] = high[r] = tsr_f32x4_splat(0);
-  multiply(low, high, a, panel, k, rows, ldc);
-  tsr_f32x4 bias0 = tsr_f32x4_load(bias), bias1 = tsr_f32x4_load(bias + 4);
+    for (int r = 0; r < TSR_F32_ROWS; r++, row += from->ld) low[r] = tsr_f32x4_load(row), high[r] = tsr_f32x4_load(row + 4);
+    if (k) multiply(low, high, a, panel, k, count);
+    if (both) {
+      float *z = y + (size_t)TSR_F32_ROWS * c->ld;
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; r++) {
-    float *y = c + (size_t)r * ldc, edge[TSR_PANEL];
-    low[r] = tsr_f32x4_add(low[r], bias0), high[r] = tsr_f32x4_add(high[r], bias1);
-    int whole = width == TSR_PANEL;
-    tsr_f32x4_store(whole ? y : edge, low[r]);
-    tsr_f32x4_store(whole ? y + 4 : edge + 4, high[r]);
-    if (!whole) /* the last panel: the columns after it belong to someone else */
-      for (int j = 0; j < width; j++) y[j] = edge[j];
+      for (int r = 0; r < TSR_F32_ROWS; r++, to += c->ld, z += c->ld) {
+        tsr_f32x4_store(z, tsr_f32x4_add(tsr_f32x4_load(z - TSR_PANEL), low[r]));
+        tsr_f32x4_store(z + 4, tsr_f32x4_add(tsr_f32x4_load(z + 4 - TSR_PANEL), high[r]));
+        low[r] = tsr_f32x4_add(low[r], tsr_f32x4_load(to)), high[r] = tsr_f32x4_add(high[r], tsr_f32x4_load(to + 4));
+      }
+      to = y;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < TSR_F32_ROWS; r++, to += c->ld) tsr_f32x4_store(to, low[r]), tsr_f32x4_store(to + 4, high[r]);
   }
 }
 
-/* A call per tile, not one long loop: V8 optimizes a function at its next call, never in the middle of one. */
-#define TILE(name, rows)                                                                                                      \
-  static TSR_NOINLINE void name(float *c, int ldc, const float *a, const float *panel, const float *bias, int k, int width) { \
-    tile(c, ldc, a, panel, bias, k, width, rows);                                                                             \
-  }
-TILE(tile_1, 1)
-TILE(tile_2, 2)
-TILE(tile_3, 3)
-TILE(tile_4, 4)
-#if TSR_F32_ROWS > 4
-TILE(tile_5, 5)
-TILE(tile_6, 6)
-#endif
-
-typedef void tile_fn(float *c, int ldc, const float *a, const float *panel, const float *bias, int k, int width);
-
-static tile_fn *const tiles[TSR_F32_ROWS] = {
-    tile_1, tile_2, tile_3, tile_4,
-#if TSR_F32_ROWS > 4
-    tile_5, tile_6,
-#endif
-};
-
-TSR_NOINLINE void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
+void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
   for (int n = n0; n < n1; n += TSR_PANEL) {
-    int width = n1 - n < TSR_PANEL ? n1 - n : TSR_PANEL, rows;
-    float edge[TSR_PANEL] = {0};
+    float begin[TSR_PANEL] = {0}, edge[TSR_F32_ROWS * TSR_PANEL];
+    int width = n1 - n < TSR_PANEL ? n1 - n : TSR_PANEL, whole = width < TSR_PANEL ? 0 : m / TSR_F32_ROWS;
+    tiles y = {c + n, ldc, (size_t)ldc * TSR_F32_ROWS}, beside = {edge, TSR_PANEL, 0}, from = {begin, 0, 0};
     const float *panel = panels + (size_t)n * (size_t)k;
-    for (int j = 0; bias && j < width; j++) edge[j] = bias[n + j];
-    for (int i = 0; i < m; i += rows) {
-      rows = m - i < TSR_F32_ROWS ? m - i : TSR_F32_ROWS;
-      float *y = c + (size_t)i * ldc + n;
-      if (k) tiles[rows - 1](y, ldc, a + (size_t)i * k, panel, edge, k, width);
-      else
-        for (int r = 0; r < rows; r++)
-          for (int j = 0; j < width; j++) y[(size_t)r * ldc + j] = edge[j];
+    for (int j = 0; bias && j < width; j++) begin[j] = bias[n + j];
+    panel_of(&y, &from, whole, a, panel, k, 0);
+    for (int i = whole * TSR_F32_ROWS; i < m; i++) {
+      if (i % TSR_F32_ROWS == 0) panel_of(&beside, &from, 1, a + (size_t)i * k, panel, k, 0);
+      for (int j = 0; j < width; j++) y.at[(size_t)i * ldc + j] = edge[i % TSR_F32_ROWS * TSR_PANEL + j];
     }
   }
 }
