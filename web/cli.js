@@ -244,6 +244,16 @@ async function readHeader(engine, file) {
 /** @param {number} n */
 const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ' ');
 
+/** Names, kinds and dims in columns, and how they lie on the picture: rows by columns. @param {import('./model.js').Tap[]} taps */
+function printTaps(taps) {
+  const rows = taps.map(({ name, kind, dims, grid, prefix_tokens: front, suffix = 0, windows }) => [name, kind, `[${dims}]`, [
+    ...(grid ? [`grid ${grid.join(' x ')}${windows ? ` in each of ${windows.grid.join(' x ')} windows${windows.spread ? ', spread' : ''}` : ''}`] : []),
+    ...(front ? [`${front} in front`] : []), ...(suffix ? [`${suffix} behind`] : []),
+  ].join(', ')]);
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column].length)));
+  for (const row of rows) print(`  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd());
+}
+
 /** @param {string[]} names @param {Record<string, any>} flags */
 async function inspect([path], flags) {
   const engine = await bareEngine();
@@ -263,19 +273,23 @@ async function inspect([path], flags) {
     print(JSON.stringify({ file: path, missing_bytes: Math.max(0, missing), ...info, tensors: header.entries }, null, 2));
     return;
   }
-  const { width, height } = { width: info.preprocess?.size[1], height: info.preprocess?.size[0] };
+  const { fit, size: [height, width] = [], resize } = info.preprocess ?? {};
+  const pictures = fit === 'native' ? `of any shape, up to ${width} wide and ${height} high` : `${fit === 'crop' ? 'cropped' : 'squashed'} to ${width} wide and ${height} high`;
   print(`${basename(path)}: ${info.title} (${info.arch}), ${info.paper}`);
   print(`parameters  ${grouped(info.parameters)}, ${info.dtype}, ${grouped(info.weights_bytes)} bytes in memory`);
   print(`operations  ${grouped(info.operations)} multiply-adds a pass`);
-  print(`input       ${info.input.name} [${info.input.dims}]${info.preprocess ? `, pictures ${info.preprocess.fit} to ${width} x ${height}, ${info.preprocess.resize}` : ''}`);
+  print(`input       ${info.input.name} [${info.input.dims}]${info.preprocess ? `, pictures ${pictures}, ${resize}` : ''}`);
   print(`output      ${info.output.kind} [${info.output.dims}]`);
+  const more = info.inputs.filter((/** @type {string} */ name) => name !== info.input.name);
+  if (more.length) print(`inputs      besides, if given: ${more.join(', ')}`);
+  if (info.options.length) print(`options     ${info.options.join(', ')}`);
   for (const name of ['license', 'source']) if (info[name]) print(`${name.padEnd(12)}${info[name]}`);
   print(`config      ${JSON.stringify(info.config)}`);
   if (info.labels) print(`labels      ${info.labels.length}: ${info.labels.slice(0, 12).join(', ')}${info.labels.length > 12 ? ', ...' : ''}`);
   if (info.unused?.length) print(`unused      ${info.unused.join(', ')}`);
   if (missing > 0) print(`truncated   ${grouped(missing)} bytes are missing at the end of this file`);
   print('\ntaps');
-  for (const { name, kind, dims, grid } of info.taps) print(`  ${name.padEnd(28)} ${kind.padEnd(12)} [${dims}]${grid ? `  grid ${grid.join(' x ')}` : ''}`);
+  printTaps(info.taps);
   print(`\n${header.entries.length} tensors`);
   for (const { name, dtype, shape, data_offsets: [begin, end] } of header.entries) {
     print(`  ${name.padEnd(48)} ${dtype.padEnd(5)} ${`[${shape}]`.padEnd(18)} ${grouped(end - begin).padStart(12)} bytes`);
@@ -396,8 +410,9 @@ async function list(_, flags) {
     return;
   }
   const heads = ['preset', 'parameters', 'multiply-adds', 'input'];
+  const widest = Math.max(...all.map(({ arch }) => arch.length));
   for (const { arch, title, paper, presets } of all) {
-    print(`${arch.padEnd(22)} ${title}; ${paper}`);
+    print(`${arch.padEnd(widest)}  ${title}; ${paper}`);
     const rows = presets.map((/** @type {any} */ { name, parameters, operations, input }) => [name, grouped(parameters), grouped(operations), `[${input.dims}]`]);
     for (const [name, parameters, operations, input] of [heads, ...rows]) {
       print(`  ${name.padEnd(22)}${parameters.padStart(14)} ${operations.padStart(17)}  ${input}`);

@@ -160,6 +160,22 @@ test('inspect works from the header alone', async () => {
   assert.equal(json.tensors.length, golden.tensors.length);
 });
 
+test('inspect says how taps lie on the picture, and what a run may be given besides', async () => {
+  const shown = async (/** @type {string} */ name) => {
+    const tiny = JSON.parse(readFileSync(new URL(`test/golden/models/${name}.json`, root), 'utf8'));
+    const file = join(folder, `${name}.safetensors`);
+    writeFileSync(file, safetensors(drawTensors(tiny), { arch: tiny.arch, config: tiny.config }));
+    return (await cli('inspect', file)).output;
+  };
+  const video = await shown('vit_3d_tiny');
+  assert.match(video, /^input +video \[1,3,8,12,8\], pictures cropped to 8 wide and 12 high, bilinear$/m);
+  assert.match(video, /^  blocks\.0\.attn +attention +\[1,2,25,25\]  grid 4 x 3 x 2, 1 in front$/m);
+  assert.match(await shown('simple_vit_with_register_tokens_tiny'), /^  tokens +tokens +\[1,8,16\] +grid 2 x 2, 4 behind$/m);
+  assert.match(await shown('crossformer_tiny'), /^  stages\.0\.blocks\.0\.long_attn +attention +\[4,1,16,16\]  grid 4 x 4 in each of 2 x 2 windows, spread$/m);
+  assert.match(await shown('glom_tiny'), /^inputs +besides, if given: levels\noptions +iters, return_all$/m);
+  assert.match(await shown('na_vit_tiny'), /pictures of any shape, up to 24 wide and 16 high/);
+});
+
 test('a model of one channel takes pictures in colour, made grey as Pillow does it', async () => {
   const grey = JSON.parse(readFileSync(new URL('test/golden/models/tutorial_vit_tiny.json', root), 'utf8'));
   const config = { ...grey.config, num_classes: 3 };
