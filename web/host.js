@@ -26,23 +26,26 @@ class Host {
   /** @type {unknown} */
   closed = null;
 
-  /** @param {boolean} worker @param {string | null} reason why there is no worker */
-  constructor(worker, reason) {
+  /** @param {boolean} worker @param {string | null} reason why there is no worker @param {number} threads to be had later */
+  constructor(worker, reason, threads) {
     this.worker = worker;
     this.reason = reason;
+    try { // in Node their scripts load now; a browser would be later with the engine's worker
+      for (; isNode && threads > 1; threads--) this.threads.push(spawnThread());
+    } catch { /* addThread will hear of it */ }
   }
 
   /**
-   * Starts a thread of the pool, or has one whose core has stopped serve another. One that does not start is not an error.
+   * Adds a thread to the pool, or has one whose core has stopped serve another. One that does not start is not an error.
    * @param {number} i which @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<string | null>} why it did not
    */
   async addThread(i, module, memory) {
     try {
       if (this.closed) throw this.closed;
       const thread = (this.threads[i] ??= spawnThread());
+      await thread.loaded;
       thread.postMessage({ module, memory });
-      await started(thread, () => {}, () => {});
-      thread.unref?.(); // it never ends by itself, and must not keep a Node process alive
+      await ready(thread);
       thread.postMessage(await /** @type {any} */ (this).call('admit'));
       return null;
     } catch (error) {
@@ -56,9 +59,9 @@ export class LocalHost extends Host {
   /** @type {Engine | null} */
   engine = new Engine();
 
-  /** @param {string} reason */
-  constructor(reason) {
-    super(false, reason);
+  /** @param {string} reason @param {number} [threads] */
+  constructor(reason, threads = 1) {
+    super(false, reason, threads);
   }
 
   /** @param {import('./rpc.js').Op} op @param {any[]} args @returns {Promise<any>} */
@@ -103,9 +106,9 @@ export class WorkerHost extends Host {
   /** @type {Promise<unknown> | undefined} */
   ended;
 
-  /** @param {any} port */
-  constructor(port) {
-    super(true, null);
+  /** @param {any} port @param {number} threads */
+  constructor(port, threads) {
+    super(true, null, threads);
     this.port = port;
   }
 
@@ -158,21 +161,32 @@ function spawn() {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'tesserae' });
 }
 
-/** @returns {any} */
+/** A thread's worker, whose promise `loaded` says what becomes of its script. @returns {any} */
 function spawnThread() {
-  if (isNode) return new (builtin('worker_threads').Worker)(new URL('./thread.js', import.meta.url), { execArgv: [] });
-  return new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'tesserae thread' });
+  const thread = isNode
+    ? new (builtin('worker_threads').Worker)(new URL('./thread.js', import.meta.url), { execArgv: [] })
+    : new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'tesserae thread' });
+  thread.loaded = ready(thread);
+  thread.loaded.catch(() => {}); // told by addThread
+  return thread;
+}
+
+/** @param {any} thread */
+function ready(thread) {
+  const promise = started(thread);
+  thread.unref?.(); // it never ends by itself, and must not keep a Node process alive; a listener that is added undoes this
+  return promise;
 }
 
 /**
  * A host. A worker that fails to start is not an error: the calling thread takes over, and `reason` says so.
- * @param {boolean} wanted @returns {Promise<LocalHost | WorkerHost>}
+ * @param {boolean} wanted @param {number} threads that the pool is to have @returns {Promise<LocalHost | WorkerHost>}
  */
-export async function openHost(wanted) {
-  if (!wanted) return new LocalHost('requested');
+export async function openHost(wanted, threads) {
+  if (!wanted) return new LocalHost('requested', threads);
   try {
     const worker = spawn();
-    const host = new WorkerHost(worker);
+    const host = new WorkerHost(worker, threads);
     await started(worker, (reply) => host.receive(reply), (why) => {
       if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${why}; load the model again`));
     });

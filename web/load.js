@@ -127,7 +127,8 @@ async function load(source, options, signal) {
     if (!signal.aborted) options.onProgress(progress);
   });
   const opened = openSource(source, net);
-  const hosting = openHost(options.worker).then((host) => { // first: a worker takes longest to start
+  const [plan] = planThreads(threads, options);
+  const hosting = openHost(options.worker, plan).then((host) => { // first: workers take longest to start
     const end = () => host.close(signal.reason);
     signal.addEventListener('abort', end);
     if (signal.aborted) end();
@@ -136,7 +137,7 @@ async function load(source, options, signal) {
   report('wasm', 0, null);
   /** @param {boolean} threaded @param {boolean} [all] */
   const build = (threaded, all) => compile({ ...options, threaded, all, signal });
-  let compiling = build(planThreads(threads, options)[0] > 1);
+  let compiling = build(plan > 1);
   compiling.catch(() => {});
   /** @type {string | null} */
   let threadsReason = null;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Waiting for workers, the browser's and Node's alike: they say `{ ready: true }` when their script runs. */
+/** Waiting for workers, the browser's and Node's alike: they say `{ ready: true }` when their script runs, threads again when they have a core. */
 import { isNode } from './platform.js';
 
 /** How long a worker's script may take to load before we do without. */
@@ -8,11 +8,11 @@ const START_MS = 3000;
 /**
  * Resolves when the worker is ready. Ends it and rejects when it fails or takes too long.
  * @param {any} worker just made
- * @param {(message: any) => void} receive takes what it says after that
- * @param {(why: string) => void} lost hears why it stopped, at any time
+ * @param {(message: any) => void} [receive] takes what it says after that
+ * @param {(why: string) => void} [lost] hears why it stopped, at any time
  * @returns {Promise<void>}
  */
-export const started = (worker, receive, lost) => new Promise((resolve, reject) => {
+export const started = (worker, receive = () => {}, lost = () => {}) => new Promise((resolve, reject) => {
   /** @param {any} event */
   const broken = (event) => {
     const text = event?.message ?? (typeof event === 'number' ? `it ended with code ${event}` : 'its script did not load');

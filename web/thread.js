@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The script of one thread of the pool (src/threads.c). It is handed module and memory, says that it is ready, is handed its place
+ * The script of one thread of the pool (src/threads.c). It says that it is ready, is handed module and memory, says so again, is handed its place
  * in the pool, and from then on runs the core's own loop.
  */
 
@@ -28,3 +28,4 @@ const take = ({ module, memory, context, thread, stack }) => {
 // as in worker.js
 if (port.on) port.on('message', take);
 else port.onmessage = (/** @type {MessageEvent} */ { data }) => take(data);
+port.postMessage({ ready: true });
