@@ -24,7 +24,7 @@ CASES = [
     # two layers; without a table other sizes run
     Case("cct_3d_none", dict(TINY, n_conv_layers=2, stride=1, positional_embedding="none"), video(1, 3, 5, 8, 16), keep=("conv.1", "pool.weights")),
 
-    Case("cct_3d_document", DOCUMENT, video(1, 3, 8, 224, 224), parameters=25_321_385, q8="top1", least=0.9, why="near ties, as many as in cct; not compared with an emulation yet", taps=("conv.*", "blocks.1?", "tokens", "pool.weights", "embedding", "blocks.13.attn")),
+    Case("cct_3d_document", DOCUMENT, video(1, 3, 8, 224, 224), parameters=25_321_385, q8="top1", least=0.9, why="near ties; the roundings alone, in the reference, are off as far", taps=("conv.*", "blocks.1?", "tokens", "pool.weights", "embedding", "blocks.13.attn")),
     Case("cct_3d_2_32", dict(preset="cct_2", img_size=32, num_classes=10, n_conv_layers=2, positional_embedding="learnable"), video(1, 3, 8, 32, 32)),
 ]
 

@@ -141,8 +141,8 @@ class Net:
         for name, variable, turn in variables(self.named):
             variable.assign(state[name].numpy().transpose(np.argsort(turn)))
 
-    def parameters(self):
-        return [torch.empty(variable.shape) for _, layer in self.named for variable in layer.trainable_variables]
+    def named_parameters(self):
+        return [(name, torch.empty(variable.shape)) for name, layer in self.named for variable in layer.trainable_variables]
 
     def modules(self):
         return []
