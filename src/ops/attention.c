@@ -146,10 +146,9 @@ static void pack_keys_q8(const tsr_op_args *args, char *to, const places *p, con
 }
 
 /* The mean of M values. */
-static void average(float *mean, const float *v, int ld, int m, int d) {
+static void average(const tsr_kernels *k, float *mean, const float *v, int ld, int m, int d) {
   memset(mean, 0, (size_t)d * sizeof *mean);
-  for (int i = 0; i < m; i++)
-    for (int j = 0; j < d; j++) mean[j] += v[(size_t)i * ld + j];
+  for (int i = 0; i < m; i++) k->add(mean, mean, v + (size_t)i * ld, d);
   for (int j = 0; j < d; j++) mean[j] /= (float)m;
 }
 
@@ -176,7 +175,7 @@ static void pack(const tsr_op_args *args, int index, int is_values, float *scrat
     args->kernels->gemm_f32_pack((float *)(void *)to, from, ld, 0, m, d);
     return;
   }
-  if (is_values && in_8_bits(args)) average((float *)(void *)(to + p.mean), from, ld, m, d);
+  if (is_values && in_8_bits(args)) average(args->kernels, (float *)(void *)(to + p.mean), from, ld, m, d);
   for (int i = 0, begin = 0; begin < m; i++, begin += part) {
     int end = m - begin < part ? m : begin + part;
     if (!in_8_bits(args)) pack_values((float *)(void *)(to + p.values + (size_t)i * p.part), from + (size_t)begin * ld, ld, end - begin, d);
@@ -192,7 +191,7 @@ typedef struct block {
   const char *packed;
   /* queries laid out [rows, D]; scores [rows, keys], and laid out; [rows, value_dim], and where the result goes */
   float *q, *scores, *p, *part, *y;
-  float *q_scale, *ones; /* in 8 bits */
+  float *q_scale, *rates; /* in 8 bits */
   int32_t *q_zero;
   tsr_softmax_row state[QUERY_ROWS];
 } block;
@@ -238,8 +237,12 @@ static void lay_out_queries(const tsr_op_args *args, const block *t) {
   else args->kernels->gemm_f32_rows(t->q, q, ldq, t->rows, a->head_dim);
 }
 
-/* The scores of part `part` become weights (not yet divided by their sum), which go into y [rows, ldy] with the part's values. */
-static void weigh(const tsr_op_args *args, block *t, int part, int keys, float scale, float *y, int ldy) {
+static const float *mean_of(const block *t) { return (const float *)(const void *)(t->packed + t->places.mean); }
+static float rate_of(const block *t, int row) { return t->state[row].sum == 0 ? 0 : 1 / t->state[row].sum; }
+
+/* The scores of part `part` become weights (not yet divided by their sum), which go into y [rows, ldy] with the part's values. is_whole: in 8 bits,
+ * and there is no other part: all is done then, but for rows whose weights are all 0. */
+static void weigh(const tsr_op_args *args, block *t, int part, int keys, float scale, float *y, int ldy, int is_whole) {
   static const int32_t zeros[QUERY_ROWS] = {0};
   const tsr_kernels *k = args->kernels;
   int d = args->attrs->attention.value_dim;
@@ -247,8 +250,10 @@ static void weigh(const tsr_op_args *args, block *t, int part, int keys, float s
   if (in_8_bits(args)) {
     const float *scales = (const float *)(const void *)(t->packed + t->places.value_scale) + (size_t)part * d;
     k->softmax_part_q8(t->p, t->scores, keys, scale, t->rows, keys, t->state);
+    for (int i = 0; is_whole && i < t->rows; i++) t->rates[i] = rate_of(t, i);
     /* sums of values do not count where the zero point is 0: any numbers will do */
-    k->gemm_q8(y, ldy, t->p, t->ones, zeros, (const int8_t *)values, scales, (const int32_t *)(const void *)scales, NULL, t->rows, 0, d, keys);
+    k->gemm_q8(y, ldy, t->p, t->rates, zeros, (const int8_t *)values, scales, (const int32_t *)(const void *)scales, is_whole ? mean_of(t) : NULL,
+               t->rows, 0, d, keys);
     return;
   }
   k->softmax_part(t->scores, keys, scale, t->rows, keys, t->state);
@@ -260,21 +265,23 @@ static void attend(const tsr_op_args *args, block *t) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_kernels *k = args->kernels;
   int n = args->in[0].shape.dims[1], m = args->in[1].shape.dims[1], all = keys_of(args, t->index), d = a->value_dim, width = a->heads * d;
+  int most = keys_of_part(args), is_whole = in_8_bits(args) && all <= most;
   float *stored = args->n_out > 1 ? args->out[1].data + ((size_t)t->index * n + t->first) * m : NULL, scale = 1;
   for (int i = 0; i < t->rows; i++) t->state[i] = (tsr_softmax_row){-INFINITY, 0, 0};
   lay_out_queries(args, t);
-  for (int begin = 0, part = 0, most = keys_of_part(args); begin < all; begin += most, part++) {
+  for (int begin = 0, part = 0; begin < all; begin += most, part++) {
     int end = all - begin < most ? all : begin + most, keys = end - begin;
     scale = scores_of(args, t, begin, end);
     for (int i = 0; stored && i < t->rows; i++)
       memcpy(stored + (size_t)i * m + begin, t->scores + (size_t)i * keys, (size_t)keys * sizeof *stored);
-    weigh(args, t, part, keys, scale, begin ? t->part : t->y, begin ? d : width);
+    weigh(args, t, part, keys, scale, begin ? t->part : t->y, begin ? d : width, is_whole);
     if (begin) add_part(t, width, d);
   }
   for (int i = 0; i < t->rows; i++) {
-    float *y = t->y + (size_t)i * width, rate = t->state[i].sum == 0 ? 0 : 1 / t->state[i].sum;
+    float *y = t->y + (size_t)i * width, rate = rate_of(t, i);
+    if (is_whole && rate != 0) continue;
     for (int j = 0; j < d; j++) y[j] *= rate;
-    if (in_8_bits(args) && rate != 0) k->add(y, y, (const float *)(const void *)(t->packed + t->places.mean), d);
+    if (in_8_bits(args) && rate != 0) k->add(y, y, mean_of(t), d);
   }
   if (!stored) return;
   k->softmax(stored, m, stored, m, scale, t->rows, all);
@@ -299,9 +306,9 @@ void tsr_op_attention_run(const tsr_op_args *args, int task, void *scratch) {
   t.q = t.p + QUERY_ROWS * padded;
   t.part = t.q + (size_t)QUERY_ROWS * (a->head_dim + TSR_PANEL);
   t.q_scale = t.part + (size_t)QUERY_ROWS * a->value_dim;
-  t.ones = t.q_scale + QUERY_ROWS;
-  t.q_zero = (int32_t *)(t.ones + QUERY_ROWS);
-  for (int i = 0; i < QUERY_ROWS; i++) t.ones[i] = 1;
+  t.rates = t.q_scale + QUERY_ROWS;
+  t.q_zero = (int32_t *)(t.rates + QUERY_ROWS);
+  for (int i = 0; i < QUERY_ROWS; i++) t.rates[i] = 1;
   t.y = args->out[0].data + ((size_t)(t.index / a->heads) * n + begin) * a->heads * a->value_dim + t.index % a->heads * a->value_dim;
   attend(args, &t);
 }
