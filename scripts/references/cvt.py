@@ -21,7 +21,7 @@ CASES = [
     Case("cvt_odd", dict(TINY, image_size=[23, 35], channels=1, s1_emb_kernel=5, s1_emb_stride=3, s1_proj_kernel=5, s2_kv_proj_stride=1, s3_depth=1),
          image(1, 1, 23, 35), keep=("stages.*.attn", "stages.2.blocks.0")),
     Case("cvt_document", DOCUMENT, image(1, 3, 224, 224), parameters=17_970_216, q8="top1",
-         least=0.9, why="not traced: 200 of 200 before attention multiplied in 8 bits"),
+         least=0.9, why="the roundings of linear layers alone, in the reference, are off by as much"),
 ]
 
 
