@@ -279,6 +279,13 @@ tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
 
+tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor) {
+  float *number;
+  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &number);
+  if (number) *number = factor;
+  return tsr_nn_mul(b, x, value);
+}
+
 tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation) {
   return unary(b, TSR_OP_activate, x, (tsr_attrs){.activate = {.activation = activation}});
 }

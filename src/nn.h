@@ -136,6 +136,8 @@ tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index);
 /* Plain ops. */
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y);
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y);
+/* factor * x */
+tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor);
 tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation);
 /* x by y, or by y transposed: see ops.inc. */
 tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed);

@@ -1,13 +1,6 @@
 /* Losses; see nn_loss.h. */
 #include "nn_loss.h"
 
-tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor) {
-  float *data;
-  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &data);
-  if (data) *data = factor;
-  return tsr_nn_mul(b, x, value);
-}
-
 tsr_value tsr_nn_mean_all(tsr_builder *b, tsr_value x) {
   tsr_shape shape = tsr_shape_at(b, x);
   return tsr_nn_mean(b, tsr_nn_reshape(b, x, tsr_shape_of(2, 1, (int)tsr_shape_count(&shape, NULL))), 1);

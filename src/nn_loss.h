@@ -5,8 +5,6 @@
 
 #include "nn.h"
 
-/* factor * x */
-tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor);
 /* The mean of all numbers: [..] -> [1]. */
 tsr_value tsr_nn_mean_all(tsr_builder *b, tsr_value x);
 /* The mean over rows of -sum t log(softmax(scale x) + eps): x [..,K], t shares [..,K] or numbers of classes [..] -> [1]. */

@@ -53,7 +53,7 @@ static tsr_value build(tsr_builder *b) {
   "\"dim_head\":" head ",\"mlp_dim\":"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"tiny", TSR_VIT_TINY},
     {"deepvit_s", SIZE("396", "16", "33") "1188}"},
     {"deepvit_l", SIZE("420", "32", "35") "1260}"},
     {NULL, NULL}};

@@ -60,10 +60,7 @@ static tsr_value make_kernels(tsr_builder *b, tsr_value x, const involution_conf
   tsr_tap_add(b, tsr_nn_reshape(b, x, tsr_shape_of(6, batch, h, w, taps, 1, c->groups)), meaning, "%skernels", tap);
   meaning.kind = "heat_map";
   if (tsr_tap_offer(b, tsr_shape_of(3, batch, h, w), meaning, "%sheat", tap)) {
-    float *count; /* a sum is so many times the mean */
-    tsr_value times = tsr_constant(b, tsr_shape_of(1, 1), &count);
-    if (count) *count = (float)(taps * c->groups);
-    tsr_tap_give(b, tsr_nn_mul(b, tsr_nn_mean(b, x, 3), times));
+    tsr_tap_give(b, tsr_nn_times(b, tsr_nn_mean(b, x, 3), (float)(taps * c->groups))); /* a sum is so many times the mean */
   }
   return x;
 }

@@ -119,7 +119,7 @@ static tsr_value build(tsr_builder *b) {
   ",\"mlp_dim\":" mlp "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"tiny", TSR_VIT_TINY},
     {"learnable_memory_vit_b_32", SIZE("32", "768", "12", "3072")},
     {"learnable_memory_vit_b_16", SIZE("16", "768", "12", "3072")},
     {NULL, NULL}};

@@ -24,13 +24,6 @@ static tsr_value norm_linear(tsr_builder *b, const char *name, tsr_value x, int 
   return tsr_nn_bmm(b, x, tsr_nn_l2_normalize(b, w, 1e-12f), !columns);
 }
 
-static tsr_value times(tsr_builder *b, tsr_value x, float factor) {
-  float *number;
-  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &number);
-  if (number) *number = factor;
-  return tsr_nn_mul(b, x, value);
-}
-
 static tsr_value scaled(tsr_builder *b, tsr_value x, const char *name) {
   return tsr_nn_mul(b, x, tsr_weight_vector(b, name, tsr_shape_of(1, tsr_dim(b, x, -1))));
 }
@@ -39,8 +32,8 @@ static tsr_value scaled(tsr_builder *b, tsr_value x, const char *name) {
 static tsr_value go(tsr_builder *b, tsr_value x, tsr_value y, int layer, int part) {
   char name[48];
   tsr_print(name, sizeof name, "residual_lerp_scales.%d.%d", layer, part);
-  y = tsr_nn_add(b, tsr_nn_l2_normalize(b, y, 1e-12f), times(b, x, -1));
-  y = times(b, scaled(b, y, name), sqrtf((float)tsr_dim(b, x, 2)));
+  y = tsr_nn_add(b, tsr_nn_l2_normalize(b, y, 1e-12f), tsr_nn_times(b, x, -1));
+  y = tsr_nn_times(b, scaled(b, y, name), sqrtf((float)tsr_dim(b, x, 2)));
   return tsr_nn_l2_normalize(b, tsr_nn_add(b, x, y), 1e-12f);
 }
 
@@ -56,7 +49,7 @@ static tsr_value layer(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meanin
   tsr_leave(b);
   x = go(b, x, y, i, 0);
   tsr_enter(b, "layers.%d.1", i);
-  y = times(b, scaled(b, norm_linear(b, "to_gate", x, hidden, 0), "gate_scale"), sqrtf((float)c->dim));
+  y = tsr_nn_times(b, scaled(b, norm_linear(b, "to_gate", x, hidden, 0), "gate_scale"), sqrtf((float)c->dim));
   y = tsr_nn_mul(b, tsr_nn_activate(b, y, TSR_ACT_SILU), scaled(b, norm_linear(b, "to_hidden", x, hidden, 0), "hidden_scale"));
   y = norm_linear(b, "to_out", y, c->dim, 1);
   tsr_leave(b);
@@ -98,17 +91,13 @@ static tsr_value build(tsr_builder *b) {
   x = tsr_vit_pool(b, x, &c);
   int batch = tsr_dim(b, x, 0);
   x = norm_linear(b, "to_pred", tsr_nn_reshape(b, x, tsr_shape_of(3, 1, batch, c.dim)), c.num_classes, 0);
-  return times(b, scaled(b, tsr_nn_reshape(b, x, tsr_shape_of(2, batch, c.num_classes)), "logit_scale"), sqrtf((float)c.dim));
+  return tsr_nn_times(b, scaled(b, tsr_nn_reshape(b, x, tsr_shape_of(2, batch, c.num_classes)), "logit_scale"), sqrtf((float)c.dim));
 }
 
-#define SIZE(dim, heads, mlp)                                                                                 \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}"
-
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
-    {"nvit_s_16", SIZE("384", "6", "1536")},
-    {"nvit_b_16", SIZE("768", "12", "3072")},
+    {"tiny", TSR_VIT_TINY},
+    {"nvit_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
+    {"nvit_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_normalized_vit = {

@@ -54,7 +54,7 @@ static tsr_value build(tsr_builder *b) {
   ",\"mlp_dim\":" mlp "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"tiny", TSR_VIT_TINY},
     {"parallel_vit_s_6x2", SIZE("384", "6", "1536")},
     {"parallel_vit_b_6x2", SIZE("768", "12", "3072")},
     {NULL, NULL}};

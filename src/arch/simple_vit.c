@@ -19,15 +19,11 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, depth, heads, mlp)                                                                                     \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}"
-
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":32,\"patch_size\":8,\"num_classes\":10,\"dim\":32,\"depth\":2,\"heads\":2,\"mlp_dim\":64,\"dim_head\":16}"},
-    {"simple_vit_ti_16", SIZE("192", "12", "3", "768")},
-    {"simple_vit_s_16", SIZE("384", "12", "6", "1536")},
-    {"simple_vit_b_16", SIZE("768", "12", "12", "3072")},
+    {"simple_vit_ti_16", TSR_VIT_SIZE("192", "12", "3", "768")},
+    {"simple_vit_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
+    {"simple_vit_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_simple_vit = {

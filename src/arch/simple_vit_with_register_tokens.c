@@ -23,14 +23,10 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, heads, mlp)                                                                                 \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}"
-
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
-    {"registers_s_16", SIZE("384", "6", "1536")},
-    {"registers_b_16", SIZE("768", "12", "3072")},
+    {"tiny", TSR_VIT_TINY},
+    {"registers_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
+    {"registers_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_simple_vit_with_register_tokens = {

@@ -21,10 +21,7 @@ static tsr_value attend(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_attentio
   tsr_value q = tsr_nn_slice(b, qkv, 2, 0, width), k = tsr_nn_slice(b, qkv, 2, width, 2 * width);
   tsr_value v = tsr_nn_reshape(b, tsr_nn_slice(b, qkv, 2, 2 * width, 3 * width), tsr_shape_of(4, batch, n, a.heads, a.head_dim));
   if (!kept->layer) {
-    float *minus;
-    tsr_value sign = tsr_constant(b, tsr_shape_of(1, 1), &minus);
-    if (minus) *minus = -1;
-    kept->first = v, kept->minus = tsr_nn_mul(b, v, sign);
+    kept->first = v, kept->minus = tsr_nn_times(b, v, -1);
   } else {
     tsr_value share = tsr_nn_linear_act(b, "to_residual_mix.0", x, a.heads, TSR_BIAS, TSR_ACT_SIGMOID);
     a.meaning.kind = "value_shares";
@@ -47,14 +44,10 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, heads, mlp)                                                                                 \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}"
-
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
-    {"value_residual_s_16", SIZE("384", "6", "1536")},
-    {"value_residual_b_16", SIZE("768", "12", "3072")},
+    {"tiny", TSR_VIT_TINY},
+    {"value_residual_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
+    {"value_residual_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_simple_vit_with_value_residual = {

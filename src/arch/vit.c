@@ -28,17 +28,12 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "mlp_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-/* Named sizes with dim_head 64, so that heads * 64 = dim. */
-#define SIZE(dim, depth, heads, mlp)                                                                                     \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}"
-
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":32,\"patch_size\":8,\"num_classes\":10,\"dim\":32,\"depth\":2,\"heads\":2,\"mlp_dim\":64,\"dim_head\":16}"},
-    {"vit_ti_16", SIZE("192", "12", "3", "768")},
-    {"vit_s_16", SIZE("384", "12", "6", "1536")},
-    {"vit_b_16", SIZE("768", "12", "12", "3072")},
-    {"vit_l_16", SIZE("1024", "24", "16", "4096")},
+    {"vit_ti_16", TSR_VIT_SIZE("192", "12", "3", "768")},
+    {"vit_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
+    {"vit_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
+    {"vit_l_16", TSR_VIT_SIZE("1024", "24", "16", "4096")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_vit = {

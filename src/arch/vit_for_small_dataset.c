@@ -86,7 +86,7 @@ static tsr_value build(tsr_builder *b) {
   "\"heads\":12,\"dim_head\":16,\"mlp_dim\":384}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"tiny", TSR_VIT_TINY},
     {"spt", "{\"class\":\"SPT\",\"dim\":1024,\"patch_size\":16,\"image_size\":256}"},
     {"sl_vit_32", SIZE("32", "4", "100")},
     {"sl_vit_64", SIZE("64", "8", "200")},

@@ -63,17 +63,13 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "mlp_head.1", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, heads, mlp)                                                                                  \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}"
-
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8,"
              "\"patch_merge_num_tokens\":3}"},
     {"patch_merger", "{\"class\":\"PatchMerger\",\"dim\":1024,\"num_tokens_out\":8}"},
-    {"patch_merger_ti_16", SIZE("192", "3", "768")},
-    {"patch_merger_s_16", SIZE("384", "6", "1536")},
-    {"patch_merger_b_16", SIZE("768", "12", "3072")},
+    {"patch_merger_ti_16", TSR_VIT_SIZE("192", "12", "3", "768")},
+    {"patch_merger_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
+    {"patch_merger_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_vit_with_patch_merger = {

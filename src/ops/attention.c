@@ -280,7 +280,8 @@ static void attend(const tsr_op_args *args, block *t) {
   for (int i = 0; i < t->rows; i++) {
     float *y = t->y + (size_t)i * width, rate = rate_of(t, i);
     if (is_whole && rate != 0) continue;
-    for (int j = 0; j < d; j++) y[j] *= rate;
+    /* not 0 * y where every key is masked: y is the values' mean then, and may be infinite */
+    for (int j = 0; j < d; j++) y[j] = rate == 0 ? 0 : y[j] * rate;
     if (in_8_bits(args) && rate != 0) k->add(y, y, mean_of(t), d);
   }
   if (!stored) return;

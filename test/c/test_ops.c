@@ -456,12 +456,31 @@ static void attention_q8(int n, int m, int keys, int sink) {
   for (int i = 0; i < 5; i++) free(args.in[i].data);
 }
 
+/* A query that may look at no key gives zeros, whatever the values are. */
+static void attention_masked(int m, int q8) {
+  enum { N = 3, D = 8 };
+  tsr_attrs attrs = {.attention = {.heads = 1, .head_dim = D, .value_dim = D, .scale = 1, .q8 = q8}};
+  tsr_op_args args = {.attrs = &attrs, .n_in = 4};
+  args.in[0] = tensor(tsr_shape_of(3, 1, N, D)), args.in[1] = tensor(tsr_shape_of(3, 1, m, D)), args.in[2] = tensor(tsr_shape_of(3, 1, m, D));
+  args.in[3] = tensor(tsr_shape_of(3, 1, N, m));
+  args.in[2].data[1] = INFINITY;
+  for (int j = 0; j < m; j++) args.in[3].data[m + j] = -INFINITY;
+  if (!run(TSR_OP_attention, &args)) return;
+  for (int d = 0; d < D; d++) CHECK(args.out[0].data[D + d] == 0);
+  for (int d = 2; d < D; d++) CHECK(isfinite(args.out[0].data[d]) && args.out[0].data[d] != 0);
+  free(args.out[0].data);
+  for (int i = 0; i < 4; i++) free(args.in[i].data);
+}
+
 int main(void) {
   linears();
   attention_q8(50, 64, 64, 0);
   attention_q8(97, 197, 197, 1);
   attention_q8(13, 785, 785, 1);
   attention_q8(1, 600, 501, 0);
+  attention_masked(20, 0);
+  attention_masked(100, 0);
+  attention_masked(100, 1);
 
   broadcasts();
   permutations();
