@@ -64,10 +64,15 @@ SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # run on threads' stacks (src/threads.c), which have 256 KB and no guard: a large frame is refused.
 HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
 FRAMES := -Wframe-larger-than=16384
-HOT_FLAGS := -O3 $(FRAMES)
+# What kernels vectorize is written out. What the compiler adds to that, mostly at rows' ends, makes the file larger and the engine's own compiler
+# slower; so does unrolling, but for the products and what is computed number by number.
+VECTORS := -fno-vectorize -fno-slp-vectorize
+ROLLED := $(VECTORS) -fno-unroll-loops
+UNROLLED := src/kernels/gemm% src/kernels/activation% src/kernels/softmax%
+HOT_FLAGS = -O3 $(FRAMES) $(if $(filter $(UNROLLED),$<),$(VECTORS),$(if $(filter src/kernels/% src/ops/%,$<),$(ROLLED)))
 # Decoding pictures lies between: a PNG takes a fourteenth longer with -Oz.
 # Attention's own loops are short beside the kernels that it calls.
-WASM_OPT = $(if $(filter src/ops/attention.c,$<),-Os $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
+WASM_OPT = $(if $(filter src/ops/attention.c,$<),-Os $(ROLLED) $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
@@ -75,7 +80,7 @@ WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
 # $(1) name, $(2) compiler, $(3) its flags. Objects mirror src/ (and test/c/) under build/obj/<name>/; changed flags rebuild them.
 define flavour
 $(B)/obj/$(1)/flags: FORCE
-	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(HOT_FLAGS))
+	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(UNROLLED) $(ROLLED) $(value HOT_FLAGS))
 $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 	@mkdir -p $$(@D); echo "  $(1)	$$<"
 	$(Q)$(2) $(CFLAGS_ALL) $(3) $$(WRAP) -MMD -MP -c $$< -o $$@

@@ -166,6 +166,13 @@ void *tsr_pool_admit(tsr_pool *pool) {
   return stack + STACK_BYTES;
 }
 
+int tsr_pool_is_idle(tsr_pool *pool, int ms) {
+  atomic_fetch_add(&pool->round.asleep, 1);
+  __builtin_wasm_memory_atomic_wait32((int *)&pool->round.value, 0, ms * 1000000LL);
+  atomic_fetch_sub(&pool->round.asleep, 1);
+  return !atomic_load(&pool->round.value);
+}
+
 void tsr_pool_serve(tsr_pool *pool, int thread) { work(pool, thread); }
 
 void tsr_pool_stop(tsr_pool *pool) {

@@ -24,6 +24,8 @@ void tsr_pool_destroy(tsr_pool *pool);
 /* Room for one thread more, which the host starts; its number is the pool's count of threads before. Returns the upper end of its
  * stack. NULL: the pool is full, or out of memory. Not during a run. */
 void *tsr_pool_admit(tsr_pool *pool);
+/* Whether no job came before, and none within so many milliseconds. */
+int tsr_pool_is_idle(tsr_pool *pool, int ms);
 /* The life of an admitted thread, on its own stack, until the pool is stopped. */
 void tsr_pool_serve(tsr_pool *pool, int thread);
 /* Admitted threads return. A run under way traps, as does every later one: to be called by a thread that trapped, or at the end. */

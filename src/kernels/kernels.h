@@ -146,6 +146,9 @@ const tsr_kernels *tsr_kernels_other(void);
  * the next lower one. Never fails. The library does not call it, so that the kernels which are never the best stay out of the wasm. */
 const tsr_kernels *tsr_kernels_select(const char *isa);
 
+/* Runs for a millisecond what most models run most, on zeros: engines optimize a function after it has run for a while. 12 KB of stack. */
+void tsr_kernels_warm(const tsr_kernels *k);
+
 /* Runs the forms of the 8-bit product for some five milliseconds and returns the table with the fastest. All give the same bits, and share packed
  * weights and rows. Engines compile a function well only after it has run for a while: the usual form should have run before, and
  * a second trial says more of the others than the first. memory: tsr_kernels_trial_bytes() of zeros, 16-byte aligned; 0 bytes: there is nothing to choose. now: milliseconds. */
