@@ -277,13 +277,13 @@ def run(module, case, q8_inputs: int, only: str, fresh: bool, place: str) -> boo
 
 
 def shapes() -> list:
-    """What scripts/bench/rows.mjs makes model files of: the document's own case of each architecture."""
+    """What scripts/bench/rows.mjs makes model files of: the document's own case of each architecture, the largest where it has parts with cases of their own."""
     rows = []
     for name, module in references.architectures().items():
         cases = [case for case in module.CASES if not case.tiny]
         if not cases:
             continue
-        case = next((case for case in cases if case.parameters), cases[0])
+        case = max(cases, key=lambda case: case.parameters or 0)
         try:
             with torch.device("meta"):
                 state = module.build(case.config).state_dict()

@@ -63,7 +63,8 @@ async function measure(row) {
   const file = fileOf(row);
   const models = {};
   for (const dtype of ['f32', 'q8']) models[dtype] = await loadModel(file, { worker: false, threads: 1, dtype });
-  const inputs = Object.fromEntries(Object.entries(row.inputs).map(([name, dims]) => [name, { data: draw(product(dims), 1, 0), dims }]));
+  const inputs = Object.fromEntries(Object.entries(row.inputs).map(([name, given]) => [name, Array.isArray(given)
+    ? { data: draw(product(given), 1, 0), dims: given } : { data: Float32Array.from(given.values), dims: given.dims }])); // a mask is given
   const { [models.f32.info.input.name]: main, ...others } = inputs;
   const times = { f32: [], q8: [] };
   const once = async (dtype) => {
