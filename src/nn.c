@@ -198,10 +198,10 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
                  .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE, .attend = t->attend, .user = t->user};
   mha.attention.tap = tap;
-  tsr_enter(b, "layers.%d.0", layer);
+  tsr_enter(b, "layers.%d.%d", layer, t->first);
   x = tsr_nn_mha(b, x, &mha, x);
   tsr_leave(b);
-  tsr_enter(b, "layers.%d.1", layer);
+  tsr_enter(b, "layers.%d.%d", layer, t->first + 1);
   x = (t->bare ? tsr_nn_bare_feed_forward : tsr_nn_feed_forward)(b, x, t->mlp_dim, t->last, x);
   tsr_leave(b);
   tsr_tap_add(b, x, t->tokens, "%sblocks.%d", prefix, layer);

@@ -94,14 +94,15 @@ tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value 
 /* vit-pytorch leaves the projection out where one head is as wide as the tokens: NULL then, else "to_out.0". */
 const char *tsr_nn_to_out(int heads, int head_dim, int dim);
 
-/* Pre-norm layers of vit-pytorch's Transformer: x += mha(x) below layers.i.0, then x += feed_forward(x) below layers.i.1. Taps are
- * "<prefix>blocks.i.attn" and "<prefix>blocks.i". */
+/* Pre-norm layers of vit-pytorch's Transformer: x += mha(x) below layers.i.0, then x += feed_forward(x) below layers.i.1, both counted from `first`.
+ * Taps are "<prefix>blocks.i.attn" and "<prefix>blocks.i". */
 typedef struct tsr_transformer {
   int depth, heads, head_dim, mlp_dim;
   const char *to_out; /* as in tsr_mha, and so are the next two */
   int out_unbiased, split;
   const char *last;   /* as in tsr_nn_feed_forward */
   int bare;           /* tsr_nn_bare_feed_forward */
+  int first;          /* what a layer has before these two is the architecture's own */
   tsr_meaning tokens;
   const char *prefix; /* NULL: none */
   tsr_attend *attend; /* as in tsr_mha */

@@ -179,6 +179,14 @@ tsr_value tsr_vit_start_simple(tsr_builder *b, const tsr_vit *c, tsr_meaning *to
   return tsr_vit_add_sincos(b, x, *tokens);
 }
 
+tsr_value tsr_vit_add_registers(tsr_builder *b, tsr_value x, tsr_meaning *tokens) {
+  int count = tsr_config_int(b, "num_register_tokens", 4, 0, 1024), dim = tsr_dim(b, x, 2);
+  tsr_value registers = tsr_weight_vector(b, "register_tokens", tsr_shape_of(2, count, dim));
+  registers = tsr_nn_expand(b, tsr_nn_reshape(b, registers, tsr_shape_of(3, 1, count, dim)), tsr_shape_of(3, tsr_dim(b, x, 0), count, dim));
+  tokens->suffix_tokens = (short)count;
+  return count ? tsr_nn_concat(b, 1, 2, (tsr_value[]){x, registers}) : x;
+}
+
 tsr_transformer tsr_vit_layers_simple(const tsr_vit *c, tsr_meaning tokens) {
   tsr_transformer layers = tsr_vit_layers(c, tokens);
   layers.to_out = "to_out", layers.out_unbiased = 1, layers.last = "3";

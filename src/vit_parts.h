@@ -69,6 +69,8 @@ tsr_transformer tsr_vit_layers(const tsr_vit *c, tsr_meaning tokens);
 tsr_vit tsr_vit_config_simple(tsr_builder *b, int least_classes);
 /* Patches of a picture of the config's size, others are refused, and the table of sines and cosines: [B,N,C] */
 tsr_value tsr_vit_start_simple(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
+/* The weight register_tokens [R,C] behind each picture's tokens, R the key num_register_tokens: [B,N,C] -> [B,N+R,C]. Counts them in `tokens`. */
+tsr_value tsr_vit_add_registers(tsr_builder *b, tsr_value x, tsr_meaning *tokens);
 /* Its layers; their to_out has no bias and is always there. */
 tsr_transformer tsr_vit_layers_simple(const tsr_vit *c, tsr_meaning tokens);
 /* Those layers and the norm behind them, below "transformer": [B,N,C], with the tap tokens. */

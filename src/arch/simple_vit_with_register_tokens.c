@@ -10,16 +10,11 @@
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_simple(b, 1);
-  int count = tsr_config_int(b, "num_register_tokens", 4, 0, 1024);
   tsr_meaning tokens;
-  tsr_value x = tsr_vit_start_simple(b, &c, &tokens); /* [B,N,C] */
-  tsr_value registers = tsr_weight_vector(b, "register_tokens", tsr_shape_of(2, count, c.dim));
-  registers = tsr_nn_expand(b, tsr_nn_reshape(b, registers, tsr_shape_of(3, 1, count, c.dim)), tsr_shape_of(3, tsr_dim(b, x, 0), count, c.dim));
-  if (count) x = tsr_nn_concat(b, 1, 2, (tsr_value[]){x, registers}); /* [B,N+R,C] */
-  tokens.suffix_tokens = (short)count;
+  tsr_value x = tsr_vit_add_registers(b, tsr_vit_start_simple(b, &c, &tokens), &tokens); /* [B,N+R,C] */
   tsr_transformer layers = tsr_vit_layers_simple(&c, tokens);
   x = tsr_vit_transform_simple(b, x, &layers);
-  x = tsr_nn_slice(b, x, 1, 0, tsr_dim(b, x, 1) - count);
+  x = tsr_nn_slice(b, x, 1, 0, tsr_dim(b, x, 1) - tokens.suffix_tokens);
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 

@@ -1,0 +1,32 @@
+"""SimpleUViT: vit_pytorch.simple_uvit (beyond the zoo's documents)."""
+from reference_packages import vit_pytorch
+from references import Case, Taps, keywords
+from references.simple_vit import STD, TINY, image
+
+ARCH = "simple_uvit"
+
+CASES = [
+    Case("simple_uvit_tiny", dict(TINY, depth=3), image(2, 3, 16, 16), keep=("*",)),
+    Case("simple_uvit_even", dict(TINY, image_size=[16, 12], patch_size=[8, 4], channels=1, dim=20, depth=4, heads=3, dim_head=5, mlp_dim=27,
+                                  num_register_tokens=3), image(1, 1, 16, 12), keep=("blocks.2", "blocks.3", "embedding")),
+
+    Case("simple_uvit_document", STD, image(1, 3, 256, 256), parameters=60_855_272, q8="top1"),
+]
+
+
+def build(config):
+    return vit_pytorch("simple_uvit").SimpleUViT(**keywords(config))
+
+
+def run(model, inputs, options, wants):
+    assert not options
+    with Taps(wants) as taps:
+        taps.output("patch_embed", model.to_patch_embedding)
+        for i, (_, attention, feed_forward) in enumerate(model.transformer.layers):
+            taps.output(f"blocks.{i}.attn", attention.attend)
+            taps.output(f"blocks.{i}", feed_forward, lambda y, x: x + y)
+        taps.output("tokens", model.transformer)
+        taps.input("embedding", model.linear_head)
+        output = model(inputs["image"])
+    taps["pos_embedding"] = model.pos_embedding
+    return output, taps
