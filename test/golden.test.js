@@ -621,6 +621,10 @@ const CONFIGS = [
   ['a temperature of 0', 'distill_tiny', { temperature: 0 }, 'ERR_CONFIG', 'temperature'],
   ['a kernel without a middle', 'efficient_tiny', { attn_values_residual_conv_kernel: 4 }, 'ERR_CONFIG', 'attn_values_residual_conv_kernel'],
   ['a width of the MLP of another package', 'efficient_x_tiny', { mlp_dim: 32 }, 'ERR_CONFIG', 'mlp_dim'],
+  ['small patches that do not divide the image', 'look_vit_tiny', { highres_patch_size: 5 }, 'ERR_CONFIG', 'highres_patch_size'],
+  ['small patches that are not smaller', 'look_vit_tiny', { highres_patch_size: 8 }, 'ERR_CONFIG', 'highres_patch_size'],
+  ['a convolution without a middle', 'look_vit_tiny', { patch_conv_kernel_size: 4 }, 'ERR_CONFIG', 'patch_conv_kernel_size'],
+  ['a factor that leaves nothing', 'look_vit_tiny', { highres_mlp_factor: 0.05 }, 'ERR_CONFIG', 'highres_mlp_factor'],
   ['a key of an option', 'glom_tiny', { iters: 3 }, 'ERR_CONFIG', 'iters'],
 ];
 
