@@ -14,6 +14,7 @@
 #include "vit_parts.h"
 #include "masking.h"
 #include "nn_map.h"
+#include "max_vit_parts.h"
 #include "nn_loss.h"
 #include "teacher.h"
 #include "pictures.h"

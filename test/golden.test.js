@@ -133,6 +133,7 @@ test('taps of windows say how the windows lie: put together, they are the map', 
   for (const [name, tap, grid, windows] of [
     ['nest_tiny', 'stages.0.blocks.0', [2, 2], { grid: [2, 2], spread: false }], ['nest_tiny', 'stages.1.blocks.0', [2, 2], null],
     ['max_vit_tiny', 'blocks.0.block_attn', [4, 4], { grid: [2, 2], spread: false }], ['max_vit_tiny', 'blocks.0.grid_attn', [4, 4], { grid: [2, 2], spread: true }],
+    ['max_vit_with_registers_tiny', 'blocks.0.grid_attn', [4, 4], { grid: [2, 2], spread: true }],
     ['twins_svt_tiny', 'stages.1.blocks.0.local_attn', [2, 2], { grid: [2, 2], spread: false }], ['mobile_vit_tiny', 'stages.0.blocks.0', [4, 4], { grid: [2, 2], spread: true }],
     ['crossformer_tiny', 'stages.0.blocks.0.short_attn', [2, 2], { grid: [4, 4], spread: false }],
     ['scalable_vit_tiny', 'stages.0.blocks.0.iwsa_attn', [4, 4], { grid: [2, 2], spread: false }],
@@ -506,7 +507,7 @@ async function refuses(bytes, codes, parts, what) {
   }, what);
 }
 
-for (const name of ['mae_tiny', 'simmim_tiny', 'mpp_tiny', 'mp3_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
+for (const name of ['mae_tiny', 'simmim_tiny', 'mpp_tiny', 'mp3_tiny', 'vit_tiny', 'simple_vit_tiny', 'cct_tiny', 'cct_class_token', 'glom_tiny', 'max_vit_tiny', 'max_vit_with_registers_tiny', 'sep_vit_tiny', 'distillable_vit_tiny', 'cait_tiny', 'deepvit_tiny',
   'parallel_vit_tiny', 'vit_for_small_dataset_tiny', 'vit_with_patch_merger_never', 'xcit_tiny', 'cross_vit_tiny', 't2t_tiny', 'learnable_memory_vit_tiny', 'ats_vit_smaller', 'gcvit_tiny', 'involution_tiny', 'patch_merger_tiny', 'jumbo_vit_tiny', 'rvt_tiny', 'efficient_tiny', 'efficient_x_tiny', 'distill_tiny', 'dino_tiny', 'es_vit_tiny', 'na_vit_tiny', 'na_vit_nested_tensor_tiny']) {
   test(`${name}: a tensor that is missing or misshapen is named`, async () => {
     const golden = tiny(name);

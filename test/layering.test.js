@@ -14,6 +14,7 @@ const LAYERS = [
   { files: /^arch\//, only: /^build\.h$/, why: 'a model file includes "../build.h" and nothing else' },
   { files: /^build\.h$/, never: /^(kernels|ops|wasm|image)\/|^exec\./, why: 'build.h shows models nn and graph, not how they run' },
   { files: /^(vit|cct)_parts\./, only: /^(nn|build|vit_parts|cct_parts|elementary)\./, why: 'shared parts of model files stand on what these stand on' },
+  { files: /^max_vit_parts\./, only: /^(nn_map|build|max_vit_parts)\./, why: 'shared parts of model files stand on what these stand on' },
   { files: /^masking\./, only: /^(config|masking|nn|nn_loss|random|vit_parts)\./, why: 'shared parts of model files stand on what these stand on' },
   { files: /^nn(_map)?\./, never: /^(kernels|ops|wasm|image)\/|^exec\.|^build\.h$/, why: 'nn builds graphs: arch -> nn -> graph' },
   { files: /^graph\./, never: /^(kernels|wasm|image)\/|^exec\.|^nn\.|^build\.h$/, why: 'the graph knows no kernel and no model' },
