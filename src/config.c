@@ -185,9 +185,9 @@ void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *
   for (; *keys; keys++) note(b, from, *keys);
 }
 
-/* Levenshtein distance, cut off at words of 32 characters. */
+/* Levenshtein distance, cut off at words of 64 characters: no name of an architecture is longer. */
 static int distance(const char *a, const char *b) {
-  enum { MOST = 32 };
+  enum { MOST = 64 };
   int row[MOST + 1], la = (int)strlen(a), lb = (int)strlen(b);
   if (la > MOST || lb > MOST) return MOST;
   for (int j = 0; j <= lb; j++) row[j] = j;
