@@ -1,7 +1,7 @@
 """SimpleUViT: vit_pytorch.simple_uvit (beyond the zoo's documents)."""
 from reference_packages import vit_pytorch
-from references import Case, Taps, keywords
-from references.simple_vit import STD, TINY, image
+from references import Case, keywords
+from references.simple_vit import STD, TINY, image, run  # noqa: F401
 
 ARCH = "simple_uvit"
 
@@ -16,17 +16,3 @@ CASES = [
 
 def build(config):
     return vit_pytorch("simple_uvit").SimpleUViT(**keywords(config))
-
-
-def run(model, inputs, options, wants):
-    assert not options
-    with Taps(wants) as taps:
-        taps.output("patch_embed", model.to_patch_embedding)
-        for i, (_, attention, feed_forward) in enumerate(model.transformer.layers):
-            taps.output(f"blocks.{i}.attn", attention.attend)
-            taps.output(f"blocks.{i}", feed_forward, lambda y, x: x + y)
-        taps.output("tokens", model.transformer)
-        taps.input("embedding", model.linear_head)
-        output = model(inputs["image"])
-    taps["pos_embedding"] = model.pos_embedding
-    return output, taps

@@ -33,7 +33,7 @@ def run(model, inputs, options, wants):
     assert not options
     with Taps(wants) as taps:
         taps.output("patch_embed", model.to_patch_embedding)
-        for i, (attention, feed_forward) in enumerate(model.transformer.layers):
+        for i, (*_, attention, feed_forward) in enumerate(model.transformer.layers):  # variants have more in front
             taps.output(f"blocks.{i}.attn", attention.attend)
             taps.output(f"blocks.{i}", feed_forward, lambda y, x: x + y)
         taps.output("tokens", model.transformer)
