@@ -190,8 +190,8 @@ dist/index.js: $(wildcard web/*.js) scripts/bundle.mjs package-lock.json
 types: ## check web/ with tsc (JSDoc types) and write dist/types/
 	$(Q)node_modules/.bin/tsc -p tsconfig.json
 
-size: ## print the sizes of the wasm files and the JavaScript; fails above the budgets
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/size.mjs
+size: ## print the sizes of the wasm files and the JavaScript, and write them into the docs; fails above the budgets
+	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/size.mjs --docs
 
 test: ## set up, build everything and run every test
 	$(Q)scripts/setup.sh
@@ -214,13 +214,13 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm native
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/parity.py --q8-inputs 200
 
-accuracy: ## measure the shipped models on their test sets (downloads data the first time)
+accuracy: ## measure the shipped model on its test set, and write README.md and the model's card (downloads data the first time)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/accuracy.py
 
 # ---- speed ----
 
-bench: ## measure speed and memory beside onnxruntime-web, and write the tables of docs/performance.md (half an hour)
+bench: ## measure speed and memory beside onnxruntime-web, and write docs/performance.md and README.md (half an hour)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm js
 	$(Q)$(NODE) scripts/bench/bench.mjs --fresh --docs
 

@@ -8,7 +8,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { replaceSection } from './table.mjs';
+import { writeParts } from '../build/docs_marks.mjs';
 
 export const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, '..', '..');
@@ -97,11 +97,5 @@ export function keep(file, result) {
   writeFileSync(join(root, 'build', file), `${JSON.stringify(result, null, 1)}\n`);
 }
 
-/** Writes the sections of docs/performance.md. @param {Record<string, string>} sections text by the name of its markers */
-export function publish(sections) {
-  const path = join(root, 'docs', 'performance.md');
-  let page = readFileSync(path, 'utf8');
-  for (const [name, text] of Object.entries(sections)) page = replaceSection(page, name, text);
-  writeFileSync(path, page);
-  say(`docs/performance.md has new tables: ${Object.keys(sections).join(', ')}`);
-}
+/** Writes the sections of docs/performance.md. @param {Record<string, string>} sections text by the name of its marks */
+export const publish = (sections) => writeParts({ 'docs/performance.md': sections });

@@ -105,10 +105,27 @@ export function report(rows, { peer }) {
   ].join('\n');
 }
 
-/** Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. @param {string} page @param {string} name @param {string} text */
-export function replaceSection(page, name, text) {
-  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
-  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`the page has no ${begin} ... ${end}`);
-  return `${page.slice(0, from + begin.length)}\n${text.trim()}\n${page.slice(to)}`;
+/** The three figures of README.md: a row of the speed table by its first cells (engines of any version), the column, and what that measures. */
+const SUMMARY = [
+  { row: ['ViT-S/16 at 224', 'f32', 'Node', '1'], column: 'median', what: 'one image' },
+  { row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'median', what: 'one image' },
+  { row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'cold start', what: 'from importing the module to the first answer' },
+];
+
+/**
+ * README.md's part of the same name, from what docs/performance.md has between its marks: so the two cannot differ.
+ * @param {string} text as `report` makes it
+ */
+export function summary(text) {
+  const [, peer] = /^Pairs are (.*) \/ Tesserae;/m.exec(text) ?? [];
+  const [head, , ...rows] = text.split('\n').filter((line) => line.startsWith('|')).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
+  return markdown([
+    ['milliseconds', ({ cells: [model, dtype, engine, threads], what }) => `${model}, ${dtype}, ${engine}, ${threads} thread${threads === '1' ? '' : 's'}: ${what}`],
+    [peer ?? 'peer', ({ pair }) => pair[0]], ['Tesserae', ({ pair }) => pair[1]], ['ratio', ({ pair }) => (Number(pair[0]) / Number(pair[1])).toFixed(1)],
+  ], SUMMARY.map((figure) => {
+    const cells = rows.map((row) => row.map((cell) => cell.replace('*', ''))).find((row) => figure.row.every((cell, i) => (i === 2 ? row[i].startsWith(cell) : row[i] === cell))) ?? [];
+    const pair = cells[head.indexOf(figure.column)]?.split(' / ') ?? [];
+    if (pair.length !== 2 || !pair.every(Number)) throw new Error(`no ${figure.column} of ${figure.row.join(', ')} in this table; README.md shows it`);
+    return { ...figure, cells, pair };
+  }));
 }
