@@ -151,7 +151,7 @@ test("docs/api.md's options of loadModel, calls and their options are those that
   assert.ok(names.length > 5, 'the options were not found');
   assert.deepEqual(listFaults(firstCells(section(api, '## loadModel(source, options)')), names, 'docs/api.md', 'option'), []);
   const calls = Object.getOwnPropertyNames(Model.prototype).filter((name) => name !== 'constructor');
-  const rows = new Map([...section(api, '### Calls').matchAll(/^\| `(\w+)\([^|]*\)` \| ([^|]*) \| [^|]+ \|$/gm)].map(([, name, cell]) => [name, cell]));
+  const rows = new Map([...section(api, '### Calls').matchAll(/^\| `(\w+)\([^|]*\)` \|([^|]*)\| [^|]+ \|$/gm)].map(([, name, cell]) => [name, cell]));
   assert.deepEqual(listFaults([...rows.keys()], calls, 'docs/api.md', 'call of a model'), []);
   const info = /** @type {any} */ ({ input: { dims: [1, 3, 32, 32] }, output: { kind: 'image' }, taps: [{ kind: 'tokens', grid: [4, 4], windows: null }] });
   const model = /** @type {any} */ (new Model({ closed: null }, info, /** @type {any} */ ({}), { decode: 'auto', fetch }));
