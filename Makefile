@@ -214,7 +214,7 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm native
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/parity.py --q8-inputs 200
 
-accuracy: ## measure the shipped model on its test set, and write README.md and the model's card (downloads data the first time)
+accuracy: ## measure the shipped model on its test set, and write README.md and its card (downloads the first time)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/accuracy.py
 

@@ -84,11 +84,12 @@ def measure(f32: Path = F32, q8: Path = Q8, count: int = 10_000) -> dict:
 def card_part(r: dict) -> str:
     """The part `accuracy` of the model's card, from what `measure` returns."""
     share = {name: r[name] / r["images"] for name in ("pytorch", "f32", "q8")}
+    differs = {name: r[f"{name}_differs"] for name in ("f32", "q8")}
     return f"""| PyTorch f32 | Tesserae f32 | Tesserae q8 |
 |---|---|---|
 | {share["pytorch"]:.4f} | {share["f32"]:.4f} | {share["q8"]:.4f} |
 
-Tesserae's f32 names another class than PyTorch on {r["f32_differs"]} of the {r["images"]:,} images, q8 on {r["q8_differs"]}."""
+Of the {r["images"]:,} images f32 names another class than PyTorch on {differs["f32"]}, q8 on {differs["q8"]}."""
 
 
 def readme_part(r: dict) -> str:

@@ -57,16 +57,17 @@ const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
 
 /**
  * The texts for the pages: a table of all files, and a sentence.
- * @param {{ name: string, raw: number, gzip: number, brotli: number }[]} rows the JavaScript last @param {string} made by which tools
+ * @param {{ name: string, raw: number, gzip: number, brotli: number }[]} rows
+ * @param {string} made by which tools
  */
 function texts(rows, made) {
-  const largest = (/** @type {RegExp} */ names) => Math.max(...rows.filter(({ name }) => names.test(name)).map(({ brotli }) => brotli));
-  const [first, all, script] = [largest(/(?<!-all)\.wasm$/), largest(/-all\.wasm$/), largest(/^JavaScript/)];
+  const [first, all, script] = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/].map((names) => (
+    kB(Math.max(...rows.filter(({ name }) => names.test(name)).map(({ brotli }) => brotli)))));
+  const lines = rows.map(({ name, raw, gzip, brotli }) => `| ${name} | ${raw} | ${gzip} | ${brotli} |`);
   return {
-    table: ['| file | raw | gzip | brotli |', '|---|---|---|---|',
-      ...rows.map(({ name, raw, gzip, brotli }) => `| ${name} | ${raw} | ${gzip} | ${brotli} |`), '', `Bytes; ${made}.`].join('\n'),
-    sentence: `A page downloads ${kB(script)} of JavaScript and at most ${kB(first)} of WebAssembly (brotli); at most ${kB(all)} more if its model's\n`
-      + 'architecture is one of the rarer ones.',
+    table: ['| file | raw | gzip | brotli |', '|---|---|---|---|', ...lines, '', `Bytes; ${made}.`].join('\n'),
+    sentence: `A page downloads ${script} of JavaScript and at most ${first} of WebAssembly (brotli);\n`
+      + `at most ${all} more if its model's architecture is one of the rarer ones.`,
   };
 }
 
@@ -86,5 +87,6 @@ if (!files.length) {
   const made = tools();
   console.log(`made by ${made}`);
   const { table, sentence } = texts(rows, made);
-  if (process.argv.includes('--docs')) writeParts({ 'docs/hosting.md': { size: table }, 'README.md': { size: sentence } });
+  const pages = { 'docs/hosting.md': { size: table }, 'README.md': { size: sentence } };
+  if (process.argv.includes('--docs')) writeParts(pages);
 }

@@ -97,5 +97,5 @@ export function keep(file, result) {
   writeFileSync(join(root, 'build', file), `${JSON.stringify(result, null, 1)}\n`);
 }
 
-/** Writes the sections of docs/performance.md. @param {Record<string, string>} sections text by the name of its marks */
+/** Writes parts of docs/performance.md. @param {Record<string, string>} sections text by the name of its marks */
 export const publish = (sections) => writeParts({ 'docs/performance.md': sections });

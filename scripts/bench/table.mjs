@@ -1,4 +1,5 @@
 // Rows of build/bench.json as text: a line while the bench runs, the tables of docs/performance.md. Pure; test/bench.test.js.
+import { cellsOf } from '../build/docs_marks.mjs';
 
 /** What others may have of the machine's time before a measurement says so: with less than two cores the peer's waiting threads cost it dearly. */
 export const BUSY = 0.06;
@@ -105,11 +106,14 @@ export function report(rows, { peer }) {
   ].join('\n');
 }
 
-/** The three figures of README.md: a row of the speed table by its first cells (engines of any version), the column, and what that measures. */
+/** README.md's three figures: the first cells of a row (any version of the engine), the column, what that measures. */
 const SUMMARY = [
   { row: ['ViT-S/16 at 224', 'f32', 'Node', '1'], column: 'median', what: 'one image' },
   { row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'median', what: 'one image' },
-  { row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'cold start', what: 'from importing the module to the first answer' },
+  {
+    row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'cold start',
+    what: 'from importing the module to the first answer',
+  },
 ];
 
 /**
@@ -117,15 +121,19 @@ const SUMMARY = [
  * @param {string} text as `report` makes it
  */
 export function summary(text) {
-  const [, peer] = /^Pairs are (.*) \/ Tesserae;/m.exec(text) ?? [];
-  const [head, , ...rows] = text.split('\n').filter((line) => line.startsWith('|')).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
+  const [, peer = 'peer'] = /^Pairs are (.*) \/ Tesserae;/m.exec(text) ?? [];
+  const [head, , ...rows] = cellsOf(text.replaceAll('*', ''));
+  const figures = SUMMARY.map(({ row, column, what }) => {
+    const same = row.map((cell, i) => (/** @type {string} */ one) => (i === 2 ? one.startsWith(cell) : one === cell));
+    const cells = rows.find((one) => same.every((is, i) => is(one[i]))) ?? [];
+    const [theirs, ours] = cells[head.indexOf(column)]?.split(' / ') ?? [];
+    if (!Number(theirs) || !Number(ours)) throw new Error(`the table lacks the ${column} of ${row} for README.md`);
+    const [model, dtype, engine, threads] = cells;
+    const label = `${model}, ${dtype}, ${engine}, ${threads} thread${threads === '1' ? '' : 's'}: ${what}`;
+    return { label, theirs, ours, ratio: (Number(theirs) / Number(ours)).toFixed(1) };
+  });
   return markdown([
-    ['milliseconds', ({ cells: [model, dtype, engine, threads], what }) => `${model}, ${dtype}, ${engine}, ${threads} thread${threads === '1' ? '' : 's'}: ${what}`],
-    [peer ?? 'peer', ({ pair }) => pair[0]], ['Tesserae', ({ pair }) => pair[1]], ['ratio', ({ pair }) => (Number(pair[0]) / Number(pair[1])).toFixed(1)],
-  ], SUMMARY.map((figure) => {
-    const cells = rows.map((row) => row.map((cell) => cell.replace('*', ''))).find((row) => figure.row.every((cell, i) => (i === 2 ? row[i].startsWith(cell) : row[i] === cell))) ?? [];
-    const pair = cells[head.indexOf(figure.column)]?.split(' / ') ?? [];
-    if (pair.length !== 2 || !pair.every(Number)) throw new Error(`no ${figure.column} of ${figure.row.join(', ')} in this table; README.md shows it`);
-    return { ...figure, cells, pair };
-  }));
+    ['milliseconds', ({ label }) => label], [peer, ({ theirs }) => theirs],
+    ['Tesserae', ({ ours }) => ours], ['ratio', ({ ratio }) => ratio],
+  ], figures);
 }
