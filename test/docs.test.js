@@ -181,6 +181,17 @@ test("docs/api.md's options of loadModel, calls and their options are those that
   }
 });
 
+/** Files and folders that a page names; of one with a part to be filled in, its folder. @param {string} text */
+const pathsIn = (text) => [...text.matchAll(
+  /(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(([path]) => path);
+
+test('files that the papers for users and contributors name exist', () => {
+  const pages = ['README.md', 'CONTRIBUTING.md', ...['api', 'errors', 'format', 'hosting', 'words'].map((name) => `docs/${name}.md`)];
+  const faults = pages.flatMap((page) => pathsIn(read(page)).filter((path) => !existsSync(join(root, path)))
+    .map((path) => `${page} names ${path}, which does not exist`));
+  assert.deepEqual(faults, []);
+});
+
 test('make targets that the papers name exist', () => {
   const targets = [...read('Makefile').matchAll(/^([a-z][a-z-]*):/gm)].map(([, name]) => name);
   const used = papers.flatMap((page) => [...read(page).matchAll(/`make ([a-z][a-z-]*)(?![\w/-])/g)].map(([, name]) => name));
@@ -255,6 +266,8 @@ test('the checks themselves: each finds its fault', () => {
   assert.equal(section('x\n## A\none\n### B\ntwo\n## C\nthree', '## A').trim(), 'one\n### B\ntwo');
   assert.deepEqual([...statusCodes('TSR_STATUS(OK, "OK", "none")\nTSR_STATUS(A,  "ERR_A",  "call")\n')], [['ERR_A', 'call']]);
   assert.deepEqual(scriptCodes("fail('ERR_A_B', x); /^ERR_C/; 'ERR_'"), ['ERR_A_B']);
+  assert.deepEqual(pathsIn('`src/a.c`, [b](docs/b.md), `src/arch/<name>.c`, dist/web/c.js; run scripts/d.mjs'),
+    ['src/a.c', 'docs/b.md', 'src/arch', 'scripts/d.mjs']);
   assert.deepEqual(optionNames('`layers` (`-1`, the last; or `x`), `rollout` (false)'), ['layers', 'rollout']);
   const measured = '| M | f32 | Node 24 | 1* | 90 / 30 | x | 20 / 10 | x | x | x | x | x |';
   const one = 'M, f32, Node 24, 1 thread: one image';
