@@ -61,8 +61,8 @@ CFLAGS_ALL := -std=c11 -Wall -Wextra -Werror -Wno-missing-field-initializers -ff
 SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # WebAssembly is downloaded: only what runs long is compiled for speed, the rest for size (a tenth of the whole file). Ops and kernels
-# run on threads' stacks (src/threads.c), which have 256 KB and no guard: a large frame is refused.
-HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
+# run on threads' stacks (src/base/threads.c), which have 256 KB and no guard: a large frame is refused.
+HOT := src/kernels/% src/ops/% src/image/resize.c src/base/sha256.c
 FRAMES := -Wframe-larger-than=16384
 # What kernels vectorize is written out. What the compiler adds to that, mostly at rows' ends, makes the file larger and the engine's own compiler
 # slower; so does unrolling, but for the products and what is computed number by number.
@@ -97,7 +97,7 @@ $(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -DFUZZING_BU
 
 # With threads only the files that know of them are compiled anew; the others are the same objects. `left` and its like are atomic
 # there, and everything else lies between two of them.
-THREADED := src/context.c src/threads.c src/wasm/exports.c
+THREADED := src/context.c src/base/threads.c src/wasm/exports.c
 $(eval $(call flavour,simd-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -matomics -mbulk-memory -DTSR_THREADS))
 $(eval $(call flavour,relaxed-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd -matomics -mbulk-memory -DTSR_THREADS))
 
@@ -119,7 +119,7 @@ WASM_LDFLAGS := -O3 -sSTANDALONE_WASM=1 --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY
   -sBINARYEN_EXTRA_PASSES=--low-memory-unused,--optimize-added-constants-propagate
 
 # Memory that threads share comes from outside. No -pthread: that would be a C library with locks, whose threads are JavaScript of
-# Emscripten's; ours (src/threads.c) run the core's own loops and never allocate. The library's objects were compiled without
+# Emscripten's; ours (src/base/threads.c) run the core's own loops and never allocate. The library's objects were compiled without
 # atomics, which the linker would refuse.
 WASM_THREAD_LDFLAGS := -sIMPORTED_MEMORY -Wl,--shared-memory,--no-check-features
 

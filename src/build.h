@@ -7,7 +7,7 @@
 #define TSR_BUILD_H
 
 #include "config.h"
-#include "elementary.h"
+#include "base/elementary.h"
 #include "graph.h"
 #include "nn.h"
 #include "cct_parts.h"

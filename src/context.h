@@ -4,8 +4,8 @@
 
 #include "kernels/kernels.h"
 #include "tesserae.h"
-#include "text.h"
-#include "threads.h"
+#include "base/text.h"
+#include "base/threads.h"
 
 struct tsr_context {
   tsr_heap heap;

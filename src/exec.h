@@ -4,7 +4,7 @@
 #define TSR_EXEC_H
 
 #include "graph.h"
-#include "threads.h"
+#include "base/threads.h"
 
 typedef struct tsr_exec tsr_exec;
 

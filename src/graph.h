@@ -6,12 +6,12 @@
 #ifndef TSR_GRAPH_H
 #define TSR_GRAPH_H
 
-#include "arena.h"
-#include "format.h"
-#include "json.h"
+#include "base/arena.h"
+#include "base/format.h"
+#include "files/json.h"
 #include "ops/ops.h"
-#include "status.h"
-#include "tensor.h"
+#include "base/status.h"
+#include "base/tensor.h"
 #include "weights.h"
 
 typedef int tsr_value;

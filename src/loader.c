@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "model.h"
-#include "safetensors.h"
-#include "sha256.h"
+#include "files/safetensors.h"
+#include "base/sha256.h"
 
 struct tsr_loader {
   tsr_context *ctx;

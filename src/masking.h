@@ -4,7 +4,7 @@
 #define TSR_MASKING_H
 
 #include "config.h"
-#include "random.h"
+#include "base/random.h"
 #include "vit_parts.h"
 
 /* Of each of B pictures of N patches the same number K is hidden. Indices are in the order of patches, as constants. */

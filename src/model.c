@@ -1,7 +1,7 @@
 /* A model's life and runs; see tesserae.h. */
 #include "model.h"
 #include "rows.h"
-#include "sha256.h"
+#include "base/sha256.h"
 
 #include <string.h>
 

@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 #include "image/image.h"
-#include "status.h"
+#include "base/status.h"
 
 typedef struct tsr_context tsr_context;
 typedef struct tsr_loader tsr_loader;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "build.h"
-#include "elementary.h"
+#include "base/elementary.h"
 
 /* What pictures and video have in common. */
 static void tsr_vit_config_common(tsr_builder *b, tsr_vit *c, int least_classes) {

@@ -6,10 +6,10 @@
 #ifndef TSR_WEIGHTS_H
 #define TSR_WEIGHTS_H
 
-#include "arena.h"
+#include "base/arena.h"
 #include "kernels/kernels.h"
-#include "safetensors.h"
-#include "text.h"
+#include "files/safetensors.h"
+#include "base/text.h"
 
 /* What a matrix is in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's rows are
  * stored [channels, taps] and packed [taps, channels], because activations are channels last; else taps is 1. */

@@ -73,7 +73,7 @@ const listFaults = (listed, real, where, what) => [
   ...listed.filter((name) => !real.includes(name)).map((name) => `${where} has a row for ${name}, which is no ${what}`),
 ];
 
-/** Codes and stages of src/status.inc. @param {string} text @returns {Map<string, string>} */
+/** Codes and stages of src/base/status.inc. @param {string} text @returns {Map<string, string>} */
 const statusCodes = (text) => new Map([...text.matchAll(/^TSR_STATUS\(\w+,\s*"(ERR_\w+)",\s*"(\w+)"\)/gm)].map(([, code, stage]) => [code, stage]));
 
 /** @param {string} text a JavaScript source @returns {string[]} codes in quotes */
@@ -93,7 +93,7 @@ test('links in the papers lead somewhere', () => {
 });
 
 test("the README's table of errors has every code, with its stage", () => {
-  const inCore = statusCodes(read('src/status.inc'));
+  const inCore = statusCodes(read('src/base/status.inc'));
   const inScripts = readdirSync(join(root, 'web')).filter((name) => name.endsWith('.js')).flatMap((name) => scriptCodes(read(`web/${name}`)));
   assert.ok(inCore.size > 10 && inScripts.length > 10, 'the codes were not found');
   const table = section(read('README.md'), '## Errors');

@@ -42,11 +42,11 @@ const OUTSIDE = [
 
 // Calls that the library does not make. The name is looked for as a whole word before a parenthesis.
 const CALLS = [
-  { names: 'malloc calloc realloc free aligned_alloc posix_memalign strdup strndup alloca', except: /^arena\.c$/, why: 'only src/arena.c allocates' },
+  { names: 'malloc calloc realloc free aligned_alloc posix_memalign strdup strndup alloca', except: /^arena\.c$/, why: 'only src/base/arena.c allocates' },
   { names: 'abort exit _Exit quick_exit assert raise longjmp', why: 'library code never ends the program' },
   { names: 'printf fprintf vprintf vfprintf puts fputs putchar perror', why: 'library code never prints' },
-  { names: 'sprintf snprintf vsnprintf sscanf atof strtod strtof', why: 'src/format.h and src/decimal.h do that in a tenth of the bytes' },
-  { names: 'sin cos tan exp exp2 log pow tanh erf sinf cosf tanf expf exp2f logf powf tanhf erff', except: /^kernels\/\w+_ref\.c$/, why: 'src/elementary.h does that in a tenth of the bytes' },
+  { names: 'sprintf snprintf vsnprintf sscanf atof strtod strtof', why: 'src/base/format.h and src/base/decimal.h do that in a tenth of the bytes' },
+  { names: 'sin cos tan exp exp2 log pow tanh erf sinf cosf tanf expf exp2f logf powf tanhf erff', except: /^kernels\/\w+_ref\.c$/, why: 'src/base/elementary.h does that in a tenth of the bytes' },
   { names: 'fopen getenv system setlocale rand srand time', why: 'the core reads nothing but its arguments' },
 ];
 
@@ -90,7 +90,7 @@ function* callFaults(file, text) {
   }
 }
 
-// What src/format.c knows, after the %.
+// What src/base/format.c knows, after the %.
 const CONVERSION = /^(?:(?:0\d)?(?:ll?|z)?[dux]|(?:\.(?:\d+|\*))?s|(?:\.\d+)?g|\.\d+f|c|%)/;
 
 /** @param {string} text */
@@ -99,7 +99,7 @@ function* formatFaults(text) {
     for (const [literal] of code.matchAll(/"(?:\\.|[^"\\])*"/g)) {
       for (let at = literal.indexOf('%'); at >= 0; at = literal.indexOf('%', at)) { // "%PDF" begins a file
         const known = CONVERSION.exec(literal.slice(++at));
-        if (!known && !literal.startsWith('PDF', at)) yield { line, text: `%${literal.slice(at, at + 4)}: src/format.h lists the conversions there are` };
+        if (!known && !literal.startsWith('PDF', at)) yield { line, text: `%${literal.slice(at, at + 4)}: src/base/format.h lists the conversions there are` };
         at += known ? known[0].length : 0;
       }
     }

@@ -3,7 +3,7 @@
 #include <emscripten/emscripten.h>
 #include <string.h>
 
-#include "../tesserae.h"
+#include "tesserae.h"
 
 /* performance.now of the page, worker or Node */
 __attribute__((import_module("env"), import_name("tsr_now"))) double tsr_now(void);

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "decimal.h"
+#include "base/decimal.h"
 
 typedef struct json_parser {
   tsr_arena *arena;

@@ -7,8 +7,8 @@
 #ifndef TSR_JSON_H
 #define TSR_JSON_H
 
-#include "arena.h"
-#include "status.h"
+#include "base/arena.h"
+#include "base/status.h"
 
 typedef enum tsr_json_kind {
   TSR_JSON_NULL, TSR_JSON_FALSE, TSR_JSON_TRUE, TSR_JSON_NUMBER, TSR_JSON_STRING, TSR_JSON_ARRAY, TSR_JSON_OBJECT

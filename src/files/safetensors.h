@@ -10,10 +10,10 @@
 #ifndef TSR_SAFETENSORS_H
 #define TSR_SAFETENSORS_H
 
-#include "arena.h"
+#include "base/arena.h"
 #include "json.h"
-#include "status.h"
-#include "tensor.h"
+#include "base/status.h"
+#include "base/tensor.h"
 
 enum { TSR_SAFETENSORS_MAX_HEADER = 8 * 1024 * 1024 };
 
