@@ -12,7 +12,7 @@
 #include "ops/ops.h"
 #include "base/status.h"
 #include "base/tensor.h"
-#include "weights.h"
+#include "weights/weights.h"
 
 typedef int tsr_value;
 enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };

@@ -6,7 +6,7 @@
 #include "base/format.h"
 #include "kernels/kernels.h"
 #include "base/tensor.h"
-#include "weights.h"
+#include "weights/weights.h"
 
 enum { TSR_MAX_IN = 6, TSR_MAX_OUT = 2, TSR_WHY = 160 };
 
