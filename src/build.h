@@ -6,9 +6,9 @@
 #ifndef TSR_BUILD_H
 #define TSR_BUILD_H
 
-#include "config.h"
+#include "graph/settings.h"
 #include "base/elementary.h"
-#include "graph.h"
+#include "graph/graph.h"
 #include "nn.h"
 #include "cct_parts.h"
 #include "vit_parts.h"

@@ -3,7 +3,7 @@
 #ifndef TSR_EXEC_H
 #define TSR_EXEC_H
 
-#include "graph.h"
+#include "graph/graph.h"
 #include "base/threads.h"
 
 typedef struct tsr_exec tsr_exec;

@@ -3,7 +3,7 @@
 #ifndef TSR_MASKING_H
 #define TSR_MASKING_H
 
-#include "config.h"
+#include "graph/settings.h"
 #include "base/random.h"
 #include "vit_parts.h"
 

@@ -1,6 +1,6 @@
 /* A model's life and runs; see tesserae.h. */
 #include "model.h"
-#include "rows.h"
+#include "graph/refine.h"
 #include "base/sha256.h"
 
 #include <string.h>

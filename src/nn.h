@@ -5,7 +5,7 @@
 #ifndef TSR_NN_H
 #define TSR_NN_H
 
-#include "graph.h"
+#include "graph/graph.h"
 
 enum { TSR_NO_BIAS = 0, TSR_BIAS = 1 };
 

@@ -1,7 +1,7 @@
 /* Layers over feature maps; see nn_map.h. */
 #include "nn_map.h"
 
-#include "config.h"
+#include "graph/settings.h"
 
 #include <math.h>
 

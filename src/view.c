@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "config.h"
+#include "graph/settings.h"
 #include "model.h"
 
 struct tsr_view {

@@ -7,7 +7,7 @@
 
 #include "nn.h"
 #include "plan.h"
-#include "rows.h"
+#include "graph/refine.h"
 #include "check.h"
 
 enum { MAX_NODES = 40, ROUNDS = 300 };

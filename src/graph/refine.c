@@ -1,5 +1,5 @@
 /* Slices along tokens, followed backwards; see rows.h. */
-#include "rows.h"
+#include "refine.h"
 
 #include <string.h>
 

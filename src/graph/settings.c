@@ -1,5 +1,5 @@
 /* Config and options; see config.h. */
-#include "config.h"
+#include "settings.h"
 
 #include <string.h>
 
