@@ -4,7 +4,7 @@
 
 #include "build.h"
 #include "context.h"
-#include "exec.h"
+#include "exec/exec.h"
 
 /* What a run answers beyond plain outputs; see view.c. */
 typedef struct tsr_view tsr_view;

@@ -107,7 +107,7 @@ test('docs/models.md and the README have a row for every architecture, docs/mode
   assert.deepEqual(listFaults(firstCells(section(models, '## Architectures')), archs, 'docs/models.md', 'architecture'), []);
   assert.deepEqual(listFaults(firstCells(section(read('README.md'), '## Models')), archs, 'README.md', 'architecture'), []);
   // the readers of keys that variants of ViT share, and the page's table of these keys
-  const readers = [...(read('src/vit_parts.c') + read('src/cct_parts.c') + read('src/max_vit_parts.c') + read('src/masking.c'))
+  const readers = [...(read('src/parts/vit.c') + read('src/parts/cct.c') + read('src/parts/max_vit.c') + read('src/parts/masking.c'))
     .matchAll(/^(?:static )?\w+ (tsr_(?:(?:vit|cct|max_vit)_config\w*|masking_vit))\([^]*?^}/gm)];
   const shared = ['## What variants of ViT share', '## What models of video share'].flatMap((title) => firstCells(section(models, title)));
   assert.ok(readers.length === 9 && shared.length > 5, 'shared keys were not found');

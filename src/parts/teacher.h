@@ -3,7 +3,7 @@
 #ifndef TSR_TEACHER_H
 #define TSR_TEACHER_H
 
-#include "nn.h"
+#include "nn/layers.h"
 
 /* A network that a wrapper has inside. */
 typedef struct tsr_net {

@@ -1,7 +1,7 @@
 /* Hidden patches; see masking.h. */
 #include "masking.h"
 
-#include "nn_loss.h"
+#include "nn/loss.h"
 
 tsr_vit tsr_masking_vit(tsr_builder *b, const char *key, const char *what) {
   static const char *const nets[] = {"vit", NULL};

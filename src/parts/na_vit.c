@@ -1,5 +1,5 @@
 /* NaViT; see pictures.h. */
-#include "pictures.h"
+#include "na_vit.h"
 
 #include <math.h>
 

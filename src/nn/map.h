@@ -3,7 +3,7 @@
 #ifndef TSR_NN_MAP_H
 #define TSR_NN_MAP_H
 
-#include "nn.h"
+#include "layers.h"
 
 /* vit-pytorch's LayerNorm over dim 1, eps 1e-5: name.g, name.b [1,C,1,1]. */
 tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x);

@@ -1,5 +1,5 @@
 /* Losses; see nn_loss.h. */
-#include "nn_loss.h"
+#include "loss.h"
 
 tsr_value tsr_nn_mean_all(tsr_builder *b, tsr_value x) {
   tsr_shape shape = tsr_shape_at(b, x);

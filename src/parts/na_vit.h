@@ -4,7 +4,7 @@
 #ifndef TSR_PICTURES_H
 #define TSR_PICTURES_H
 
-#include "vit_parts.h"
+#include "vit.h"
 
 /* One value is a list of pictures: the input "image" is then all of their numbers [sum of C*H*W] and the option "sizes" [[H,W], ...]. */
 enum { TSR_MAX_PICTURES = 256 };

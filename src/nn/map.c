@@ -1,5 +1,5 @@
 /* Layers over feature maps; see nn_map.h. */
-#include "nn_map.h"
+#include "map.h"
 
 #include "graph/settings.h"
 

@@ -2,7 +2,7 @@
 #ifndef TSR_MAX_VIT_PARTS_H
 #define TSR_MAX_VIT_PARTS_H
 
-#include "nn_map.h"
+#include "nn/map.h"
 
 enum { TSR_MAX_VIT_STAGES = 8 };
 

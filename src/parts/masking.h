@@ -5,7 +5,7 @@
 
 #include "graph/settings.h"
 #include "base/random.h"
-#include "vit_parts.h"
+#include "vit.h"
 
 /* Of each of B pictures of N patches the same number K is hidden. Indices are in the order of patches, as constants. */
 typedef struct tsr_masking {

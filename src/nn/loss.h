@@ -3,7 +3,7 @@
 #ifndef TSR_NN_LOSS_H
 #define TSR_NN_LOSS_H
 
-#include "nn.h"
+#include "layers.h"
 
 /* The mean of all numbers: [..] -> [1]. */
 tsr_value tsr_nn_mean_all(tsr_builder *b, tsr_value x);

@@ -1,5 +1,5 @@
 /* Shared layers; see nn.h. */
-#include "nn.h"
+#include "layers.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef TSR_VIT_PARTS_H
 #define TSR_VIT_PARTS_H
 
-#include "nn.h"
+#include "nn/layers.h"
 
 /* Configs of presets: the sizes most papers of this family have, heads of 64; and a small one for the golden cases. */
 #define TSR_VIT_SIZE(dim, depth, heads, mlp)                                                                                     \

@@ -2,7 +2,7 @@
 #ifndef TSR_CCT_PARTS_H
 #define TSR_CCT_PARTS_H
 
-#include "nn.h"
+#include "nn/layers.h"
 
 typedef struct tsr_cct {
   int image[2], dim, channels, conv_layers, kernel, stride, padding, pool_kernel, pool_stride, pool_padding;
