@@ -2,7 +2,7 @@
 #ifndef TSR_MODEL_H
 #define TSR_MODEL_H
 
-#include "build.h"
+#include "arch/arch.h"
 #include "context.h"
 #include "exec/exec.h"
 

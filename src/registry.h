@@ -4,7 +4,7 @@
 #ifndef TSR_REGISTRY_H
 #define TSR_REGISTRY_H
 
-#include "build.h"
+#include "arch/arch.h"
 
 extern const tsr_arch *const tsr_archs[]; /* those that are here */
 extern const int tsr_arch_count;

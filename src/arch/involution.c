@@ -10,7 +10,7 @@
  * Traps: channels of one group are not neighbours: channel c belongs to group c mod G; kernels lie in W as (k, g); the norm's eps is 1e-3; padding is
  * TensorFlow's "same", whose right and lower border may be wider; the width inside is `channel` / reduction_ratio, whatever x has; maps
  * are flattened with the channels last. Keras keeps matrices as [in, out] and filters as [row, column, in, out]; files have PyTorch's order. */
-#include "build.h"
+#include "arch.h"
 
 enum { INN, CNN, LAYER };
 

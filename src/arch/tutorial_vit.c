@@ -13,7 +13,7 @@
  * tokens as there are, so pictures of any whole number of patches run. */
 #include <math.h>
 
-#include "build.h"
+#include "arch.h"
 
 typedef struct tutorial_config {
   int image[3], patch, dim, depth, heads, hidden, qkv_bias, classes; /* image: channels, rows, columns */

@@ -1,5 +1,5 @@
 /* What CCT and its form for video share; see cct_parts.h. */
-#include "build.h"
+#include "arch/arch.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* What MaxViT with and without registers share; see max_vit_parts.h. */
-#include "build.h"
+#include "arch/arch.h"
 
 tsr_max_vit tsr_max_vit_config(tsr_builder *b) {
   static const char *const training[] = {"dropout", NULL};

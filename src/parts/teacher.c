@@ -1,5 +1,5 @@
 /* Students and teachers; see teacher.h. */
-#include "build.h"
+#include "arch/arch.h"
 #include "registry.h"
 
 static const char *const scopes[2] = {"net", "teacher_encoder.net"};

@@ -1,7 +1,7 @@
 /* What ViT and its variants share; see vit_parts.h. */
 #include <string.h>
 
-#include "build.h"
+#include "arch/arch.h"
 #include "base/elementary.h"
 
 /* What pictures and video have in common. */
