@@ -97,12 +97,12 @@ $(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -DFUZZING_BU
 
 # With threads only the files that know of them are compiled anew; the others are the same objects. `left` and its like are atomic
 # there, and everything else lies between two of them.
-THREADED := src/context.c src/base/threads.c src/wasm/exports.c
+THREADED := src/model/context.c src/base/threads.c src/wasm/exports.c
 $(eval $(call flavour,simd-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -matomics -mbulk-memory -DTSR_THREADS))
 $(eval $(call flavour,relaxed-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd -matomics -mbulk-memory -DTSR_THREADS))
 
 # And once more for the first file: the registry, without what is in the second alone.
-FIRST := src/registry.c
+FIRST := src/model/registry.c
 $(eval $(call flavour,first,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mbulk-memory -DTSR_COMMON))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -1,6 +1,6 @@
 /* Students and teachers; see teacher.h. */
 #include "arch/arch.h"
-#include "registry.h"
+#include "model/registry.h"
 
 static const char *const scopes[2] = {"net", "teacher_encoder.net"};
 const char *const tsr_teacher_prefixes[4] = {"student.one.", "student.two.", "teacher.one.", "teacher.two."};

@@ -1,5 +1,5 @@
 /* A model's life and runs; see tesserae.h. */
-#include "model.h"
+#include "state.h"
 #include "graph/refine.h"
 #include "base/sha256.h"
 

@@ -1,7 +1,7 @@
 /* Loading: bytes of a safetensors file become a model while they arrive. */
 #include <string.h>
 
-#include "model.h"
+#include "state.h"
 #include "files/safetensors.h"
 #include "base/sha256.h"
 

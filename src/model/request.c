@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "graph/settings.h"
-#include "model.h"
+#include "state.h"
 
 struct tsr_view {
   const char *name;      /* of the first output: "attention" or "embedding" */

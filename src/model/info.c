@@ -1,7 +1,7 @@
 /* What a model says of itself, as JSON; see tesserae.h. */
 #include <string.h>
 
-#include "model.h"
+#include "state.h"
 
 static void write_grid(tsr_text *text, int f, int h, int w) {
   tsr_shape grid = f ? tsr_shape_of(3, f, h, w) : tsr_shape_of(2, h, w);

@@ -1,7 +1,7 @@
 /* From __metadata__.tesserae to a model: architecture, config, preprocessing, and the list of weights to expect. */
 #include <string.h>
 
-#include "model.h"
+#include "state.h"
 #include "registry.h"
 
 static tsr_status out_of_memory(tsr_model *model) {
