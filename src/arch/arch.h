@@ -3,8 +3,8 @@
  * A model file defines one descriptor, `const tsr_arch tsr_arch_<name>`, whose build function reads the config, takes the input,
  * and returns the output value; it is run once to learn which weights to expect, and again for every new input
  * shape, set of captures or options. The registry finds the file by its place in src/arch/. */
-#ifndef TSR_BUILD_H
-#define TSR_BUILD_H
+#ifndef TSR_ARCH_H
+#define TSR_ARCH_H
 
 #include "graph/settings.h"
 #include "base/elementary.h"

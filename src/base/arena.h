@@ -9,8 +9,8 @@
  * (parsed JSON, graph nodes, names). Every block is aligned to 64 bytes (a cache line; SIMD needs 16).
  * All functions return NULL when memory is out or the limit is reached, and never abort; callers report
  * TSR_ERR_OUT_OF_MEMORY. Not thread-safe: worker threads never allocate. */
-#ifndef TSR_ARENA_H
-#define TSR_ARENA_H
+#ifndef TSR_BASE_ARENA_H
+#define TSR_BASE_ARENA_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* Doubles to decimal digits and back, exactly: for printing numbers and for reading those that one operation cannot convert.
  * By halving and doubling in decimal, which is slow and short; the C library's way costs a downloaded file 8 kB. */
-#ifndef TSR_DECIMAL_H
-#define TSR_DECIMAL_H
+#ifndef TSR_BASE_DECIMAL_H
+#define TSR_BASE_DECIMAL_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* Elementary functions for tables and scalars: short, and good to 1e-15; the C library's are longer by 3 kB. Never in a kernel. */
-#ifndef TSR_ELEMENTARY_H
-#define TSR_ELEMENTARY_H
+#ifndef TSR_BASE_ELEMENTARY_H
+#define TSR_BASE_ELEMENTARY_H
 
 /* NaN beyond |x| = 1e6, where a position's angle never is. */
 double tsr_sin(double x);

@@ -5,8 +5,8 @@
  *
  * Known are %d %u %x (with l, ll, z; with a 0 and a width of one digit), %s %.40s %.*s, %c, %g %.9g %.1f of doubles, and %%; a format that
  * has anything else is a mistake (test/layering.test.js looks). Numbers come out as printf's do, the same digits. */
-#ifndef TSR_FORMAT_H
-#define TSR_FORMAT_H
+#ifndef TSR_BASE_FORMAT_H
+#define TSR_BASE_FORMAT_H
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Random numbers from a seed, the same on every machine: splitmix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
  * A counter that a mixing function turns into numbers; passes BigCrush. The state is the caller's, and starts at the seed. */
-#ifndef TSR_RANDOM_H
-#define TSR_RANDOM_H
+#ifndef TSR_BASE_RANDOM_H
+#define TSR_BASE_RANDOM_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SHA-256 (FIPS 180-4), fed in pieces: checks a model file while it streams in, without holding it.
  * The Web Cryptography digest needs the whole file in one buffer; that is why it is here. */
-#ifndef TSR_SHA256_H
-#define TSR_SHA256_H
+#ifndef TSR_BASE_SHA256_H
+#define TSR_BASE_SHA256_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  *
  * Sticky: the first failure is kept, later ones are ignored, so that the cause is what the user reads.
  * A message says what, where, the limit and the mend. The code's name is not part of it: JavaScript prefixes it. */
-#ifndef TSR_STATUS_H
-#define TSR_STATUS_H
+#ifndef TSR_BASE_STATUS_H
+#define TSR_BASE_STATUS_H
 
 #include "format.h"
 

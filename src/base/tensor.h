@@ -1,7 +1,7 @@
 /* Shapes and element types. Dims are in PyTorch's order; maps are channels last ([B,H,W,C]), tokens are [B,N,C].
  * Shape alphabet everywhere: B batch, N tokens, C channels, H heads, D head width, P patch, L depth. */
-#ifndef TSR_TENSOR_H
-#define TSR_TENSOR_H
+#ifndef TSR_BASE_TENSOR_H
+#define TSR_BASE_TENSOR_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
  *   use(tsr_text_get(&t));  tsr_text_free(&t);
  *
  * Sticky: once memory is out every call does nothing and tsr_text_get returns NULL. */
-#ifndef TSR_TEXT_H
-#define TSR_TEXT_H
+#ifndef TSR_BASE_TEXT_H
+#define TSR_BASE_TEXT_H
 
 #include "arena.h"
 #include "status.h"

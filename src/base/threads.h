@@ -1,8 +1,8 @@
 /* A pool that runs numbered tasks on several threads. Which thread runs which task never changes a result: tasks write
  * disjoint outputs. Without TSR_THREADS (a build without threads) everything runs on the caller. Threads that have nothing to
  * do wait busily for a moment, then sleep. */
-#ifndef TSR_THREADS_H
-#define TSR_THREADS_H
+#ifndef TSR_BASE_THREADS_H
+#define TSR_BASE_THREADS_H
 
 #include "arena.h"
 

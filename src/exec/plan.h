@@ -1,8 +1,8 @@
 /* Memory planning: lifetimes to offsets in one arena. Pure arithmetic, no allocation, knows no graph.
  * The method is greedy by size: the largest first, each at the lowest gap among those alive at the same time
  * (Pisarchyk and Lee 2020, arXiv 2001.03288, section 4.1). */
-#ifndef TSR_PLAN_H
-#define TSR_PLAN_H
+#ifndef TSR_EXEC_PLAN_H
+#define TSR_EXEC_PLAN_H
 
 #include <stddef.h>
 

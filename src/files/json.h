@@ -4,8 +4,8 @@
  *   const tsr_json *root = tsr_json_parse(&arena, &err, text, length, "header");
  *   const tsr_json *arch = tsr_json_get(root, "arch");
  */
-#ifndef TSR_JSON_H
-#define TSR_JSON_H
+#ifndef TSR_FILES_JSON_H
+#define TSR_FILES_JSON_H
 
 #include "base/arena.h"
 #include "base/status.h"

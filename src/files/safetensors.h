@@ -7,8 +7,8 @@
  *   tsr_safetensors_finish(r);
  *   tsr_safetensors_destroy(r);
  */
-#ifndef TSR_SAFETENSORS_H
-#define TSR_SAFETENSORS_H
+#ifndef TSR_FILES_SAFETENSORS_H
+#define TSR_FILES_SAFETENSORS_H
 
 #include "base/arena.h"
 #include "json.h"

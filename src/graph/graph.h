@@ -85,10 +85,10 @@ typedef struct tsr_graph {
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
   int once; /* it changes weights: good for one run */
-  int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (pictures.h) */
+  int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (parts/na_vit.h) */
 } tsr_graph;
 
-/* Reads keys of the config or of a run's options; see config.h. */
+/* Reads keys of the config or of a run's options; see settings.h. */
 typedef struct tsr_settings {
   const tsr_json *given;   /* object, or NULL */
   const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
@@ -114,7 +114,7 @@ typedef struct tsr_builder {
   uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
   const char *const *patterns; /* taps wanted */
   int pattern_count;
-  /* a net inside a wrapper (teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
+  /* a net inside a wrapper (parts/teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
    * value of the last one that fits */
   const char *tap_prefix;
   int taps_aside; /* they are there only where more than the main input is given */

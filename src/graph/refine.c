@@ -1,4 +1,4 @@
-/* Slices along tokens, followed backwards; see rows.h. */
+/* Slices along tokens, followed backwards; see refine.h. */
 #include "refine.h"
 
 #include <string.h>

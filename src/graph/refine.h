@@ -4,8 +4,8 @@
  *   - what the last layers would work out for the others is left out, unless it is captured.
  * Outputs are the same bits whatever is captured, but for the last bits of f32 where relaxed SIMD runs large products (gemm_f32_strassen.h):
  * there neighbouring rows have a say in them. */
-#ifndef TSR_ROWS_H
-#define TSR_ROWS_H
+#ifndef TSR_GRAPH_REFINE_H
+#define TSR_GRAPH_REFINE_H
 
 #include "graph.h"
 

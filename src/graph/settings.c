@@ -1,4 +1,4 @@
-/* Config and options; see config.h. */
+/* Config and options; see settings.h. */
 #include "settings.h"
 
 #include <string.h>

@@ -4,8 +4,8 @@
  *   int depth = tsr_config_int(&b->config, b, "depth", TSR_REQUIRED, 1, 512);
  *   tsr_settings_finish(&b->config, b);
  */
-#ifndef TSR_CONFIG_H
-#define TSR_CONFIG_H
+#ifndef TSR_GRAPH_SETTINGS_H
+#define TSR_GRAPH_SETTINGS_H
 
 #include "graph.h"
 

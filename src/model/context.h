@@ -1,6 +1,6 @@
 /* The context behind tesserae.h: memory, threads, kernels and the error that its models share. */
-#ifndef TSR_CONTEXT_H
-#define TSR_CONTEXT_H
+#ifndef TSR_MODEL_CONTEXT_H
+#define TSR_MODEL_CONTEXT_H
 
 #include "kernels/kernels.h"
 #include "tesserae.h"

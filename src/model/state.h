@@ -1,12 +1,12 @@
 /* A loaded model, from the inside: what model.c (life and runs), loader.c (from a file) and info.c (JSON) share. */
-#ifndef TSR_MODEL_H
-#define TSR_MODEL_H
+#ifndef TSR_MODEL_STATE_H
+#define TSR_MODEL_STATE_H
 
 #include "arch/arch.h"
 #include "context.h"
 #include "exec/exec.h"
 
-/* What a run answers beyond plain outputs; see view.c. */
+/* What a run answers beyond plain outputs; see request.c. */
 typedef struct tsr_view tsr_view;
 
 /* The graph of one input shape, one set of captures and options, with its memory. Kept until another is asked for. */

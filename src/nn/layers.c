@@ -1,4 +1,4 @@
-/* Shared layers; see nn.h. */
+/* Shared layers; see layers.h. */
 #include "layers.h"
 
 #include <math.h>

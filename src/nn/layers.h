@@ -2,8 +2,8 @@
  * Every function takes and returns values of the builder's graph, fails sticky, and allocates in the builder's arena.
  * Weights are named below the current scope; `name` "" means the scope itself. Shapes: B batch, N tokens, C channels,
  * H heads, D head width, P patch. */
-#ifndef TSR_NN_H
-#define TSR_NN_H
+#ifndef TSR_NN_LAYERS_H
+#define TSR_NN_LAYERS_H
 
 #include "graph/graph.h"
 
@@ -30,7 +30,7 @@ tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr
 typedef struct tsr_conv {
   int out, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, bias, activation;
   int kernel_f, stride_f, pad_f;
-  float norm_eps; /* of a norm behind it (nn_map.h); 0: 1e-5 */
+  float norm_eps; /* of a norm behind it (map.h); 0: 1e-5 */
 } tsr_conv;
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv);
 

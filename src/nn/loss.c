@@ -1,4 +1,4 @@
-/* Losses; see nn_loss.h. */
+/* Losses; see loss.h. */
 #include "loss.h"
 
 tsr_value tsr_nn_mean_all(tsr_builder *b, tsr_value x) {

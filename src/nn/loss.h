@@ -1,4 +1,4 @@
-/* Losses, and networks inside a wrapper that trains them: what pretraining does alike whatever it trains. Conventions as in nn.h. A loss is a
+/* Losses, and networks inside a wrapper that trains them: what pretraining does alike whatever it trains. Conventions as in layers.h. A loss is a
  * value [1], of kind "loss", the mean over the batch as the references have it; all of it is plain ops. */
 #ifndef TSR_NN_LOSS_H
 #define TSR_NN_LOSS_H

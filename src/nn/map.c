@@ -1,4 +1,4 @@
-/* Layers over feature maps; see nn_map.h. */
+/* Layers over feature maps; see map.h. */
 #include "map.h"
 
 #include "graph/settings.h"

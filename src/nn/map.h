@@ -1,5 +1,5 @@
 /* Layers over feature maps [B,H,W,C] that several papers share. The references have channels first; ours are last, so a 1x1 convolution
- * is a linear layer and a norm over channels a layer norm. Conventions as in nn.h; weights keep the reference's shapes. */
+ * is a linear layer and a norm over channels a layer norm. Conventions as in layers.h; weights keep the reference's shapes. */
 #ifndef TSR_NN_MAP_H
 #define TSR_NN_MAP_H
 

@@ -1,4 +1,4 @@
-/* What CCT and its form for video share; see cct_parts.h. */
+/* What CCT and its form for video share; see cct.h. */
 #include "arch/arch.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* What CCT and its form for video share beyond nn.h: config keys, the convolutions that make tokens, and the classifier behind them. */
-#ifndef TSR_CCT_PARTS_H
-#define TSR_CCT_PARTS_H
+/* What CCT and its form for video share beyond nn/layers.h: config keys, the convolutions that make tokens, and the classifier behind them. */
+#ifndef TSR_PARTS_CCT_H
+#define TSR_PARTS_CCT_H
 
 #include "nn/layers.h"
 

@@ -1,7 +1,7 @@
 /* What models share that are trained by hiding patches: which ones (from the input "mask", or drawn), tokens in place of hidden ones, and the
  * loss of what was made up for them. All of it plain ops: rows by number, concatenation, means. */
-#ifndef TSR_MASKING_H
-#define TSR_MASKING_H
+#ifndef TSR_PARTS_MASKING_H
+#define TSR_PARTS_MASKING_H
 
 #include "graph/settings.h"
 #include "base/random.h"

@@ -1,4 +1,4 @@
-/* What MaxViT with and without registers share; see max_vit_parts.h. */
+/* What MaxViT with and without registers share; see max_vit.h. */
 #include "arch/arch.h"
 
 tsr_max_vit tsr_max_vit_config(tsr_builder *b) {

@@ -1,6 +1,6 @@
 /* What MaxViT with and without registers share: config keys, convolutions, attention in windows, the classifier. */
-#ifndef TSR_MAX_VIT_PARTS_H
-#define TSR_MAX_VIT_PARTS_H
+#ifndef TSR_PARTS_MAX_VIT_H
+#define TSR_PARTS_MAX_VIT_H
 
 #include "nn/map.h"
 

@@ -1,4 +1,4 @@
-/* NaViT; see pictures.h. */
+/* NaViT; see na_vit.h. */
 #include "na_vit.h"
 
 #include <math.h>

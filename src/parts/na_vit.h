@@ -1,8 +1,8 @@
 /* Pictures of different sizes in one run, and NaViT, which both of its forms are. Tokens of all pictures lie side by side, [1,N,C], so that each layer
  * has one product for all of them; attention is of one picture at a time. That is what the reference's masks over packed sequences
  * mean, whichever pictures share a sequence. */
-#ifndef TSR_PICTURES_H
-#define TSR_PICTURES_H
+#ifndef TSR_PARTS_NA_VIT_H
+#define TSR_PARTS_NA_VIT_H
 
 #include "vit.h"
 

@@ -1,7 +1,7 @@
 /* Networks inside wrappers that train them: any architecture as a part of another, and what Dino and EsViT share, where a student learns from a
- * teacher that follows it. Conventions as in nn.h. */
-#ifndef TSR_TEACHER_H
-#define TSR_TEACHER_H
+ * teacher that follows it. Conventions as in nn/layers.h. */
+#ifndef TSR_PARTS_TEACHER_H
+#define TSR_PARTS_TEACHER_H
 
 #include "nn/layers.h"
 

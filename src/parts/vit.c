@@ -1,4 +1,4 @@
-/* What ViT and its variants share; see vit_parts.h. */
+/* What ViT and its variants share; see vit.h. */
 #include <string.h>
 
 #include "arch/arch.h"

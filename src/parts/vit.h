@@ -1,7 +1,7 @@
-/* What vit-pytorch's ViT and those of its variants that change only its inside write identically, beyond nn.h: config keys, the way from the
- * picture to tokens with positions, and the way from tokens to what the head sees. No layers: those are in nn.h. */
-#ifndef TSR_VIT_PARTS_H
-#define TSR_VIT_PARTS_H
+/* What vit-pytorch's ViT and those of its variants that change only its inside write identically, beyond nn/layers.h: config keys, the way from the
+ * picture to tokens with positions, and the way from tokens to what the head sees. No layers: those are in nn/layers.h. */
+#ifndef TSR_PARTS_VIT_H
+#define TSR_PARTS_VIT_H
 
 #include "nn/layers.h"
 
