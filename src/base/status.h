@@ -10,12 +10,13 @@
 
 #include "format.h"
 
-typedef enum tsr_status {
+typedef int tsr_status; /* as in tesserae.h, which includes nothing of the inside */
+enum {
 #define TSR_STATUS(name, text, stage) TSR_ERR_##name,
 #include "status.inc"
 #undef TSR_STATUS
   TSR_STATUS_COUNT
-} tsr_status;
+};
 
 #define TSR_OK TSR_ERR_OK
 

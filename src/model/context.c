@@ -1,6 +1,8 @@
 /* Contexts, and the public helpers that need no model; see tesserae.h. */
 #include "context.h"
 
+#include "image/image.h"
+
 #include "registry.h"
 
 tsr_context *tsr_context_create(int threads) {
@@ -57,8 +59,18 @@ void tsr_context_stop(tsr_context *ctx) { tsr_pool_stop(ctx->pool); }
 #endif
 size_t tsr_context_bytes(const tsr_context *ctx) { return ctx->heap.in_use; }
 size_t tsr_context_peak_bytes(const tsr_context *ctx) { return ctx->heap.peak; }
-tsr_heap *tsr_context_heap(tsr_context *ctx) { return &ctx->heap; }
-tsr_error *tsr_context_error(tsr_context *ctx) { return &ctx->err; }
+
+tsr_status tsr_context_decode_image(tsr_context *ctx, const void *bytes, size_t n, uint8_t **pixels, int size[2]) {
+  tsr_image image = {0};
+  tsr_status status = tsr_image_decode(&ctx->heap, &ctx->err, bytes, n, &image);
+  *pixels = image.pixels;
+  size[0] = image.width, size[1] = image.height;
+  return status;
+}
+
+tsr_status tsr_context_image_size(tsr_context *ctx, const void *bytes, size_t n, int size[2]) {
+  return tsr_image_size(&ctx->err, bytes, n, &size[0], &size[1]);
+}
 
 void *tsr_context_alloc(tsr_context *ctx, size_t bytes) {
   void *block = tsr_heap_alloc(&ctx->heap, bytes);

@@ -2,6 +2,8 @@
 #ifndef TSR_MODEL_CONTEXT_H
 #define TSR_MODEL_CONTEXT_H
 
+#include "base/arena.h"
+#include "base/status.h"
 #include "kernels/kernels.h"
 #include "tesserae.h"
 #include "base/text.h"

@@ -236,19 +236,21 @@ const float *tsr_model_output(tsr_model *model, int index) {
   return NULL;
 }
 
-tsr_status tsr_model_preprocess(tsr_model *model, const tsr_image *image, float *out, uint8_t *fitted, int *size) {
+tsr_status tsr_model_preprocess(tsr_model *model, const uint8_t *pixels, int width, int height, int channels, float *out,
+                                uint8_t *fitted, int *size) {
+  const tsr_image image = {(uint8_t *)pixels, width, height, channels}; /* only read */
   tsr_context *ctx = model->ctx;
   if (!model->has_image_spec)
     return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "%s takes no pictures of 1 or 3 channels; hand in a tensor", model->arch->name);
   tsr_image_spec spec = model->image_spec;
-  if (model->max_patches && image->width > 0 && image->height > 0)
-    tsr_image_native_size(image, model->declared.list_patch, model->max_patches, &spec);
+  if (model->max_patches && width > 0 && height > 0)
+    tsr_image_native_size(&image, model->declared.list_patch, model->max_patches, &spec);
   if (size) size[0] = spec.width, size[1] = spec.height;
   if (fitted) {
     tsr_image fit = {0};
-    if (tsr_image_fit(&ctx->heap, &ctx->err, image, &spec, &fit)) return ctx->err.code;
+    if (tsr_image_fit(&ctx->heap, &ctx->err, &image, &spec, &fit)) return ctx->err.code;
     memcpy(fitted, fit.pixels, (size_t)fit.width * fit.height * fit.channels);
     tsr_image_free(&ctx->heap, &fit);
   }
-  return tsr_image_preprocess(&ctx->heap, &ctx->err, image, &spec, out);
+  return tsr_image_preprocess(&ctx->heap, &ctx->err, &image, &spec, out);
 }

@@ -5,6 +5,7 @@
 #include "arch/arch.h"
 #include "context.h"
 #include "exec/exec.h"
+#include "image/image.h"
 
 /* What a run answers beyond plain outputs; see request.c. */
 typedef struct tsr_view tsr_view;

@@ -4,9 +4,9 @@
 #define TSR_OPS_H
 
 #include "base/format.h"
-#include "kernels/kernels.h"
 #include "base/tensor.h"
-#include "weights/weights.h"
+#include "kernels/kernels.h"
+#include "weights/weight.h"
 
 enum { TSR_MAX_IN = 6, TSR_MAX_OUT = 2, TSR_WHY = 160 };
 
