@@ -189,4 +189,7 @@ void tsr_tap_give(tsr_builder *b, tsr_value value);
 /* 1 if `text` matches `pattern`, in which * stands for any characters (none included). */
 int tsr_pattern_matches(const char *pattern, const char *text);
 
+/* Says what the returned value is; the default is {"logits"}. */
+static inline void tsr_output_means(tsr_builder *b, tsr_meaning meaning) { b->graph.output_meaning = meaning; }
+
 #endif

@@ -46,4 +46,20 @@ void tsr_settings_finish(tsr_builder *b, tsr_settings *from);
 /* The one of `candidates` nearest to `word` by edit distance, or NULL when none is near. */
 const char *tsr_nearest(const char *word, const char *const *candidates, int count);
 
+/* The same of the config and of a run's options. */
+#define tsr_config_int(b, ...) tsr_setting_int(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_pair(b, ...) tsr_setting_pair(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_list(b, ...) tsr_setting_list(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_pairs(b, ...) tsr_setting_pairs(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_rows(b, ...) tsr_setting_rows(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_number(b, ...) tsr_setting_number(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_bool(b, ...) tsr_setting_bool(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_choice(b, ...) tsr_setting_choice(b, &(b)->config, __VA_ARGS__)
+#define tsr_option_int(b, ...) tsr_setting_int(b, &(b)->options, __VA_ARGS__)
+#define tsr_option_bool(b, ...) tsr_setting_bool(b, &(b)->options, __VA_ARGS__)
+#define tsr_option_number(b, ...) tsr_setting_number(b, &(b)->options, __VA_ARGS__)
+
+/* Ranges that every model shares: wide enough for any published one, narrow enough that products stay in range. */
+enum { TSR_MAX_SIDE = 8192, TSR_MAX_DIM = 16384, TSR_MAX_DEPTH = 256, TSR_MAX_HEADS = 1024, TSR_MAX_CLASSES = 1000000 };
+
 #endif

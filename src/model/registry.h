@@ -4,7 +4,7 @@
 #ifndef TSR_MODEL_REGISTRY_H
 #define TSR_MODEL_REGISTRY_H
 
-#include "arch/arch.h"
+#include "graph/architecture.h"
 
 extern const tsr_arch *const tsr_archs[]; /* those that are here */
 extern const int tsr_arch_count;

@@ -2,9 +2,10 @@
 #ifndef TSR_MODEL_STATE_H
 #define TSR_MODEL_STATE_H
 
-#include "arch/arch.h"
 #include "context.h"
 #include "exec/exec.h"
+#include "graph/architecture.h"
+#include "graph/settings.h"
 #include "image/image.h"
 
 /* What a run answers beyond plain outputs; see request.c. */

@@ -1,5 +1,7 @@
 /* What CCT and its form for video share; see cct.h. */
-#include "arch/arch.h"
+#include "cct.h"
+#include "graph/settings.h"
+#include "nn/map.h"
 
 #include <math.h>
 

@@ -1,5 +1,6 @@
 /* What MaxViT with and without registers share; see max_vit.h. */
-#include "arch/arch.h"
+#include "max_vit.h"
+#include "graph/settings.h"
 
 tsr_max_vit tsr_max_vit_config(tsr_builder *b) {
   static const char *const training[] = {"dropout", NULL};

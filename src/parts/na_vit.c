@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "arch/arch.h"
+#include "graph/settings.h"
 
 typedef struct picture {
   int h, w, from; /* of its patches, and where its tokens begin */

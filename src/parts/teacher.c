@@ -1,5 +1,8 @@
 /* Students and teachers; see teacher.h. */
-#include "arch/arch.h"
+#include "teacher.h"
+#include "graph/architecture.h"
+#include "graph/settings.h"
+#include "nn/loss.h"
 #include "model/registry.h"
 
 static const char *const scopes[2] = {"net", "teacher_encoder.net"};

@@ -1,7 +1,8 @@
 /* What ViT and its variants share; see vit.h. */
 #include <string.h>
 
-#include "arch/arch.h"
+#include "vit.h"
+#include "graph/settings.h"
 #include "base/elementary.h"
 
 /* What pictures and video have in common. */
