@@ -29,7 +29,7 @@ static const tsr_json *parse(const char *text, size_t length) {
 
 static const tsr_json *parse_text(const char *text) { return parse(text, strlen(text)); }
 
-/* ---- the tree as scripts/golden_safetensors.py writes it ---- */
+/* ---- the tree as scripts/parity/golden_safetensors.py writes it ---- */
 
 static char *put_hex(char *out, const char *text, size_t length) {
   *out++ = '\'';

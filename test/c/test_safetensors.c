@@ -1,4 +1,4 @@
-/* The safetensors reader against the safetensors library (test/golden/safetensors, scripts/golden_safetensors.py):
+/* The safetensors reader against the safetensors library (test/golden/safetensors, scripts/parity/golden_safetensors.py):
  * good files in chunks of any size, bad ones with the code and the place that the message names, exhausted memory,
  * damaged bytes. Alone, from the repository's root:
  *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_safetensors.c src/files/safetensors.c src/files/json.c \
