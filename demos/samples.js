@@ -1,4 +1,4 @@
-// The sample pictures in samples/, made by scripts/make_samples.py; samples/README.md has their sources and licences.
+// The sample pictures in samples/, made by scripts/dev/make_samples.py; samples/README.md has their sources and licences.
 
 /** The classes of CIFAR-10, in the order of the data set. */
 export const CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];

@@ -15,7 +15,7 @@
  *   contexts   tsr_context_create _destroy _set_clock _status _message _clear _bytes _peak_bytes _alloc _free
  *   loading    tsr_loader_create _feed _expect_sha256 _weights _has_header _finish _destroy
  *   models     tsr_model_info _set_input _run _result _output _preprocess _destroy
- *   images     tsr_image_decode (image/image.h)
+ *   images     tsr_context_decode_image tsr_context_image_size
  *   helpers    tsr_attention_rollout tsr_quantize_rows tsr_list_architectures tsr_describe
  *              tsr_status_name tsr_status_stage
  *
@@ -28,8 +28,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "image/image.h"
-#include "status.h"
+/* 0 when nothing failed, else a code: tsr_status_name gives the name that the comments below use (TSR_ERR_SHAPE is "ERR_SHAPE"). */
+typedef int tsr_status;
 
 typedef struct tsr_context tsr_context;
 typedef struct tsr_loader tsr_loader;
@@ -60,8 +60,13 @@ size_t tsr_context_peak_bytes(const tsr_context *ctx);
 /* Memory for the caller's own buffers, counted in the context, 64-byte aligned. NULL (and TSR_ERR_OUT_OF_MEMORY): out of memory. */
 void *tsr_context_alloc(tsr_context *ctx, size_t bytes);
 void tsr_context_free(tsr_context *ctx, void *block);
-tsr_heap *tsr_context_heap(tsr_context *ctx);
-tsr_error *tsr_context_error(tsr_context *ctx);
+
+/* Decodes a JPEG or PNG file to 8-bit RGB with its EXIF orientation applied. *pixels gets height * width * 3 bytes, row by row from the
+ * top, which the caller frees with tsr_context_free; size gets { width, height }. On failure *pixels is NULL.
+ * TSR_ERR_IMAGE_FORMAT, TSR_ERR_IMAGE_TOO_LARGE, TSR_ERR_IMAGE_CORRUPT, TSR_ERR_OUT_OF_MEMORY. */
+tsr_status tsr_context_decode_image(tsr_context *ctx, const void *bytes, size_t n, uint8_t **pixels, int size[2]);
+/* { width, height } as the file's header has them, before the EXIF orientation; nothing is decoded. Errors as above. */
+tsr_status tsr_context_image_size(tsr_context *ctx, const void *bytes, size_t n, int size[2]);
 
 /* How weights are kept: as the file has them, widened to f32, or quantized on the fly to 8 bits per output channel. */
 typedef enum tsr_load_dtype { TSR_LOAD_AUTO, TSR_LOAD_F32, TSR_LOAD_Q8 } tsr_load_dtype;
@@ -117,9 +122,11 @@ const char *tsr_model_result(tsr_model *model);
 /* f32 values of output `index`, valid until the next run. NULL: no such output. */
 const float *tsr_model_output(tsr_model *model, int index);
 
-/* A decoded picture made the model's input, as the file's preprocess says: out f32 [C,H,W] of info.preprocess.size, or of a smaller size where `fit` is
- * "native"; size, if not NULL, gets [W,H]. `fitted`, if not NULL, gets the 8-bit picture [H,W,C] before normalisation. */
-tsr_status tsr_model_preprocess(tsr_model *model, const tsr_image *image, float *out, uint8_t *fitted, int *size);
+/* Resizes, crops and normalises a decoded image as the file's preprocess says. pixels: height * width * channels bytes, 1 to 4 channels.
+ * out: f32 [C,H,W] of info.preprocess.size, or of a smaller size where `fit` is "native"; size, if not NULL, gets { W, H }.
+ * fitted, if not NULL, gets the 8-bit image [H,W,C] before normalisation. TSR_ERR_ARGUMENT, TSR_ERR_OUT_OF_MEMORY. */
+tsr_status tsr_model_preprocess(tsr_model *model, const uint8_t *pixels, int width, int height, int channels, float *out,
+                                uint8_t *fitted, int *size);
 
 void tsr_model_destroy(tsr_model *model);
 
@@ -137,5 +144,10 @@ const char *tsr_list_architectures(tsr_context *ctx);
  * weights. {"arch": "vit", "config": {"preset": "vit_ti"}} will do. Holds until the next call of this function.
  * NULL: TSR_ERR_CONFIG, TSR_ERR_MODEL_HEADER, TSR_ERR_OUT_OF_MEMORY. */
 const char *tsr_describe(tsr_context *ctx, const char *metadata);
+
+/* "ERR_SHAPE" and the like; "ERR_UNKNOWN" for a number that is no code. Static storage. */
+const char *tsr_status_name(tsr_status code);
+/* The stage a code belongs to: "call", "fetch", "model", "image", "memory", "environment" or "none". Static storage. */
+const char *tsr_status_stage(tsr_status code);
 
 #endif

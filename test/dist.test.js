@@ -44,7 +44,7 @@ function check(/** @type {{ imports: string[], exports: string[], bytes: number 
 }
 
 test('sizes are within the budgets', async (t) => {
-  const { code, output } = await run(process.execPath, ['scripts/size.mjs']);
+  const { code, output } = await run(process.execPath, ['scripts/build/size.mjs']);
   for (const line of output.trim().split('\n')) t.diagnostic(line);
   assert.equal(code, 0, output);
   assert.equal(output.match(/\.wasm .*% of 92160\)/g)?.length, 4, 'the common architectures');

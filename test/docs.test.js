@@ -79,7 +79,7 @@ const listFaults = (listed, real, where, what) => [
   ...listed.filter((name) => !real.includes(name)).map((name) => `${where} has a row for ${name}, which is no ${what}`),
 ];
 
-/** Codes and stages of src/status.inc. @param {string} text @returns {Map<string, string>} */
+/** Codes and stages of src/base/status.inc. @param {string} text @returns {Map<string, string>} */
 const statusCodes = (text) => new Map([...text.matchAll(/^TSR_STATUS\(\w+,\s*"(ERR_\w+)",\s*"(\w+)"\)/gm)].map(([, code, stage]) => [code, stage]));
 
 /** @param {string} text a JavaScript source @returns {string[]} codes in quotes */
@@ -99,7 +99,7 @@ test('links in the papers lead somewhere', () => {
 });
 
 test('docs/errors.md has every code, with its stage, what it means and what to do', () => {
-  const inCore = statusCodes(read('src/status.inc'));
+  const inCore = statusCodes(read('src/base/status.inc'));
   const inScripts = scriptsOf('web').flatMap((name) => scriptCodes(read(name)));
   assert.ok(inCore.size > 10 && inScripts.length > 10, 'the codes were not found');
   const codes = [...new Set([...inCore.keys(), ...inScripts])];
@@ -119,7 +119,7 @@ test('docs/models.md has a row and a section for every architecture, the README 
   const [, said] = /(\d+) architectures/.exec(read('README.md')) ?? [];
   assert.equal(Number(said), archs.length, "README's number of architectures");
   // the readers of keys that variants of ViT share, and the page's table of these keys
-  const readers = [...(read('src/vit_parts.c') + read('src/cct_parts.c') + read('src/max_vit_parts.c') + read('src/masking.c'))
+  const readers = [...(read('src/parts/vit.c') + read('src/parts/cct.c') + read('src/parts/max_vit.c') + read('src/parts/masking.c'))
     .matchAll(/^(?:static )?\w+ (tsr_(?:(?:vit|cct|max_vit)_config\w*|masking_vit))\([^]*?^}/gm)];
   const shared = ['## What variants of ViT share', '## What models of video share'].flatMap((title) => firstCells(section(models, title)));
   assert.ok(readers.length === 9 && shared.length > 5, 'shared keys were not found');
@@ -224,7 +224,7 @@ test("README.md's accuracy is that of the model's card", () => {
 });
 
 test('sizes in the papers are within the budgets, and agree', () => {
-  const source = read('scripts/size.mjs');
+  const source = read('scripts/build/size.mjs');
   const budgets = [...source.matchAll(/^const \w+_BUDGET = (\d+) \* 1024;/gm)].map(([, kb]) => Number(kb) * 1024);
   const hosting = read('docs/hosting.md');
   const sentence = section(hosting, '## Sizes').split('The build fails')[1];

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadModel } from '../web/index.js';
-import { serve } from '../scripts/serve.mjs';
+import { serve } from '../scripts/dev/serve.mjs';
 import { launchChromium } from './helpers/chromium.js';
 import { root, run } from './helpers/make.js';
 import { drawTensors, safetensors } from './parity/weights.js';

@@ -2,8 +2,8 @@
 // model files are told. Alone: node --test test/golden.test.js (after `make wasm`).
 // One case: node --test --test-name-pattern=cct_tails test/golden.test.js
 //
-// The golden files come from scripts/golden_models.py; make them again with
-//   ~/.cache/tesserae/venv/bin/python scripts/golden_models.py
+// The golden files come from scripts/parity/golden_models.py; make them again with
+//   ~/.cache/tesserae/venv/bin/python scripts/parity/golden_models.py
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';

@@ -6,7 +6,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { parseRange, serve } from '../scripts/serve.mjs';
+import { parseRange, serve } from '../scripts/dev/serve.mjs';
 
 const BODY = '0123456789';
 let base = '', folder = '';

@@ -1,5 +1,5 @@
-// The places that an architecture touches agree: src/arch (the registry), scripts/references (cases, tiny and of the document's
-// size), test/golden/models, docs/models.md and scripts/requirements.txt. Reads sources only; nothing needs to be built.
+// The places that an architecture touches agree: src/arch (the registry), scripts/parity/references (cases, tiny and of the document's
+// size), test/golden/models, docs/models.md and scripts/parity/requirements.txt. Reads sources only; nothing needs to be built.
 // Alone: node --test test/zoo.test.js
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -51,12 +51,12 @@ function faults({ archs, references, golden, docs, requirements, common }) {
   const all = Object.entries(references).flatMap(([file, text]) => casesOf(text).map((one) => ({ ...one, file })));
   for (const name of rows.keys()) need(archs[name], `docs/models.md has a row for ${name}, src/arch has no such file`);
   for (const [file, text] of Object.entries(references)) {
-    need(archs[file], `scripts/references/${file}.py belongs to no file of src/arch`);
-    need(new RegExp(`^ARCH = ["']${file}["']$`, 'm').test(text), `scripts/references/${file}.py does not say ARCH = "${file}"`);
+    need(archs[file], `scripts/parity/references/${file}.py belongs to no file of src/arch`);
+    need(new RegExp(`^ARCH = ["']${file}["']$`, 'm').test(text), `scripts/parity/references/${file}.py does not say ARCH = "${file}"`);
   }
   for (const [name, { arch }] of Object.entries(golden)) {
     need(archs[arch], `test/golden/models/${name}.json is of ${arch}, src/arch has no such file`);
-    need(casesOf(references[arch] ?? '').some((one) => one.tiny && one.pattern.test(name)), `test/golden/models/${name}.json has no tiny case in scripts/references/${arch}.py`);
+    need(casesOf(references[arch] ?? '').some((one) => one.tiny && one.pattern.test(name)), `test/golden/models/${name}.json has no tiny case in scripts/parity/references/${arch}.py`);
   }
   for (const one of all) {
     need(!one.tiny || Object.keys(golden).some((name) => one.pattern.test(name)), `case ${one.name} has no golden file`);
@@ -85,7 +85,7 @@ function faults({ archs, references, golden, docs, requirements, common }) {
     const big = cases.filter((one) => !one.tiny);
     need(rows.has(arch), `docs/models.md has no row for ${arch}`);
     need(text, `docs/models.md has no section ## ${arch}`);
-    need(references[arch], `scripts/references/${arch}.py is missing`);
+    need(references[arch], `scripts/parity/references/${arch}.py is missing`);
     need(golden[`${arch}_tiny`]?.arch === arch, `test/golden/models/${arch}_tiny.json is missing`);
     need(big.length, `${arch} has no case of its document's size`);
     need(big.some((one) => one.q8) || /8 bits are not compared/.test(text),
@@ -101,7 +101,7 @@ function faults({ archs, references, golden, docs, requirements, common }) {
       const begin = said.split(', ')[0].split(' and ')[0];
       need(begin && cell.replaceAll('`', '').startsWith(begin), `docs/models.md: the ${key} of ${arch} is "${cell}", src/arch/${arch}.c has "${said}"`);
       const [, name, version] = /^([A-Za-z-]+) (\d[\w.]*)$/.exec(begin) ?? [];
-      if (key === 'reference' && name) need(requirements.includes(`\n${name.toLowerCase()}==${version}\n`), `${arch}: scripts/requirements.txt has no ${name.toLowerCase()}==${version}`);
+      if (key === 'reference' && name) need(requirements.includes(`\n${name.toLowerCase()}==${version}\n`), `${arch}: scripts/parity/requirements.txt has no ${name.toLowerCase()}==${version}`);
     }
   }
   return found;
@@ -109,10 +109,10 @@ function faults({ archs, references, golden, docs, requirements, common }) {
 
 const zoo = () => ({
   archs: files('src/arch', '.c'),
-  references: files('scripts/references', '.py'),
+  references: files('scripts/parity/references', '.py'),
   golden: Object.fromEntries(Object.entries(files('test/golden/models', '.json')).map(([name, text]) => [name, { arch: JSON.parse(text).arch }])),
   docs: read('docs/models.md'),
-  requirements: read('scripts/requirements.txt'),
+  requirements: read('scripts/parity/requirements.txt'),
   common: /^COMMON := (.*)$/m.exec(read('Makefile'))?.[1].split(' ') ?? [],
 });
 

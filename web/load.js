@@ -86,7 +86,7 @@ function settle(given) {
 
 /** Threads that 'auto' starts at most: more than a phone's fast cores gain little. */
 const AUTO_THREADS = 4;
-/** What the core has room for (src/threads.h). */
+/** What the core has room for (src/base/threads.h). */
 const MAX_THREADS = 16;
 
 /**

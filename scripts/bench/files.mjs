@@ -45,7 +45,7 @@ export function peer() {
 
 /** A model's folder, named after what its files depend on. @param {string} name */
 function modelFolder(name) {
-  const pins = readFileSync(join(root, 'scripts', 'requirements.txt'), 'utf8').match(/^(torch|onnx|onnxruntime|vit-pytorch|glom-pytorch)==.*$/gm);
+  const pins = readFileSync(join(root, 'scripts', 'parity', 'requirements.txt'), 'utf8').match(/^(torch|onnx|onnxruntime|vit-pytorch|glom-pytorch)==.*$/gm);
   const hash = createHash('sha256').update(readFileSync(join(here, 'export.py'))).update(JSON.stringify({ pins, ...MODELS[name] }));
   return join(cache, 'models', `${name}-${hash.digest('hex').slice(0, 8)}`);
 }
@@ -71,7 +71,7 @@ export function modelFiles(name) {
     const making = `${folder}-${process.pid}`; // takes its name when it is whole
     mkdirSync(making, { recursive: true });
     try {
-      run(run('scripts/pyenv.sh', []), ['scripts/bench/export.py', name, making]);
+      run(run('scripts/parity/pyenv.sh', []), ['scripts/bench/export.py', name, making]);
       if (quantized) run(process.execPath, ['web/cli.js', 'quantize', at('safetensors', making), at('q8.safetensors', making)]);
       if (!existsSync(folder)) renameSync(making, folder);
     } finally {

@@ -1,10 +1,10 @@
-// One measurement in a Chromium of its own, on a cross-origin isolated page under the strict policy of scripts/serve.mjs: takes a job
+// One measurement in a Chromium of its own, on a cross-origin isolated page under the strict policy of scripts/dev/serve.mjs: takes a job
 // (work.mjs) as JSON, prints one JSON line. A worker starts threads here as it does for users.
 //   node in_chromium.mjs '{"what":"turns",...}'
 import { copyFileSync, linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { launchChromium } from '../../test/helpers/chromium.js';
-import { serve } from '../serve.mjs';
+import { serve } from '../dev/serve.mjs';
 import { root } from './files.mjs';
 import { command, family, peak, watch } from './machine.mjs';
 

@@ -1,5 +1,5 @@
 // Milliseconds of one picture for each row of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node has it (24), the two in
-// turn, medians. Weights are random, from the names and shapes that scripts/parity.py --shapes says, so that nothing is downloaded.
+// turn, medians. Weights are random, from the names and shapes that scripts/parity/parity.py --shapes says, so that nothing is downloaded.
 //   node scripts/bench/rows.mjs [--seconds 80] [--fresh] [--docs] [ARCH ...]
 // Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under way), and
 // goes on the next time. --docs writes what is known of these builds into docs/models.md's last column and measures nothing.
@@ -80,8 +80,8 @@ async function measure(row) {
 
 /** One of each architecture: the document's own. */
 function rows() {
-  const python = execFileSync('bash', [join(root, 'scripts/pyenv.sh')], { encoding: 'utf8' }).trim();
-  return JSON.parse(execFileSync(python, [join(root, 'scripts/parity.py'), '--shapes'], { encoding: 'utf8', maxBuffer: 1 << 28 }));
+  const python = execFileSync('bash', [join(root, 'scripts/parity/pyenv.sh')], { encoding: 'utf8' }).trim();
+  return JSON.parse(execFileSync(python, [join(root, 'scripts/parity/parity.py'), '--shapes'], { encoding: 'utf8', maxBuffer: 1 << 28 }));
 }
 
 /** The table's last column. */

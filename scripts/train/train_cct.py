@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
 import cifar10  # noqa: E402
-from reference_packages import cache_dir, vit_pytorch  # noqa: E402
+from packages import cache_dir, vit_pytorch  # noqa: E402
 
 TOKENIZER = dict(img_size=32, n_conv_layers=2, kernel_size=3, stride=1, padding=1,
                  pooling_kernel_size=3, pooling_stride=2, pooling_padding=1)

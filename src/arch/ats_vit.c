@@ -12,7 +12,7 @@
  * reference, so that a picture's neighbours can matter. No norm behind the last layer. Noise is drawn here from the option `seed`,
  * the same for each picture, or handed in: inputs "noise.i" [B,K,patches], uniform in 0 ... 1 as the reference draws it. It is bound to patches, where
  * the reference's is bound to places among the tokens left: so that one token more or less, which 8 bits decide, changes no other's luck. */
-#include "../build.h"
+#include "arch.h"
 
 /* Tokens on their way. */
 typedef struct stream {

@@ -11,7 +11,7 @@
  * W_pre, as both are linear; three colour channels always. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 /* W^T x over heads: [B,H,N,M] -> [B,H,N,M] */
 static tsr_value mix_heads(tsr_builder *b, const char *name, tsr_value x) {

@@ -11,7 +11,7 @@
  * checkpoint, so it is read like a learnable one. seq_pool false (a class token instead) is an option of the reference's
  * TransformerClassifier that its CCT class does not pass on; it is accepted here. With positional_embedding 'none' other picture
  * sizes run too, where the reference stops with an AttributeError on smaller ones. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_cct c = tsr_cct_config(b);

@@ -6,7 +6,7 @@
  *
  * Traps: those of cct; and the default windows keep all frames (kernel 3, stride 1, padding 1, then pooling of 1); the sine table is a buffer here. With
  * positional_embedding 'none' other sizes run too. seq_pool as in cct. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_cct c = tsr_cct_config(b);

@@ -10,7 +10,7 @@
  * Traps: the class token is normed in CA, the other scale's patches are not; without a change of width in and out have no weights;
  * `small` means small patches and a small width; pictures and patches are square. */
 
-#include "../build.h"
+#include "arch.h"
 
 typedef struct scale {
   const char *name; /* "sm" or "lg" */

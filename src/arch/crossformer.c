@@ -12,7 +12,7 @@
  * positions are mixed up; heads are 32 wide and dim / 32 many; kernels count from the smallest whatever their order. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { STAGES = 4, SCALES = 6, HEAD_DIM = 32 };
 

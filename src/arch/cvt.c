@@ -12,7 +12,7 @@
  * no position table, so that pictures of any size run; the reference's defaults have 6 heads in stage 3, its README 4. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { STAGES = 3, HEAD_DIM = 64 };
 

@@ -10,7 +10,7 @@
  * the output projection is always there; no norm behind the last layer. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value re_attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer) {
   int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1), h = c->heads;

@@ -8,7 +8,7 @@
  * Traps: crops are the caller's; the projector's GELU stands behind all of its layers but the last, which has norm-1 inputs; the first
  * crop of the student alone gives its embedding. The state_dict holds the student's network twice (`net` and `student_encoder.net`, one memory): only
  * the first is read, which is what safetensors' save_model keeps. The network's own head is there, and learns nothing. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   static const char *const nets[] = {"vit", "simple_vit", "deepvit", "parallel_vit", "vit_for_small_dataset", NULL};

@@ -9,7 +9,7 @@
  * over the batch, not over classes. The student always has its token here, which the classes see. */
 #include <string.h>
 
-#include "../build.h"
+#include "arch.h"
 
 /* "labels": numbers of classes [B], or shares of each [B,K]. */
 static tsr_value read_labels(tsr_builder *b, int batch, int classes) {

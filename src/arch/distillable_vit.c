@@ -6,7 +6,7 @@
  *
  * Traps: weights and config are ViT's, so a file runs as arch "vit" too; the distillation token belongs to the wrapper that trains, so it
  * is an input here, not a weight; with pool 'mean' it takes no part in the mean. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config(b, 1);

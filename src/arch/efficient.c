@@ -11,7 +11,7 @@
  * Traps: tokens are filled up to a multiple of m with zeros IN FRONT, which take part as keys and landmarks; the largest sums that Z starts
  * from are those of all heads and all pictures of a batch, so that a picture's answer depends on its neighbours by what six steps leave
  * over; no norm behind the last layer. F Z B V is taken from the right, where the products are small. */
-#include "../build.h"
+#include "arch.h"
 
 typedef struct nystrom {
   int landmarks, iterations, residual, kernel;

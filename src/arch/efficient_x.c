@@ -10,7 +10,7 @@
  * Traps: norms have a scale and no offset, and the file holds the scale less 1; attention's products have no bias; the first half of the
  * gated product goes as it is, the second through GELU; layers are counted by their parts, attention even and MLP odd. Scores grow from layer to
  * layer, so later softmaxes are sharp under random weights. */
-#include "../build.h"
+#include "arch.h"
 
 typedef struct encoder_config {
   int residual, glu, inner;

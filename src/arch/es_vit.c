@@ -7,7 +7,7 @@
  *
  * Traps: beyond dino's: the region projector's L2 norm runs along REGIONS, not channels (the reference norms dim 1 of [B,N,C]);
  * probabilities have 1e-20 added before their logarithm; batch norms' running statistics do not follow; what is matched are latents before projection. */
-#include "../build.h"
+#include "arch.h"
 
 /* What one encoder made of one crop. */
 typedef struct crop {

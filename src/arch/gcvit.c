@@ -11,7 +11,7 @@
  * Traps: convolutions have no bias but the stem's first; SE's width is a quarter, rounded to a multiple of 8; the residual of Down's MB is what the
  * norm gave; a stage as small as its window has one MB and no pooling; the global query is one for all windows of a picture, and pictures
  * of another size than the config's give one that does not fit them; layer scale s is there only where the config has it. */
-#include "../build.h"
+#include "arch.h"
 
 enum { MOST = 8 };
 

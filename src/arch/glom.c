@@ -14,7 +14,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 typedef struct glom_config {
   int dim, levels, image, patch, consensus_self, radius;

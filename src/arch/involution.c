@@ -1,5 +1,5 @@
 /* Involution: "Involution: Inverting the Inherence of Convolution for Visual Recognition", Li et al., 2021, arXiv 2103.06255.
- * Reference: scripts/references/involution.py on Keras 3.15.1: the layer, and the two networks of Keras's example that compare it with
+ * Reference: scripts/parity/references/involution.py on Keras 3.15.1: the layer, and the two networks of Keras's example that compare it with
  * convolution.
  *
  *   W = Conv1(ReLU(BN(Conv1(mean of s x s pixels of x))))            a kernel [K K, G] for each place
@@ -10,7 +10,7 @@
  * Traps: channels of one group are not neighbours: channel c belongs to group c mod G; kernels lie in W as (k, g); the norm's eps is 1e-3; padding is
  * TensorFlow's "same", whose right and lower border may be wider; the width inside is `channel` / reduction_ratio, whatever x has; maps
  * are flattened with the channels last. Keras keeps matrices as [in, out] and filters as [row, column, in, out]; files have PyTorch's order. */
-#include "../build.h"
+#include "arch.h"
 
 enum { INN, CNN, LAYER };
 
@@ -134,7 +134,7 @@ const tsr_arch tsr_arch_involution = {
     .name = "involution",
     .title = "Involution",
     .paper = "Li et al. 2021, arXiv 2103.06255",
-    .reference = "Keras 3.15.1, scripts/references/involution.py",
+    .reference = "Keras 3.15.1, scripts/parity/references/involution.py",
     .presets = presets,
     .build = build,
 };

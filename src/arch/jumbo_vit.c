@@ -10,7 +10,7 @@
  * Traps: what the reference calls mlp_dim and jumbo_ff_mult goes where a factor is expected: the MLP is dim * mlp_dim wide, the jumbo one
  * (k dim) * (k dim jumbo_ff_mult); the projection of attention has no bias; no norm behind the last layer; pictures have the
  * config's size. */
-#include "../build.h"
+#include "arch.h"
 
 typedef struct jumbo_config {
   tsr_vit vit;

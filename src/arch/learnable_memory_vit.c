@@ -9,7 +9,7 @@
  * have the config's size. z never sees u nor memories: so adapters are inputs, and any number of them shares one pass of the backbone,
  * where the reference runs all of it for each. */
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MAX_ADAPTERS = 4, ADAPTER_INPUTS = 6 };
 

@@ -11,7 +11,7 @@
  * their own; MLP has no norm, hard-swish inside, and in A' always mlp_mult 2; a list shorter than `stages` repeats its last number. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MOST = 8 };
 

@@ -10,7 +10,7 @@
  * it; the map is made smaller without averaging, so most of a large patch may go unseen; pos_embedding is saved and not used. */
 #include <string.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MAX_KERNEL = 255 };
 

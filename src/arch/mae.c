@@ -8,7 +8,7 @@
  * Traps: the class token plays no part, but its row of the position table is there: the reference slices that row off a table [1,1+N,C], as ViT had
  * until it lost its first dim; with pool 'mean' the table is [N,C]. decoder_pos_emb has as many rows as the encoder's table, the last one
  * unused where there is a class token's. Pixels are those that go in, normalised as the picture is; the encoder's head is not read. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_masking_vit(b, "encoder", "encoder key");

@@ -10,7 +10,7 @@
  *
  * Traps: hidden width is expansion times the block's OUTPUT width; SE shrinks the hidden width; the projection of attention has no bias; the bias table
  * of (dy (2w - 1) + dx) is each attention's own; blocks are numbered through all stages; no norm or activation between the stem's convolutions. */
-#include "../build.h"
+#include "arch.h"
 
 /* Attention and MLP below `first`.fn and `first + 1`.fn, in windows or on grids. */
 static tsr_value axis(tsr_builder *b, tsr_value map, const tsr_max_vit *c, int block, int spread) {

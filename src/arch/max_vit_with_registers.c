@@ -10,7 +10,7 @@
  *
  * Traps: registers stand in front; the bias has one row more, the last, for every pair with a register; the mean is over registers behind the first
  * MLP; the second MLP does not see them. */
-#include "../build.h"
+#include "arch.h"
 
 /* Attention over the registers [B * windows, R, C] and the map's windows: [B * windows, R + w w, C] */
 static tsr_value attend(tsr_builder *b, tsr_value registers, tsr_value map, const tsr_max_vit *c, tsr_windows windows, int block) {

@@ -12,7 +12,7 @@
  * change of width and with stride 1 adds its input; the last projection of MV2 has no activation; the head has no bias. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { STAGES = 3, CHANNELS = 11, HEADS = 4, HEAD_DIM = 8 };
 

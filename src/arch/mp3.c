@@ -7,7 +7,7 @@
  *
  * Traps: all patches ask, only those seen are keys and values, in every layer as they came in (z0), under that layer's norm; no norm behind the last
  * layer; no class token. The ViT's own head is saved with MP3 and not read. */
-#include "../build.h"
+#include "arch.h"
 
 /* `seen` [B,M,C]: keys and values of all layers, or TSR_NO_VALUE: the tokens themselves. */
 static tsr_value transformer(tsr_builder *b, tsr_value x, tsr_value seen, const tsr_vit *c, tsr_meaning tokens) {

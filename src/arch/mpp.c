@@ -8,7 +8,7 @@
  * Traps: the mask token m is pixels, before the patches' norm; a bin holds its upper end and not its lower; colours are cut at max_pixel_val only above,
  * after mean and std are undone; the share of random patches is random_patch_prob / (1 - replace_prob), and a replaced one is replaced even
  * if it was to be random. Tables have the dim in front that ViT's had when the reference was written; it does not run on others. */
-#include "../build.h"
+#include "arch.h"
 
 typedef struct mpp_config {
   tsr_vit c;

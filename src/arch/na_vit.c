@@ -8,7 +8,7 @@
  * Traps: patches are in the order (c p1 p2), unlike ViT's; norms have a gamma and a buffer beta; queries and keys are scaled to length 1 and by
  * the root of D and gamma, and the scores not scaled again; the pool's keys are of the tokens as the last norm leaves them; no biases but the
  * MLP's and the patches'. Packing changes no number: masks keep pictures apart. Token dropout is for training only. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   static const char *const training[] = {"token_dropout_prob", NULL};

@@ -6,7 +6,7 @@
  * Traps, beside na_vit's: norms have a weight and no bias, but for those of the patches, which have both; queries and keys go through a LayerNorm,
  * and the scores are scaled as usual; qk_rmsnorm false leaves these norms out of the layers, not of the pool; the pool's result does not have the
  * query added. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   static const char *const training[] = {"token_dropout_prob", NULL};

@@ -12,7 +12,7 @@
  * hierarchy; pos_emb has no channels; dim_head is accepted and not read, heads are dim / heads wide. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MOST = 8 };
 

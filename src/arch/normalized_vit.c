@@ -12,7 +12,7 @@
  * trained, so that lengths are taken here in every run, and 8 bits would find nothing to pack. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 /* x [B,N,in] by the normed matrix [out,in]: its rows are of length 1, or its columns, which are what tokens are made of. */
 static tsr_value norm_linear(tsr_builder *b, const char *name, tsr_value x, int out, int columns) {

@@ -7,7 +7,7 @@
  *
  * Traps: patches go through a Linear alone, without norms; every branch has its own norm; no norm behind the last layer. */
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MAX_BRANCHES = 64 };
 

@@ -9,7 +9,7 @@
  * Traps: the width doubles with each stage, heads and mlp_dim are as given (heads do not grow by themselves); patches come from Unfold, so
  * channels are outside of pixels in the matrix; there is no norm between the layers and the pooling. */
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MOST = 8 };
 

@@ -13,7 +13,7 @@
  * column; the norm of a region is inside MSA; `channels` reaches the regions' patches only, the local convolutions take 3. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { STAGES = 4, HEADS = 4, HEAD_DIM = 32, WIDTH = HEADS * HEAD_DIM };
 

@@ -10,7 +10,7 @@
  * Traps: the class token is not turned; numbers 2i and 2i + 1 are a pair; a quarter of the head's width are angles of the row (the slower index
  * first), a quarter of the column, each from -1 to 1 over the grid, times `scales` (a tensor of the file) and pi; the grid is square; the gates are the
  * second half; where dim is heads * dim_head the class token's query is what the norm gave. Of dim_head only a multiple of 4 is turned. */
-#include "../build.h"
+#include "arch.h"
 
 typedef struct rvt_config {
   tsr_vit vit;

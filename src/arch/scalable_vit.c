@@ -13,7 +13,7 @@
  * map; the width doubles with each stage. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MOST = 8 };
 

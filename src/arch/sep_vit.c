@@ -12,7 +12,7 @@
  * q and k for windows stand next to each other; the window token has no norm of its own, it goes in beside normed pixels. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MOST = 8, WINDOW = 7, AREA = WINDOW * WINDOW, HEAD_DIM = 32 };
 

@@ -6,7 +6,7 @@
  *
  * Traps: the loss is divided by K although it is a mean already; no class token, but its row is in the position table, [1,1+N,C] as ViT had it until
  * the table lost its first dim (the reference does not run on one without). Pixels are those that go in; the encoder's head is not read. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_masking_vit(b, "encoder", "encoder key");

@@ -7,7 +7,7 @@
  *
  * Traps: what is kept is a layer's input, not its output; the middle one of an odd number of layers keeps and takes nothing; of a layer's three
  * parts the first has weights in the second half only; the feed-forward is a Sequential, 0, 1 and 3. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_simple(b, 1);

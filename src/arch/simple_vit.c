@@ -8,7 +8,7 @@
  * Traps: to_out has no bias and is always there; the table's columns are (x sin, x cos, y sin, y cos), a quarter of dim each, with
  * omega_i = 10000^(-i / (dim/4 - 1)); it belongs to the config's grid, so other picture sizes are refused, as the
  * reference refuses them. feed-forward's second Linear is net.3 (no dropout between), unlike ViT's net.4. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_simple(b, 1);

@@ -8,7 +8,7 @@
  * Traps: the table's columns are (x sin, x cos, y sin, y cos, z sin, z cos), floor(dim / 6) each, z the frame, and zeros behind them; omega_i =
  * 10000^(-i / (floor(dim / 6) - 1)). It is computed for the video at hand: unlike simple_vit this takes any number of whole patches. to_out has no
  * bias and is always there; feed-forward's second Linear is net.3. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_video(b);

@@ -7,7 +7,7 @@
  *
  * Traps: scores have no scale beside the norms'; the "head" is a LayerNorm, so that `dim` numbers come out and num_classes plays no part; to_out
  * has no bias; feed-forward's second Linear is net.3; pictures have the config's size. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_simple(b, 0);

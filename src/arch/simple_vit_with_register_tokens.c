@@ -6,7 +6,7 @@
  *   y  = Linear(mean over the patches' tokens of LN(z))                  registers are left behind
  *
  * Traps: registers stand behind the patches, unlike the paper's; there is no class token; layers as simple_vit's. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_simple(b, 1);

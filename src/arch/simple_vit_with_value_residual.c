@@ -6,7 +6,7 @@
  *   z' = softmax(Q K^T / sqrt(D)) V_l U + z;  z = MLP(z') + z'        L times, as in simple_vit
  *
  * Traps: the feed-forward is a Sequential, 0, 1 and 3; the share m is of the layer's own values. */
-#include "../build.h"
+#include "arch.h"
 
 /* Values of the first layer, [B,N,H,D], and their opposite; TSR_NO_VALUE before. */
 typedef struct values {

@@ -8,7 +8,7 @@
  * Traps: unfold's columns are ordered (channel, row, column), its border is half the stride; the width grows by k k each time (147, 1323,
  * 11907 with the paper's windows); that one head needs no output projection; the head has no norm of its own. */
 
-#include "../build.h"
+#include "arch.h"
 
 enum { MAX_UNFOLDS = 8, MAX_WIDTH = 1 << 17 };
 

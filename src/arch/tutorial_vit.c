@@ -1,6 +1,6 @@
 /* The ViT of a tutorial, as its text builds it step by step: for one-channel pictures, with a head of one number. The idea is that of
  * "An Image is Worth 16x16 Words", Dosovitskiy et al., 2020, arXiv 2010.11929.
- * Reference: scripts/references/tutorial_vit.py, written after the tutorial's description.
+ * Reference: scripts/parity/references/tutorial_vit.py, written after the tutorial's description.
  *
  *   z0 = [0; x_p^1 E; ...; x_p^N E] + table                 a token of zeros asks for the answer; sines and cosines by turns
  *   u  = LN(z);  q, k, v = u W
@@ -13,7 +13,7 @@
  * tokens as there are, so pictures of any whole number of patches run. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 typedef struct tutorial_config {
   int image[3], patch, dim, depth, heads, hidden, qkv_bias, classes; /* image: channels, rows, columns */
@@ -101,7 +101,7 @@ const tsr_arch tsr_arch_tutorial_vit = {
     .name = "tutorial_vit",
     .title = "A tutorial's Vision Transformer",
     .paper = "after Dosovitskiy et al. 2020, arXiv 2010.11929",
-    .reference = "scripts/references/tutorial_vit.py",
+    .reference = "scripts/parity/references/tutorial_vit.py",
     .presets = presets,
     .build = build,
 };

@@ -11,7 +11,7 @@
  * Traps: 8 heads of 64 in every stage, whatever the width; patches are taken channels first (c p1 p2); each stage has one layer more than its depth
  * says, in front of the positional encoding. */
 
-#include "../build.h"
+#include "arch.h"
 
 enum { STAGES = 4, HEADS = 8, HEAD_DIM = 64, WIDTH = HEADS * HEAD_DIM };
 

@@ -8,7 +8,7 @@
  * Traps: qkv without bias; with heads 1 and dim_head = dim there is no output projection; the head has no norm of its
  * own (the transformer ends with one); pool 'mean' has no class token at all; with fewer patches than the config's the FIRST
  * rows of the position table are used, without interpolation; num_classes 0 gives all tokens. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config(b, 0);

@@ -10,7 +10,7 @@
  * Traps: a patch's numbers are in the order (frame, row, column, channel), patches in the order (frame, row, column); the transformer has no norm at its
  * end, the head has one; the class token is there with pool 'mean' too, and in the mean; with fewer patches than the config's the FIRST rows of the
  * position table are used, as in ViT. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_video(b);

@@ -13,7 +13,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 /* x moved by one along an axis of its own, towards higher indices or lower; what comes in is 0. */
 static tsr_value moved(tsr_builder *b, tsr_value x, int axis, int up) {

@@ -7,7 +7,7 @@
  *
  * Traps: patches have positions, the class token has none; patches go through a Linear alone, without norms; the mean counts the
  * class token; no norm behind the last layer; pictures have the config's size. */
-#include "../build.h"
+#include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config(b, 1);

@@ -11,7 +11,7 @@
  * model is that alone, from tokens to tokens. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 /* The merger's weights, and with `merges` what they do. */
 static tsr_value merge(tsr_builder *b, tsr_value x, int count, int merges, tsr_meaning tokens) {

@@ -12,7 +12,7 @@
  * counted through, the first tokens of the table. use_flash_attn changes nothing but rounding. */
 #include <stdio.h>
 
-#include "../build.h"
+#include "arch.h"
 
 typedef struct vivit_config {
   tsr_vit vit;

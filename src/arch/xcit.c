@@ -13,7 +13,7 @@
  * patches go through one Linear, not through the paper's convolutions; three colour channels always. */
 #include <math.h>
 
-#include "../build.h"
+#include "arch.h"
 
 /* softmax(e^t Q^ K^^T) V over channels, to_out: x [B,N,C] normed -> [B,N,C] */
 static tsr_value cross_covariance(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer) {

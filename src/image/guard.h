@@ -40,6 +40,10 @@ tsr_status tsr_guard_read(tsr_error *err, const uint8_t *bytes, size_t n, tsr_gu
 tsr_status tsr_guard_png(tsr_error *err, const uint8_t *bytes, size_t n, tsr_guard_depth depth, tsr_image_info *info);
 tsr_status tsr_guard_jpeg(tsr_error *err, const uint8_t *bytes, size_t n, tsr_guard_depth depth, tsr_image_info *info);
 
+/* The first eight bytes of every PNG. */
+enum { TSR_PNG_SIGNATURE_BYTES = 8 };
+extern const uint8_t tsr_png_signature[TSR_PNG_SIGNATURE_BYTES];
+
 /* TSR_ERR_IMAGE_CORRUPT for 0 x n, TSR_ERR_IMAGE_TOO_LARGE beyond the limits of image.h. */
 tsr_status tsr_guard_dimensions(tsr_error *err, uint32_t width, uint32_t height);
 

@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../arena.h"
-#include "../status.h"
+#include "base/arena.h"
+#include "base/status.h"
 
 enum {
   TSR_IMAGE_MAX_SIDE = 8192,

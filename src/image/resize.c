@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../elementary.h"
+#include "base/elementary.h"
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF /* a fused multiply-add would round once where Pillow rounds twice */

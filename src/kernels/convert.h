@@ -1,6 +1,6 @@
 /* What the reference and the SIMD conversions share: one weight's quantization. */
-#ifndef TSR_CONVERT_H
-#define TSR_CONVERT_H
+#ifndef TSR_KERNELS_CONVERT_H
+#define TSR_KERNELS_CONVERT_H
 
 #include "gemm_q8.h"
 

@@ -4,8 +4,8 @@
  * defined only while its second operand is 0..127. Weights are -128..127 (files hold -127..127), so a pair of products
  * is at most 2 * 127 * 128 = 32512 and fits i16, and a sum of 65536 products fits i32.
  * Every isa runs these very expressions, in this order, so that q, scale and zero are the same numbers everywhere. */
-#ifndef TSR_GEMM_Q8_H
-#define TSR_GEMM_Q8_H
+#ifndef TSR_KERNELS_GEMM_Q8_H
+#define TSR_KERNELS_GEMM_Q8_H
 
 #include "kernels.h"
 

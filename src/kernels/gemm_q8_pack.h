@@ -1,7 +1,7 @@
 /* Packing of int8 rows with SIMD, for every 8-bit product whose blocks are 8 columns of two or of four neighbours in k
  * (`group`). What is no whole panel, and the end of k, goes through the plain code of gemm_q8.h. */
-#ifndef TSR_GEMM_Q8_PACK_H
-#define TSR_GEMM_Q8_PACK_H
+#ifndef TSR_KERNELS_GEMM_Q8_PACK_H
+#define TSR_KERNELS_GEMM_Q8_PACK_H
 
 #include "gemm_q8.h"
 #include "simd.h"

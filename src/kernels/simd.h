@@ -6,8 +6,8 @@
  *
  * Constants inside loops: V8 builds a v128 constant anew at every use. Keep them in a `static const volatile` table and
  * load them before the loop: volatile, because the compiler would otherwise fold the load back into a constant. */
-#ifndef TSR_SIMD_H
-#define TSR_SIMD_H
+#ifndef TSR_KERNELS_SIMD_H
+#define TSR_KERNELS_SIMD_H
 
 #include <stdint.h>
 

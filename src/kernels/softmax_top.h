@@ -1,6 +1,6 @@
 /* The top of a row, which every form of softmax begins with. */
-#ifndef TSR_SOFTMAX_TOP_H
-#define TSR_SOFTMAX_TOP_H
+#ifndef TSR_KERNELS_SOFTMAX_TOP_H
+#define TSR_KERNELS_SOFTMAX_TOP_H
 
 #include "simd.h"
 

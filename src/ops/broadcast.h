@@ -1,6 +1,6 @@
 /* NumPy broadcasting for elementwise ops of two inputs: shapes are aligned at the right, a dim of 1 repeats. */
-#ifndef TSR_BROADCAST_H
-#define TSR_BROADCAST_H
+#ifndef TSR_OPS_BROADCAST_H
+#define TSR_OPS_BROADCAST_H
 
 #include "ops.h"
 

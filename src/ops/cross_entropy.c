@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../elementary.h"
+#include "base/elementary.h"
 #include "rowwise.h"
 
 int tsr_op_cross_entropy_shape(tsr_op_args *args, char *why) {

@@ -1,7 +1,7 @@
 /* The product that linear and conv2d share: f32 rows times a packed weight, with what follows it. The rows are laid out first, or
  * quantized, once for all columns. */
-#ifndef TSR_MATMUL_H
-#define TSR_MATMUL_H
+#ifndef TSR_OPS_MATMUL_H
+#define TSR_OPS_MATMUL_H
 
 #include "ops.h"
 

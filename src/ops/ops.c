@@ -3,5 +3,5 @@
 
 #define TSR_OP(name, least, most, outs, ...) \
   const tsr_op_row TSR_OP_##name[1] = {{#name, least, most, outs, tsr_op_##name##_shape, tsr_op_##name##_work, tsr_op_##name##_run}};
-#include "../ops.inc"
+#include "ops.inc"
 #undef TSR_OP

@@ -3,10 +3,10 @@
 #ifndef TSR_OPS_H
 #define TSR_OPS_H
 
-#include "../format.h"
-#include "../kernels/kernels.h"
-#include "../tensor.h"
-#include "../weights.h"
+#include "base/format.h"
+#include "base/tensor.h"
+#include "kernels/kernels.h"
+#include "weights/weight.h"
 
 enum { TSR_MAX_IN = 6, TSR_MAX_OUT = 2, TSR_WHY = 160 };
 
@@ -15,7 +15,7 @@ enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU, TSR_ACT_SILU, TSR_ACT_SIGMOID, 
 
 typedef union tsr_attrs {
 #define TSR_OP(name, least, most, outs, ...) struct { __VA_ARGS__ } name;
-#include "../ops.inc"
+#include "ops.inc"
 #undef TSR_OP
 } tsr_attrs;
 
@@ -51,7 +51,7 @@ typedef void tsr_op_run_fn(const tsr_op_args *args, int task, void *scratch);
   tsr_op_shape_fn tsr_op_##name##_shape;     \
   tsr_op_work_fn tsr_op_##name##_work;       \
   tsr_op_run_fn tsr_op_##name##_run;
-#include "../ops.inc"
+#include "ops.inc"
 #undef TSR_OP
 
 typedef struct tsr_op_row {
@@ -65,7 +65,7 @@ typedef struct tsr_op_row {
 /* TSR_OP_linear and the others: constants of their own, not a table, so that a link leaves out the ops which no architecture in it names. */
 typedef const tsr_op_row *tsr_op;
 #define TSR_OP(name, least, most, outs, ...) extern const tsr_op_row TSR_OP_##name[1];
-#include "../ops.inc"
+#include "ops.inc"
 #undef TSR_OP
 
 /* What a task of an op that does little with each number takes: 32 KB, some microseconds, against the tenth of one

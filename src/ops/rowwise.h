@@ -1,6 +1,6 @@
 /* What ops over the last dim share: tasks are blocks of rows. */
-#ifndef TSR_ROWWISE_H
-#define TSR_ROWWISE_H
+#ifndef TSR_OPS_ROWWISE_H
+#define TSR_OPS_ROWWISE_H
 
 #include "ops.h"
 

@@ -1,6 +1,6 @@
 /* sample_tokens: see ops.inc. Fayyaz et al. 2021, arXiv 2111.15667, drawn as vit-pytorch does, with its constants. A task is a picture. */
 #include <math.h>
-#include "../elementary.h"
+#include "base/elementary.h"
 #include "ops.h"
 
 #define EPS 1e-6f

@@ -1,6 +1,6 @@
 /* What concat, pad and slice share: an output made of equal rounds, each of them strips copied from the inputs, or zeros. */
-#ifndef TSR_STRIPS_H
-#define TSR_STRIPS_H
+#ifndef TSR_OPS_STRIPS_H
+#define TSR_OPS_STRIPS_H
 
 #include "ops.h"
 

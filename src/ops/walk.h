@@ -1,7 +1,7 @@
 /* How ops that move numbers about go over their output: as runs of the innermost dim, in order, each with a place in one or
  * two inputs. Dims are merged where the inputs go on in a straight line, so that runs are long. */
-#ifndef TSR_WALK_H
-#define TSR_WALK_H
+#ifndef TSR_OPS_WALK_H
+#define TSR_OPS_WALK_H
 
 #include "ops.h"
 

@@ -1,6 +1,6 @@
 /* Windows that slide over a map: what of each lies inside, along one axis. */
-#ifndef TSR_WINDOW_H
-#define TSR_WINDOW_H
+#ifndef TSR_OPS_WINDOW_H
+#define TSR_OPS_WINDOW_H
 
 #include "ops.h"
 

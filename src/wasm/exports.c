@@ -3,7 +3,7 @@
 #include <emscripten/emscripten.h>
 #include <string.h>
 
-#include "../tesserae.h"
+#include "tesserae.h"
 
 /* performance.now of the page, worker or Node */
 __attribute__((import_module("env"), import_name("tsr_now"))) double tsr_now(void);
@@ -21,24 +21,24 @@ EMSCRIPTEN_KEEPALIVE tsr_loader *tsr_wasm_loader_create(tsr_context *ctx, int dt
 
 /* Decodes into out[4] = { pixels, width, height, channels }; the pixels are freed with tsr_context_free. */
 EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_decode(tsr_context *ctx, const void *bytes, size_t n, uint32_t out[4]) {
-  tsr_image image = {0};
-  tsr_status status = tsr_image_decode(tsr_context_heap(ctx), tsr_context_error(ctx), bytes, n, &image);
-  out[0] = (uint32_t)(uintptr_t)image.pixels;
-  out[1] = (uint32_t)image.width;
-  out[2] = (uint32_t)image.height;
-  out[3] = (uint32_t)image.channels;
+  uint8_t *pixels;
+  int size[2];
+  tsr_status status = tsr_context_decode_image(ctx, bytes, n, &pixels, size);
+  out[0] = (uint32_t)(uintptr_t)pixels;
+  out[1] = (uint32_t)size[0];
+  out[2] = (uint32_t)size[1];
+  out[3] = 3;
   return status;
 }
 
 /* Size from the file's own header: out[2] = { width, height }. */
 EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_size(tsr_context *ctx, const void *bytes, size_t n, int out[2]) {
-  return tsr_image_size(tsr_context_error(ctx), bytes, n, &out[0], &out[1]);
+  return tsr_context_image_size(ctx, bytes, n, out);
 }
 
 EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_model_preprocess(tsr_model *model, uint8_t *pixels, int width, int height,
                                                           int channels, float *out, uint8_t *fitted, int *size) {
-  tsr_image image = {pixels, width, height, channels};
-  return tsr_model_preprocess(model, &image, out, fitted, size);
+  return tsr_model_preprocess(model, pixels, width, height, channels, out, fitted, size);
 }
 
 /* Plain re-exports: a pointer per function keeps the linker from dropping them. */

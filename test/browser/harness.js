@@ -1,7 +1,7 @@
 // What the tests of this folder share: a model small enough to make in memory, the server, Chromium. Not a test itself.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { serve } from '../../scripts/serve.mjs';
+import { serve } from '../../scripts/dev/serve.mjs';
 import { CLASSES } from '../../demos/samples.js';
 import { launchChromium } from '../helpers/chromium.js';
 import { draw, safetensors } from '../parity/weights.js';

@@ -1,7 +1,7 @@
 /* libFuzzer entry: any bytes give an image or an error, no leak, and stay within the heap's limit. Alone:
  *
  *   clang-19 -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION \
- *       -Isrc -I/usr/include/stb -o /tmp/fuzz_image src/status.c src/arena.c $(ls src/image/[a-z]*.c) \
+ *       -Isrc -I/usr/include/stb -o /tmp/fuzz_image src/base/status.c src/base/arena.c $(ls src/image/[a-z]*.c) \
  *       test/c/fuzz_image.c -lm
  *   /tmp/fuzz_image -max_total_time=60 -max_len=20000 /tmp/corpus test/golden/image
  *

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "files/json.h"
 
 /* Aborts where the tree breaks a promise of json.h. */
 static int check_tree(const tsr_json *value, size_t length, int depth) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "safetensors.h"
+#include "files/safetensors.h"
 
 typedef struct walk {
   const tsr_safetensors_header *header;

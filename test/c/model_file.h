@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-#include "../../src/model.h"
-#include "../../src/registry.h"
+#include "model/state.h"
+#include "model/registry.h"
 #include "check.h"
 
 typedef struct model_file {

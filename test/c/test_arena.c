@@ -1,13 +1,13 @@
 /* The counting heap, arenas, size arithmetic, shapes' overflow and the table of error names. Alone, from the
  * repository's root:
- *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_arena.c src/arena.c src/status.c src/tensor.c -lm \
+ *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_arena.c src/base/arena.c src/base/status.c src/base/tensor.c -lm \
  *     -o t && ./t */
 #include <string.h>
 
-#include "arena.h"
+#include "base/arena.h"
 #include "check.h"
-#include "status.h"
-#include "tensor.h"
+#include "base/status.h"
+#include "base/tensor.h"
 
 static int aligned(const void *pointer, size_t to) { return pointer && (uintptr_t)pointer % to == 0; }
 

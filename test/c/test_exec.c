@@ -1,13 +1,13 @@
 /* The executor on random graphs: with memory planned and reused, every output must be what it is when each value has memory of
  * its own; on any number of threads. Views, taps and values read long after they were made are where a wrong lifetime shows.
  * Alone: make native-tests && build/native/test_exec */
-#include "../../src/exec.h"
+#include "exec/exec.h"
 
 #include <stdlib.h>
 
-#include "../../src/nn.h"
-#include "../../src/plan.h"
-#include "../../src/rows.h"
+#include "nn/layers.h"
+#include "exec/plan.h"
+#include "graph/refine.h"
 #include "check.h"
 
 enum { MAX_NODES = 40, ROUNDS = 300 };

@@ -1,11 +1,11 @@
 /* Printing, digits of doubles and elementary functions against the C library, over chosen and random numbers.
  * Alone: make build/native/test_format && build/native/test_format */
-#include "../../src/format.h"
+#include "base/format.h"
 
 #include <stdlib.h>
 
-#include "../../src/decimal.h"
-#include "../../src/elementary.h"
+#include "base/decimal.h"
+#include "base/elementary.h"
 #include "check.h"
 
 #define SAME(...)                                    \

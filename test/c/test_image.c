@@ -1,7 +1,7 @@
-/* Images against Pillow (test/golden/image, made by scripts/golden_image.py), and against broken files. Alone:
+/* Images against Pillow (test/golden/image, made by scripts/parity/golden_image.py), and against broken files. Alone:
  *
  *   gcc -std=c11 -g -O1 -fsanitize=address,undefined -Isrc -I/usr/include/stb -o /tmp/test_image \
- *       src/status.c src/arena.c $(ls src/image/[a-z]*.c) test/c/test_image.c -lm
+ *       src/base/status.c src/base/arena.c $(ls src/image/[a-z]*.c) test/c/test_image.c -lm
  *   /tmp/test_image [folder of the golden files] [-v: differences between JPEG decoders] */
 #include "check.h"
 

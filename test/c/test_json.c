@@ -1,13 +1,13 @@
 /* The JSON reader against Python's json (test/golden/safetensors/json.txt), its own limits and failures. Alone, from
  * the repository's root:
- *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_json.c src/json.c src/arena.c src/status.c -lm -o t
+ *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_json.c src/files/json.c src/base/arena.c src/base/status.c -lm -o t
  *   ./t */
 #include <locale.h>
 #include <stdlib.h>
 
 #include "check.h"
 #include "golden.h"
-#include "json.h"
+#include "files/json.h"
 
 #define GOLDEN "test/golden/safetensors"
 
@@ -29,7 +29,7 @@ static const tsr_json *parse(const char *text, size_t length) {
 
 static const tsr_json *parse_text(const char *text) { return parse(text, strlen(text)); }
 
-/* ---- the tree as scripts/golden_safetensors.py writes it ---- */
+/* ---- the tree as scripts/parity/golden_safetensors.py writes it ---- */
 
 static char *put_hex(char *out, const char *text, size_t length) {
   *out++ = '\'';

@@ -108,7 +108,7 @@ static void out_of_memory(const model_file *file) {
   CHECK(ended);
 }
 
-/* Attention and embeddings (view.c), each allocation failing once; then the answer comes, finite. What they hold: test/web/load.test.js. */
+/* Attention and embeddings (model/request.c), each allocation failing once; then the answer comes, finite. What they hold: test/web/load.test.js. */
 static void views(const model_file *file) {
   static const char *const requests[] = {"{\"attention\":{\"layers\":\"all\",\"heads\":\"all\"}}", "{\"attention\":{\"rollout\":true}}",
                                          "{\"attention\":{}}", "{\"embed\":{\"pooling\":\"mean\"}}", "{\"embed\":{}}"};

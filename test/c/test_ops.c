@@ -1,7 +1,7 @@
 /* Ops that move or sum numbers, on random shapes, against loops over single elements written here: broadcasting, copies along
  * an axis, permutations, means, pooling, convolution, attention in 8 bits. Tasks run in reverse order, and each must write its own part only.
  * Alone: make build/native/test_ops && build/native/test_ops */
-#include "../../src/ops/ops.h"
+#include "ops/ops.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Properties of the memory planner on random lifetimes, and exact answers on small ones.
  * Alone: make native-tests && build/native/test_plan */
-#include "../../src/plan.h"
+#include "exec/plan.h"
 
 #include <stdlib.h>
 

@@ -1,13 +1,13 @@
-/* The safetensors reader against the safetensors library (test/golden/safetensors, scripts/golden_safetensors.py):
+/* The safetensors reader against the safetensors library (test/golden/safetensors, scripts/parity/golden_safetensors.py):
  * good files in chunks of any size, bad ones with the code and the place that the message names, exhausted memory,
  * damaged bytes. Alone, from the repository's root:
- *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_safetensors.c src/safetensors.c src/json.c \
- *     src/tensor.c src/arena.c src/status.c -lm -o t && ./t */
+ *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_safetensors.c src/files/safetensors.c src/files/json.c \
+ *     src/base/tensor.c src/base/arena.c src/base/status.c -lm -o t && ./t */
 #include <stdlib.h>
 
 #include "check.h"
 #include "golden.h"
-#include "safetensors.h"
+#include "files/safetensors.h"
 
 #define GOLDEN "test/golden/safetensors"
 

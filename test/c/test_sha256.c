@@ -1,6 +1,6 @@
 /* SHA-256 against the standard's own examples (FIPS 180-4 / NIST CAVP) and Python's hashlib, fed whole and in pieces.
  * Alone: make native-tests && build/native/test_sha256 */
-#include "../../src/sha256.h"
+#include "base/sha256.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The thread pool: every task exactly once, whatever the numbers, many rounds in a row.
  * Alone: make native-tests && build/native/test_threads */
-#include "../../src/threads.h"
+#include "base/threads.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']; // as in scripts/setup.sh
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']; // as in scripts/build/setup.sh
 
 /** The browser's path: TESSERAE_CHROMIUM, or the first of the usual names on the PATH. Throws when there is none. */
 export function chromiumPath() {

@@ -1,4 +1,4 @@
-// Weights and inputs from names alone: the same bits as scripts/references/__init__.py (which explains the rules).
+// Weights and inputs from names alone: the same bits as scripts/parity/references/__init__.py (which explains the rules).
 // Golden files need not hold them; each holds their SHA-256 instead.
 
 const MASK = (1n << 64n) - 1n;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { after, before, test } from 'node:test';
-import { serve } from '../../scripts/serve.mjs';
+import { serve } from '../../scripts/dev/serve.mjs';
 import { launchChromium } from '../helpers/chromium.js';
 import { drawTensors, safetensors } from '../parity/weights.js';
 import { png } from './png.js';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import * as sources from '../../web/index.js';
-import { serve } from '../../scripts/serve.mjs';
+import { serve } from '../../scripts/dev/serve.mjs';
 import { launchChromium } from '../helpers/chromium.js';
 import { drawInput, drawTensors, safetensors } from '../parity/weights.js';
 

@@ -45,7 +45,7 @@ test('stages follow from codes, as in the core', () => {
     ERR_MODEL_DTYPE: 'model', ERR_IMAGE_FORMAT: 'image', ERR_OUT_OF_MEMORY: 'memory', ERR_NO_SIMD: 'environment',
     ERR_WASM_COMPILE: 'environment', ERR_WORKER_FAILED: 'environment', ERR_INTERNAL_TRAP: 'environment',
   };
-  const rows = [...readFileSync(new URL('../../src/status.inc', import.meta.url), 'utf8').matchAll(/"(ERR_\w+)",\s*"(\w+)"/g)];
+  const rows = [...readFileSync(new URL('../../src/base/status.inc', import.meta.url), 'utf8').matchAll(/"(ERR_\w+)",\s*"(\w+)"/g)];
   assert.ok(rows.length > 15, `${rows.length} rows`);
   for (const [, code, stage] of rows) assert.equal(new TesseraeError(code, '').stage, stage, code);
   for (const [code, stage] of Object.entries(stages)) assert.equal(new TesseraeError(code, '').stage, stage, code);

@@ -1,0 +1,98 @@
+"""Writes test/golden/models/<case>.json: what the reference gives for each tiny case of scripts/parity/references/.
+
+    python scripts/parity/golden_models.py [CASE ...]
+
+The reference runs in double precision and its results are rounded to f32 once, so that the files are the same on every
+machine and half of the tolerance is not spent on the expected values. Weights and inputs are not in the files: the test
+draws them again (test/parity/weights.js) and checks their SHA-256 against the one written here. Tensors that are not
+floating point (masks) are kept as the state_dict has them.
+"""
+import argparse
+import base64
+import hashlib
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import references  # noqa: E402
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "test" / "golden" / "models"
+BUDGET = 1_600_000
+DTYPES = {torch.float32: "F32", torch.bool: "BOOL", torch.int64: "I64"}
+
+
+def packed(tensor: torch.Tensor) -> dict:
+    values = tensor.detach().numpy().astype("<f4")
+    return dict(dims=list(values.shape), data=base64.b64encode(values.tobytes()).decode())
+
+
+def golden(module, case) -> dict:
+    model = module.build(case.config).eval()
+    state = references.fill(model, case.name)
+    tensors, digest = [], hashlib.sha256()
+    for name, tensor in state.items():
+        data = tensor.numpy().tobytes()
+        digest.update(data)
+        entry = [name, list(tensor.shape)]
+        if not tensor.is_floating_point():
+            entry += [DTYPES[tensor.dtype], base64.b64encode(data).decode()]
+        tensors.append(entry)
+    inputs = {name: torch.from_numpy(references.draw_input(case.name, name, dims)) for name, dims in case.inputs.items()}
+    for tensor in inputs.values():
+        digest.update(tensor.numpy().tobytes())
+    with torch.no_grad():
+        output, taps = module.run(model.double(), {name: x.double() for name, x in inputs.items()}, case.options, case.compares)
+    kept = {name: packed(taps[name]) for name in sorted(taps) if case.compares(name)}
+    for pattern in case.keep:
+        assert any(references.fnmatch.fnmatchcase(name, pattern) for name in taps), f"{case.name}: no tap is {pattern}"
+    return dict(name=case.name, arch=module.ARCH, config=case.config, inputs=case.inputs, options=case.options,
+                parameters=references.parameters(module, model), sha256=digest.hexdigest(), tensors=tensors,
+                output=packed(output), taps=kept)
+
+
+def text(entry: dict) -> str:
+    """JSON with a line per key, tensor and tap: differences between two versions stay readable."""
+    lines = []
+    for key, value in entry.items():
+        if key == "tensors":
+            body = ",\n".join("    " + json.dumps(t) for t in value)
+            lines.append(f'  "tensors": [\n{body}\n  ]')
+        elif key == "taps":
+            body = ",\n".join(f"    {json.dumps(name)}: {json.dumps(tap)}" for name, tap in value.items())
+            lines.append(f'  "taps": {{\n{body}\n  }}')
+        else:
+            lines.append(f"  {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", help="names; all when none is given")
+    wanted = set(parser.parse_args().cases)
+    torch.set_num_threads(1)
+    print(", ".join(f"{name} {version(name)}" for name in ("torch", "vit-pytorch", "glom-pytorch", "numpy")))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    written = set()
+    for module in references.architectures().values():
+        for case in module.CASES:
+            if case.tiny and (not wanted or case.name in wanted):
+                path = FOLDER / f"{case.name}.json"
+                path.write_text(text(golden(module, case)))
+                written.add(path)
+                print(f"{case.name:28} {path.stat().st_size:7,} bytes")
+    if not wanted:
+        for stale in set(FOLDER.glob("*.json")) - written:
+            stale.unlink()
+    total = sum(path.stat().st_size for path in FOLDER.glob("*.json"))
+    print(f"{len(written)} written, {total:,} bytes in all")
+    if total > BUDGET:
+        sys.exit(f"over the budget of {BUDGET:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+/* What a model file includes, and nothing else.
+ *
+ * A model file defines one descriptor, `const tsr_arch tsr_arch_<name>`, whose build function reads the config, takes the input,
+ * and returns the output value; it is run once to learn which weights to expect, and again for every new input
+ * shape, set of captures or options. The registry finds the file by its place in src/arch/. */
+#ifndef TSR_ARCH_H
+#define TSR_ARCH_H
+
+#include "base/elementary.h"
+#include "graph/architecture.h"
+#include "graph/graph.h"
+#include "graph/settings.h"
+#include "nn/layers.h"
+#include "nn/loss.h"
+#include "nn/map.h"
+#include "parts/cct.h"
+#include "parts/masking.h"
+#include "parts/max_vit.h"
+#include "parts/na_vit.h"
+#include "parts/teacher.h"
+#include "parts/vit.h"
+
+#endif

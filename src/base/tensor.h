@@ -1,0 +1,50 @@
+/* Shapes and element types. Dims are in PyTorch's order; maps are channels last ([B,H,W,C]), tokens are [B,N,C].
+ * Shape alphabet everywhere: B batch, N tokens, C channels, H heads, D head width, P patch, L depth. */
+#ifndef TSR_BASE_TENSOR_H
+#define TSR_BASE_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Element types a safetensors file may name: TSR_DTYPE(suffix = name in the file, bits per element). */
+#define TSR_DTYPES(TSR_DTYPE) \
+  TSR_DTYPE(BOOL, 8) TSR_DTYPE(U8, 8) TSR_DTYPE(I8, 8) TSR_DTYPE(F8_E5M2, 8) TSR_DTYPE(F8_E4M3, 8) \
+  TSR_DTYPE(I16, 16) TSR_DTYPE(U16, 16) TSR_DTYPE(F16, 16) TSR_DTYPE(BF16, 16) \
+  TSR_DTYPE(I32, 32) TSR_DTYPE(U32, 32) TSR_DTYPE(F32, 32) TSR_DTYPE(F64, 64) TSR_DTYPE(I64, 64) TSR_DTYPE(U64, 64)
+
+typedef enum tsr_dtype {
+#define TSR_DTYPE(name, bits) TSR_DTYPE_##name,
+  TSR_DTYPES(TSR_DTYPE)
+#undef TSR_DTYPE
+  TSR_DTYPE_COUNT
+} tsr_dtype;
+
+/* "F32" for TSR_DTYPE_F32. Static storage. */
+const char *tsr_dtype_name(tsr_dtype dtype);
+/* Bytes per element. */
+size_t tsr_dtype_bytes(tsr_dtype dtype);
+
+enum { TSR_MAX_DIMS = 6 };
+
+/* ndim 0 is a scalar (one element). A dim may be 0 (no elements). */
+typedef struct tsr_shape {
+  int ndim;
+  int32_t dims[TSR_MAX_DIMS];
+} tsr_shape;
+
+/* tsr_shape_of(3, 1, 65, 256) -> [1,65,256] */
+#define tsr_shape_of(...) TSR_SHAPE_PADDED(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+/* Six dims always: arguments of a plain function take half the code that a variable list takes, in some 300 places. */
+#define TSR_SHAPE_PADDED(ndim, a, b, c, d, e, f, ...) tsr_shape_make(ndim, a, b, c, d, e, f)
+tsr_shape tsr_shape_make(int ndim, int a, int b, int c, int d, int e, int f);
+/* Number of elements; 0 with *overflow set when it does not fit 31 bits. `overflow` may be NULL for checked shapes. */
+size_t tsr_shape_count(const tsr_shape *shape, int *overflow);
+int tsr_shape_equal(const tsr_shape *a, const tsr_shape *b);
+/* The last dim; 1 for a scalar. */
+int tsr_shape_last(const tsr_shape *shape);
+
+enum { TSR_SHAPE_TEXT = 80 };
+/* "[1,65,256]" into text[TSR_SHAPE_TEXT]; returns text. */
+const char *tsr_shape_print(const tsr_shape *shape, char text[TSR_SHAPE_TEXT]);
+
+#endif

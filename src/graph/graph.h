@@ -1,0 +1,195 @@
+/* The graph: nodes and values as data, and the builder that makes it. Knows shapes and ops' rules, no kernels.
+ *
+ * A builder op takes values and returns a value. Every op on an invalid value (TSR_NO_VALUE) returns an invalid value,
+ * and the first failure is kept with its path ("cct.classifier.blocks.3.self_attn: linear: ..."), so model files carry no checks.
+ * Ownership: everything lives in the builder's arena; constants' memory too. */
+#ifndef TSR_GRAPH_H
+#define TSR_GRAPH_H
+
+#include "base/arena.h"
+#include "base/format.h"
+#include "files/json.h"
+#include "ops/ops.h"
+#include "base/status.h"
+#include "base/tensor.h"
+#include "weights/weights.h"
+
+typedef int tsr_value;
+enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
+
+typedef struct tsr_value_info {
+  tsr_shape shape;
+  int node;                 /* the node that makes it; -1: an input, weight or constant */
+  tsr_value root;           /* the value whose memory it shares (itself, but for views) */
+  const float *data;        /* inputs, vectors and constants */
+  const char *input;        /* name of the input it is, or NULL */
+  const tsr_weight *weight; /* matrices, and vectors before they are loaded */
+} tsr_value_info;
+
+typedef struct tsr_node {
+  tsr_op op;
+  int n_in, n_out;
+  tsr_value in[TSR_MAX_IN], out[TSR_MAX_OUT];
+  tsr_attrs attrs;
+  const char *path;
+} tsr_node;
+
+/* What a tap or output means, so that a page can draw it without knowing the model. kind: "logits", "embedding" [B,C],
+ * "tokens" [B,N,C], "features" [B,H,W,C], "attention" [B,H,N,M], "mixed_attention" the same with rows that need not sum to 1,
+ * "pool_weights" [B,N], "value_shares" [B,N,H], "token_ids" [B,N], -1 for none, "packing" [G,N], the same, "position" [N,C], "levels" [B,N,L,D], "islands" [B,N,L,2], "image" [B,C,H,W],
+ * "mask" [B,N] (1: hidden), "pixels" [B,K,P P C] of hidden patches in order, "loss" [1].
+ * grid: rows and columns of the tokens between the prefix and the suffix (registers, a distillation token), 0 where there is no grid.
+ * Where a map is cut into windows, the first dim counts pictures and in each its windows, row by row, and the grid is a window's:
+ * windows_h rows of windows_w of them, 0 where there are none. Token (y, x) of window (r, c) is the map's pixel (r grid_h + y, c grid_w + x);
+ * with windows_spread (y windows_h + r, x windows_w + c). tsr_nn_window_meaning fills them in.
+ * Of video, grids and windows have frames too, the outermost: grid_f and windows_f, 0 of a picture. Short, since these are handed around a lot
+ * by value; no side of an input is longer. */
+typedef struct tsr_meaning {
+  const char *kind;
+  short grid_h, grid_w, prefix_tokens;
+  short windows_h, windows_w, windows_spread;
+  short grid_f, windows_f;
+  short suffix_tokens;
+  short image; /* which of a list of pictures it is of */
+} tsr_meaning;
+
+typedef struct tsr_tap {
+  const char *name;
+  int prefix; /* so many characters of the name are a wrapper's, in front of the network inside; -1: it is not there with the main input alone */
+  tsr_meaning meaning;
+  tsr_shape shape;
+  int wanted;
+  tsr_value value; /* TSR_NO_VALUE until given */
+} tsr_tap;
+
+typedef struct tsr_input {
+  const char *name;
+  tsr_shape shape;
+  const float *data;
+} tsr_input;
+
+enum { TSR_MAX_INPUTS = 32, TSR_MAX_STORES = 4 };
+
+typedef struct tsr_graph {
+  tsr_node *nodes;
+  int node_count, node_capacity;
+  tsr_value_info *values;
+  int value_count, value_capacity;
+  tsr_tap *taps;
+  int tap_count, tap_capacity;
+  tsr_value output;
+  tsr_meaning output_meaning;
+  struct {
+    tsr_weight *to; /* a vector */
+    tsr_value from;
+  } stores[TSR_MAX_STORES]; /* done after each run */
+  int store_count;
+  int once; /* it changes weights: good for one run */
+  int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (parts/na_vit.h) */
+} tsr_graph;
+
+/* Reads keys of the config or of a run's options; see settings.h. */
+typedef struct tsr_settings {
+  const tsr_json *given;   /* object, or NULL */
+  const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
+  const char *what;        /* "config key" or "option", for messages */
+  const char **known;      /* every key asked for */
+  int known_count, known_capacity;
+} tsr_settings;
+
+typedef struct tsr_builder {
+  tsr_arena *arena;
+  tsr_error *err;
+  const char *arch;
+  tsr_weights *weights;
+  tsr_graph graph;
+  tsr_settings config, options;
+  /* inputs handed in by the caller; when declaring there are none, and default shapes stand in */
+  const tsr_input *inputs;
+  int input_count;
+  int declaring;
+  int changing; /* weights may change now: all of it has been built before without, and nothing was wrong */
+  const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
+  int known_input_count;
+  uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
+  const char *const *patterns; /* taps wanted */
+  int pattern_count;
+  /* a net inside a wrapper (parts/teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
+   * value of the last one that fits */
+  const char *tap_prefix;
+  int taps_aside; /* they are there only where more than the main input is given */
+  const char *handed_names[2];
+  tsr_value handed[2];
+  const char *watch;
+  tsr_value watched;
+  char path[TSR_PATH_BYTES];
+  size_t path_length;
+  size_t scopes[TSR_MAX_SCOPES]; /* path_length before each open scope */
+  int scope_count;
+} tsr_builder;
+
+/* Records a failure under the current path; returns TSR_NO_VALUE. */
+tsr_value tsr_fail(tsr_builder *b, tsr_status code, const char *format, ...) TSR_PRINTF(3, 4);
+static inline int tsr_failed(const tsr_builder *b) { return b->err->code != TSR_OK; }
+
+/* Scopes: names are joined with dots to the path of weights ("transformer.layers.0"). One leave undoes one enter, whatever
+ * dots the name had. */
+void tsr_enter(tsr_builder *b, const char *format, ...) TSR_PRINTF(2, 3);
+void tsr_leave(tsr_builder *b);
+
+/* A picture batch [B,C,H,W] called "image": the caller's, or [1,C,H,W] of the defaults when only declaring. A caller's picture
+ * must have `channels` channels (TSR_ERR_SHAPE). */
+tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w);
+/* A video batch [B,C,F,H,W] called "video", likewise. */
+tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int default_h, int default_w);
+/* Tokens [B,N,C] of any number, "tokens". */
+tsr_value tsr_input_tokens(tsr_builder *b, int default_n, int dim);
+/* An optional input; TSR_NO_VALUE without failure when the caller gave none. A dim of 0 in `shape` takes any size. */
+tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
+
+/* The numbers of an optional input that the graph itself depends on: a session is built anew when they change. NULL when the caller gave none.
+ * They are the caller's, and gone after the run. */
+const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape);
+
+/* Weights, named below the current path ("weight"; "" is the path itself). */
+tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);
+/* A vector that the reference keeps as a buffer: it is no parameter. */
+tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
+/* A depthwise convolution's [C,1,kernel_h,kernel_w], kept with the channels last. */
+tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
+tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
+/* Changes of weights, of a model in f32; TSR_ERR_ARGUMENT in 8 bits. For training, which changes them between runs.
+ * The first happens while the graph is built a second time (`changing`), so that a run that fails changes nothing: `to` and what is below it, as far as they are of the same kind as what is
+ * of the same name below `from` (parameters, or else both names are of buffers), become keep * to + (1 - keep) * from. The second after each run: the
+ * vector becomes `value`, of as many numbers. */
+void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
+void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
+/* The numbers of a vector or constant, as far as they are there: NULL when only declaring. */
+const float *tsr_vector_data(const tsr_builder *b, tsr_value vector);
+/* A table computed by the architecture: *data is for the caller to fill. NULL when there is nothing to fill: after a failure, and when
+ * only declaring, so that a config cannot ask for memory before the weights have been seen. */
+tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);
+
+/* A node; outputs' shapes follow from the op's rule. Returns its first output, TSR_NO_VALUE when an input is invalid. */
+tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in, const tsr_attrs *attrs);
+/* Output `index` of the node that made `value`. */
+tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index);
+
+/* The shape of a value; a scalar's for TSR_NO_VALUE. */
+tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value);
+/* Dim i of a value, negative counts from the end; 0 for TSR_NO_VALUE, so that arithmetic on failed values is harmless. */
+int tsr_dim(const tsr_builder *b, tsr_value value, int i);
+
+/* Taps. tsr_tap offers and gives at once. tsr_tap_offer announces a tap that costs work: 1 when somebody wants it, then
+ * tsr_tap_give hands the value in. */
+void tsr_tap_add(tsr_builder *b, tsr_value value, tsr_meaning meaning, const char *format, ...) TSR_PRINTF(4, 5);
+int tsr_tap_offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const char *format, ...) TSR_PRINTF(4, 5);
+void tsr_tap_give(tsr_builder *b, tsr_value value);
+
+/* 1 if `text` matches `pattern`, in which * stands for any characters (none included). */
+int tsr_pattern_matches(const char *pattern, const char *text);
+
+/* Says what the returned value is; the default is {"logits"}. */
+static inline void tsr_output_means(tsr_builder *b, tsr_meaning meaning) { b->graph.output_meaning = meaning; }
+
+#endif

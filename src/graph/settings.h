@@ -1,0 +1,65 @@
+/* Reading a model's config, or a run's options, key by key: each read names the key, its default and its range, and is
+ * the only place that knows them. Keys that nobody read are unknown, and reported with the nearest known one.
+ *
+ *   int depth = tsr_config_int(&b->config, b, "depth", TSR_REQUIRED, 1, 512);
+ *   tsr_settings_finish(&b->config, b);
+ */
+#ifndef TSR_GRAPH_SETTINGS_H
+#define TSR_GRAPH_SETTINGS_H
+
+#include "graph.h"
+
+/* As a default: the key must be given. */
+#define TSR_REQUIRED INT64_MIN
+
+/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: TSR_ERR_CONFIG for the config, TSR_ERR_ARGUMENT for
+ * options; missing key, wrong type, out of range. */
+int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi);
+/* One integer for both, or [height, width]. */
+void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi, int out[2]);
+/* Integers, one for each of up to `most` stages: a list of `least` to `most` whole numbers, or one number, which then stands for all of them.
+ * Returns the list's length, `most` for a number or the default (NULL: the key must be given). null in a list is 0 where lo is. */
+int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi, int least, int most, int *out);
+/* A list of 1 to `most` pairs, [[a, b], ...]; returns its length. The default has `count`. */
+int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo, int hi, int most,
+                      int (*out)[2]);
+/* `rows` lists of 1 to `most` whole numbers each: row r goes to out[r * most ...], its length to counts[r]. What is not given stays as it was. */
+void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out, int *counts);
+double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
+/* A list of `count` numbers, or of one for all of them; 0: not given, and `out` is as it was. */
+int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int count, float *out);
+int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
+/* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */
+int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
+/* Keys that matter to training only (dropout...): accepted, not read. NULL-terminated. */
+void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
+/* From here on reads of the config are of the object at `key`, a network's config, which must be there; `what` names its keys in messages. Until
+ * tsr_config_close, which takes what this returned and fails on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the
+ * first), which goes to *arch unless that is NULL. */
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch);
+void tsr_config_close(tsr_builder *b, tsr_settings outer);
+/* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */
+void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]);
+/* Fails on the first key that nobody read. */
+void tsr_settings_finish(tsr_builder *b, tsr_settings *from);
+
+/* The one of `candidates` nearest to `word` by edit distance, or NULL when none is near. */
+const char *tsr_nearest(const char *word, const char *const *candidates, int count);
+
+/* The same of the config and of a run's options. */
+#define tsr_config_int(b, ...) tsr_setting_int(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_pair(b, ...) tsr_setting_pair(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_list(b, ...) tsr_setting_list(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_pairs(b, ...) tsr_setting_pairs(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_rows(b, ...) tsr_setting_rows(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_number(b, ...) tsr_setting_number(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_bool(b, ...) tsr_setting_bool(b, &(b)->config, __VA_ARGS__)
+#define tsr_config_choice(b, ...) tsr_setting_choice(b, &(b)->config, __VA_ARGS__)
+#define tsr_option_int(b, ...) tsr_setting_int(b, &(b)->options, __VA_ARGS__)
+#define tsr_option_bool(b, ...) tsr_setting_bool(b, &(b)->options, __VA_ARGS__)
+#define tsr_option_number(b, ...) tsr_setting_number(b, &(b)->options, __VA_ARGS__)
+
+/* Ranges that every model shares: wide enough for any published one, narrow enough that products stay in range. */
+enum { TSR_MAX_SIDE = 8192, TSR_MAX_DIM = 16384, TSR_MAX_DEPTH = 256, TSR_MAX_HEADS = 1024, TSR_MAX_CLASSES = 1000000 };
+
+#endif

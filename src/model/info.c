@@ -1,0 +1,125 @@
+/* What a model says of itself, as JSON; see tesserae.h. */
+#include <string.h>
+
+#include "state.h"
+
+static void write_grid(tsr_text *text, int f, int h, int w) {
+  tsr_shape grid = f ? tsr_shape_of(3, f, h, w) : tsr_shape_of(2, h, w);
+  tsr_text_add(text, "\"grid\":");
+  if (h) tsr_text_shape(text, &grid);
+  else tsr_text_add(text, "null");
+}
+
+void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape) {
+  tsr_text_add(text, "{\"name\":");
+  tsr_text_quote(text, name);
+  tsr_text_add(text, ",\"kind\":");
+  tsr_text_quote(text, meaning->kind);
+  tsr_text_add(text, ",\"dims\":");
+  tsr_text_shape(text, shape);
+  tsr_text_add(text, ",");
+  write_grid(text, meaning->grid_f, meaning->grid_h, meaning->grid_w);
+  if (meaning->image) tsr_text_format(text, ",\"image\":%d", meaning->image);
+  if (meaning->suffix_tokens) tsr_text_format(text, ",\"suffix\":%d", meaning->suffix_tokens);
+  tsr_text_format(text, ",\"prefix_tokens\":%d,\"windows\":", meaning->prefix_tokens);
+  if (meaning->windows_h) {
+    tsr_text_add(text, "{");
+    write_grid(text, meaning->windows_f, meaning->windows_h, meaning->windows_w);
+    tsr_text_format(text, ",\"spread\":%s}}", meaning->windows_spread ? "true" : "false");
+  } else {
+    tsr_text_add(text, "null}");
+  }
+}
+
+/* A member of the file's JSON as it stands there, null when it is missing. */
+static void pass_on(tsr_text *text, const tsr_model *model, const char *key) {
+  const tsr_json *value = tsr_json_get(model->root, key);
+  tsr_text_add(text, ",");
+  tsr_text_quote(text, key);
+  tsr_text_add(text, ":");
+  if (value) tsr_text_add_bytes(text, model->root_text + value->begin, value->end - value->begin);
+  else tsr_text_add(text, "null");
+}
+
+static void write_preprocess(tsr_text *text, const tsr_model *model) {
+  static const char *const filters[] = {"nearest", "bilinear", "bicubic", "lanczos", "box"};
+  const tsr_image_spec *s = &model->image_spec;
+  tsr_text_add(text, ",\"preprocess\":");
+  if (!model->has_image_spec) {
+    tsr_text_add(text, "null");
+    return;
+  }
+  tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.9g", s->height, s->width,
+                  s->channels, filters[s->filter], model->max_patches ? "native" : s->fit == TSR_FIT_SQUASH ? "squash" : "crop", (double)s->crop_pct);
+  tsr_text_format(text, ",\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}", (double)s->mean[0], (double)s->mean[1],
+                  (double)s->mean[2], (double)s->std[0], (double)s->std[1], (double)s->std[2]);
+}
+
+static void write_names(tsr_text *text, const char *const *names, int count) {
+  tsr_text_add(text, "[");
+  for (int i = 0; i < count; i++) {
+    if (i) tsr_text_add(text, ",");
+    tsr_text_quote(text, names[i]);
+  }
+  tsr_text_add(text, "]");
+}
+
+static void write_taps(tsr_text *text, const tsr_graph *graph) {
+  tsr_text_add(text, ",\"taps\":[");
+  for (int i = 0; i < graph->tap_count; i++) {
+    if (i) tsr_text_add(text, ",");
+    tsr_write_meaning(text, graph->taps[i].name, &graph->taps[i].meaning, &graph->taps[i].shape);
+  }
+  tsr_text_add(text, "]");
+}
+
+tsr_status tsr_model_write_info(tsr_model *model) {
+  tsr_text *t = &model->info;
+  const tsr_graph *g = &model->declared;
+  tsr_text_add(t, "{\"arch\":");
+  tsr_text_quote(t, model->arch->name);
+  tsr_text_add(t, ",\"title\":");
+  tsr_text_quote(t, model->arch->title);
+  tsr_text_add(t, ",\"paper\":");
+  tsr_text_quote(t, model->arch->paper);
+  tsr_text_add(t, ",\"reference\":");
+  tsr_text_quote(t, model->arch->reference);
+  pass_on(t, model, "config");
+  pass_on(t, model, "labels");
+  pass_on(t, model, "license");
+  pass_on(t, model, "source");
+  write_preprocess(t, model);
+  tsr_text_format(t, ",\"dtype\":\"%s\",\"parameters\":%.0f,\"operations\":%.0f,\"weights_bytes\":%.0f",
+                  tsr_weights_any_q8(&model->weights) ? "q8" : "f32", tsr_weights_parameters(&model->weights),
+                  tsr_graph_operations(g, model->ctx->kernels), (double)tsr_weights_bytes(&model->weights));
+  tsr_text_add(t, ",\"input\":{\"name\":");
+  tsr_text_quote(t, g->values[0].input ? g->values[0].input : "image");
+  tsr_text_add(t, ",\"dims\":");
+  tsr_text_shape(t, &g->values[0].shape);
+  tsr_text_format(t, ",\"list\":%s},\"inputs\":", g->list_patch ? "true" : "false");
+  write_names(t, model->input_names, model->input_count_known);
+  tsr_text_add(t, ",\"options\":");
+  write_names(t, model->option_names, model->option_count);
+  tsr_text_add(t, ",\"output\":");
+  tsr_write_meaning(t, "output", &g->output_meaning, &g->values[g->output].shape);
+  write_taps(t, g);
+  tsr_text_add(t, ",\"unused\":");
+  tsr_text_add(t, model->unused.length ? tsr_text_get(&model->unused) : "[]");
+  tsr_text_add(t, "}");
+  if (tsr_text_get(t)) return TSR_OK;
+  return tsr_error_set(&model->ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
+}
+
+const char *tsr_describe(tsr_context *ctx, const char *metadata) {
+  tsr_json text = {.kind = TSR_JSON_STRING, .key = "tesserae", .string = metadata, .length = strlen(metadata)};
+  tsr_json root = {.kind = TSR_JSON_OBJECT, .child = &text, .count = 1};
+  tsr_model *model = tsr_model_create(ctx);
+  tsr_text_free(&ctx->description);
+  if (!model) tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
+  else if (!tsr_model_read_metadata(model, &root) && !tsr_model_write_info(model)) {
+    ctx->description = model->info;
+    model->info = (tsr_text){.heap = &ctx->heap};
+  }
+  tsr_model_destroy(model);
+  return ctx->description.length ? tsr_text_get(&ctx->description) : NULL;
+}

@@ -1,0 +1,366 @@
+/* Shared layers; see layers.h. */
+#include "layers.h"
+
+#include <math.h>
+#include <string.h>
+
+static tsr_value unary(tsr_builder *b, tsr_op op, tsr_value x, tsr_attrs attrs) {
+  return x == TSR_NO_VALUE ? x : tsr_node_add(b, op, &x, 1, &attrs);
+}
+
+static tsr_value binary(tsr_builder *b, tsr_op op, tsr_value x, tsr_value y) {
+  if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
+  return tsr_node_add(b, op, (tsr_value[]){x, y}, 2, &(tsr_attrs){0});
+}
+
+/* x w^T with optional bias and residual; `w` as declared. */
+static tsr_value linear(tsr_builder *b, tsr_value x, tsr_value w, tsr_value bias, tsr_value residual, int activation) {
+  tsr_value in[4] = {x, w};
+  int n = 2;
+  tsr_attrs attrs = {.linear = {.activation = activation}};
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
+  if (residual != TSR_NO_VALUE) in[n++] = residual, attrs.linear.has_residual = 1;
+  return tsr_node_add(b, TSR_OP_linear, in, n, &attrs);
+}
+
+/* torch's matrix [out,in]. */
+static tsr_value named_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual, int activation) {
+  int in = tsr_dim(b, x, -1);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(2, out, in), (tsr_matrix_layout){1, out, in, 1});
+  tsr_value offset = bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, out)) : TSR_NO_VALUE;
+  x = linear(b, x, w, offset, residual, activation);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias) {
+  return named_linear(b, name, x, out, bias, TSR_NO_VALUE, TSR_ACT_NONE);
+}
+
+tsr_value tsr_nn_linear_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation) {
+  return named_linear(b, name, x, out, bias, TSR_NO_VALUE, activation);
+}
+
+tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual) {
+  return named_linear(b, name, x, out, bias, residual, TSR_ACT_NONE);
+}
+
+tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, int groups, int out, int activation) {
+  int in = tsr_dim(b, x, -1) / groups;
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(3, groups * out, in, 1), (tsr_matrix_layout){groups, out, in, 1});
+  tsr_value bias = tsr_weight_vector(b, "bias", tsr_shape_of(1, groups * out));
+  x = linear(b, x, w, bias, TSR_NO_VALUE, activation);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x) {
+  int c = tsr_dim(b, x, -1);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value gamma = tsr_weight_vector(b, "weight", tsr_shape_of(1, c));
+  tsr_value beta = tsr_weight_vector(b, "bias", tsr_shape_of(1, c));
+  x = tsr_nn_layer_norm_by(b, x, gamma, beta);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr_value beta) {
+  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1, .has_beta = 1}};
+  return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma, beta}, 3, &attrs);
+}
+
+tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
+  int in = tsr_dim(b, x, -1), frames = conv.kernel_f ? conv.kernel_f : 1;
+  tsr_shape shape = conv.kernel_f ? tsr_shape_of(5, conv.out, in, frames, conv.kernel_h, conv.kernel_w)
+                                  : tsr_shape_of(4, conv.out, in, conv.kernel_h, conv.kernel_w);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, in, frames * conv.kernel_h * conv.kernel_w});
+  tsr_value inputs[3] = {x, w, conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, conv.out)) : TSR_NO_VALUE};
+  tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h, .kernel_w = conv.kernel_w, .stride_h = conv.stride_h,
+                                .stride_w = conv.stride_w, .pad_h = conv.pad_h, .pad_w = conv.pad_w,
+                                .activation = conv.activation, .has_bias = conv.bias, .stride_f = conv.stride_f, .pad_f = conv.pad_f}};
+  x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
+  int c = tsr_dim(b, x, -1);
+  if (x == TSR_NO_VALUE) return x;
+  tsr_enter(b, "%s", name);
+  tsr_value inputs[3] = {x, tsr_weight_depthwise(b, "weight", tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w)),
+                         conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, c)) : TSR_NO_VALUE};
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h, .stride_w = conv.stride_w, .pad_h = conv.pad_h,
+                                          .pad_w = conv.pad_w, .activation = conv.activation}};
+  x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
+static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, const int offsets[3], tsr_attention a) {
+  if (q == TSR_NO_VALUE || k == TSR_NO_VALUE || v == TSR_NO_VALUE) return TSR_NO_VALUE;
+  a.meaning.kind = a.kind ? a.kind : "attention";
+  tsr_shape stored = tsr_shape_of(4, tsr_dim(b, q, 0), a.heads, tsr_dim(b, q, 1), tsr_dim(b, k, 1));
+  char name[TSR_PATH_BYTES];
+  const char *at = a.tap ? strstr(a.tap, "%d") : NULL;
+  if (at) tsr_print(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
+  else if (a.tap) tsr_print(name, sizeof name, "%s", a.tap);
+  int wanted = a.tap && tsr_tap_offer(b, stored, a.meaning, "%s", name), n = 3;
+  tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
+                                   .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
+                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited, .q8 = tsr_weights_any_q8(b->weights)}};
+  tsr_value in[5] = {q, k, v};
+  if (a.bias != TSR_NO_VALUE) in[n++] = a.bias;
+  if (a.limited) in[n++] = a.keys;
+  tsr_value y = tsr_node_add(b, TSR_OP_attention, in, n, &attrs);
+  if (wanted) tsr_tap_give(b, tsr_node_output(b, y, 1));
+  return y;
+}
+
+tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_attention a) {
+  int width = a.heads * a.head_dim;
+  return attend(b, q, qkv, qkv, (int[]){0, width, 2 * width}, a);
+}
+
+tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) { return tsr_nn_attention_of(b, qkv, qkv, a); }
+
+tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention a) {
+  return attend(b, q, kv, kv, (int[]){0, 0, a.heads * a.head_dim}, a);
+}
+
+tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention a) {
+  return attend(b, q, k, v, (int[]){0, 0, 0}, a);
+}
+
+tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer) {
+  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim), .bias = TSR_NO_VALUE,
+                         .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
+}
+
+tsr_value tsr_nn_bare_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
+  tsr_value y = tsr_nn_linear_act(b, "1", tsr_nn_layer_norm(b, "0", x), hidden, TSR_BIAS, TSR_ACT_GELU);
+  return tsr_nn_linear_add(b, last, y, tsr_dim(b, x, -1), TSR_BIAS, residual);
+}
+
+tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
+  tsr_enter(b, "net");
+  x = tsr_nn_bare_feed_forward(b, x, hidden, last, residual);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_norm_heads(tsr_builder *b, const char *gamma, tsr_value x, int heads, int head_dim) {
+  tsr_shape shape = tsr_shape_at(b, x);
+  x = tsr_nn_reshape(b, x, tsr_shape_of(4, shape.dims[0], shape.dims[1], heads, head_dim));
+  tsr_value scale = tsr_weight_vector(b, gamma, tsr_shape_of(3, heads, 1, head_dim));
+  x = tsr_nn_mul(b, tsr_nn_l2_normalize(b, x, 1e-12f), tsr_nn_reshape(b, scale, tsr_shape_of(2, heads, head_dim)));
+  return tsr_nn_reshape(b, x, shape);
+}
+
+tsr_value tsr_nn_attend_normed(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_attention a, void *user) {
+  int width = a.heads * a.head_dim;
+  (void)x, (void)user;
+  a.scale = (float)a.head_dim; /* the roots */
+  tsr_value q = tsr_nn_norm_heads(b, "q_norm.gamma", tsr_nn_slice(b, qkv, 2, 0, width), a.heads, a.head_dim);
+  tsr_value k = tsr_nn_norm_heads(b, "k_norm.gamma", tsr_nn_slice(b, qkv, 2, width, 2 * width), a.heads, a.head_dim);
+  return attend(b, q, k, qkv, (int[]){0, 0, 2 * width}, a);
+}
+
+const char *tsr_nn_to_out(int heads, int head_dim, int dim) { return heads == 1 && head_dim == dim ? NULL : "to_out.0"; }
+
+tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual) {
+  int dim = tsr_dim(b, x, -1), width = mha->attention.heads * mha->attention.head_dim;
+  tsr_value y = tsr_nn_layer_norm(b, "norm", x);
+  if (mha->split) {
+    tsr_value q = tsr_nn_linear(b, "to_q", y, width, TSR_NO_BIAS);
+    if (mha->context != TSR_NO_VALUE) y = tsr_nn_concat(b, 1, 2, (tsr_value[]){y, mha->context});
+    y = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
+    y = tsr_nn_attention_kv(b, q, y, mha->attention);
+  } else {
+    tsr_value qkv = tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS);
+    y = mha->attend ? mha->attend(b, y, qkv, mha->attention, mha->user) : tsr_nn_attention_qkv(b, qkv, mha->attention);
+  }
+  if (mha->to_out) return tsr_nn_linear_add(b, mha->to_out, y, dim, !mha->out_unbiased, residual);
+  return residual == TSR_NO_VALUE ? y : tsr_nn_add(b, y, residual);
+}
+
+tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transformer *t, int layer) {
+  char tap[TSR_PATH_BYTES];
+  const char *prefix = t->prefix ? t->prefix : "";
+  tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
+  tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
+                 .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE, .attend = t->attend, .user = t->user};
+  mha.attention.tap = tap;
+  tsr_enter(b, "layers.%d.%d", layer, t->first);
+  x = tsr_nn_mha(b, x, &mha, x);
+  tsr_leave(b);
+  tsr_enter(b, "layers.%d.%d", layer, t->first + 1);
+  x = (t->bare ? tsr_nn_bare_feed_forward : tsr_nn_feed_forward)(b, x, t->mlp_dim, t->last, x);
+  tsr_leave(b);
+  tsr_tap_add(b, x, t->tokens, "%sblocks.%d", prefix, layer);
+  return x;
+}
+
+tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer *t) {
+  for (int i = 0; i < t->depth; i++) x = tsr_nn_transformer_layer(b, x, t, i);
+  return x;
+}
+
+tsr_value tsr_nn_embed_patches(tsr_builder *b, tsr_value patches, int dim) {
+  tsr_value x = tsr_nn_layer_norm(b, "1", patches);
+  return tsr_nn_layer_norm(b, "3", tsr_nn_linear(b, "2", x, dim, TSR_BIAS));
+}
+
+static tsr_value embed_patches(tsr_builder *b, tsr_value x, int dim) {
+  tsr_enter(b, "to_patch_embedding");
+  x = tsr_nn_embed_patches(b, x, dim);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim) {
+  return embed_patches(b, tsr_nn_patchify(b, image, patch_h, patch_w), dim);
+}
+
+tsr_value tsr_nn_video_patch_embed(tsr_builder *b, tsr_value video, int patch_f, int patch_h, int patch_w, int dim) {
+  tsr_shape s = tsr_shape_at(b, video); /* [B,C,F,H,W] */
+  int batch = s.dims[0], frames = s.dims[2] / patch_f;
+  if (video == TSR_NO_VALUE) return video;
+  if (s.dims[2] % patch_f)
+    return tsr_fail(b, TSR_ERR_SHAPE, "%d frames are not a whole number of patches of %d", s.dims[2], patch_f);
+  tsr_value x = tsr_nn_permute(b, video, (int[]){0, 2, 1, 3, 4}); /* [B,F,C,H,W] */
+  x = tsr_nn_patchify(b, tsr_nn_reshape(b, x, tsr_shape_of(4, batch * s.dims[2], s.dims[1], s.dims[3], s.dims[4])), patch_h, patch_w);
+  int n = tsr_dim(b, x, 1), width = tsr_dim(b, x, 2);
+  x = tsr_nn_reshape(b, x, tsr_shape_of(5, batch, frames, patch_f, n, width));
+  x = tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4});
+  return embed_patches(b, tsr_nn_reshape(b, x, tsr_shape_of(3, batch, frames * n, patch_f * width)), dim);
+}
+
+tsr_value tsr_nn_norm_linear(tsr_builder *b, const char *name, tsr_value x, int out) {
+  tsr_enter(b, "%s", name);
+  x = tsr_nn_linear(b, "1", tsr_nn_layer_norm(b, "0", x), out, TSR_BIAS);
+  tsr_leave(b);
+  return x;
+}
+
+tsr_value tsr_nn_split_heads(tsr_builder *b, tsr_value x, int parts, int index, int heads) {
+  tsr_shape s = tsr_shape_at(b, x);
+  if (x == TSR_NO_VALUE) return x;
+  x = tsr_nn_reshape(b, x, tsr_shape_of(5, s.dims[0], s.dims[1], parts, heads, s.dims[2] / (parts * heads)));
+  x = tsr_nn_slice(b, x, 2, index, index + 1);
+  x = tsr_nn_permute(b, x, (int[]){2, 0, 3, 1, 4});
+  return tsr_nn_reshape(b, x, tsr_shape_of(4, s.dims[0], heads, s.dims[1], s.dims[2] / (parts * heads)));
+}
+
+tsr_value tsr_nn_merge_heads(tsr_builder *b, tsr_value x) {
+  tsr_shape s = tsr_shape_at(b, x);
+  x = tsr_nn_permute(b, x, (int[]){0, 2, 1, 3});
+  return tsr_nn_reshape(b, x, tsr_shape_of(3, s.dims[0], s.dims[2], s.dims[1] * s.dims[3]));
+}
+
+tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x) {
+  int dim = tsr_dim(b, x, 2);
+  token = tsr_nn_reshape(b, token, tsr_shape_of(3, 1, 1, dim));
+  token = tsr_nn_expand(b, token, tsr_shape_of(3, tsr_dim(b, x, 0), 1, dim));
+  return tsr_nn_concat(b, 1, 2, (tsr_value[]){token, x});
+}
+
+tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
+  return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, index, index + 1), tsr_shape_of(2, tsr_dim(b, x, 0), tsr_dim(b, x, 2)));
+}
+
+tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
+tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
+
+tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor) {
+  float *number;
+  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &number);
+  if (number) *number = factor;
+  return tsr_nn_mul(b, x, value);
+}
+
+tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation) {
+  return unary(b, TSR_OP_activate, x, (tsr_attrs){.activate = {.activation = activation}});
+}
+
+tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed) {
+  if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
+  return tsr_node_add(b, TSR_OP_bmm, (tsr_value[]){x, y}, 2, &(tsr_attrs){.bmm = {.transposed = transposed}});
+}
+
+tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
+  return unary(b, TSR_OP_unfold, x, (tsr_attrs){.unfold = {.kernel = kernel, .stride = stride, .pad = pad}});
+}
+
+tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale) {
+  return unary(b, TSR_OP_softmax, x, (tsr_attrs){.softmax = {.scale = scale}});
+}
+
+tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps) {
+  return unary(b, TSR_OP_l2_normalize, x, (tsr_attrs){.l2_normalize = {.eps = eps}});
+}
+
+tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
+  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad}});
+}
+
+tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
+  if (kernel * stride == 1 && !pad) return x;
+  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad, .rows_only = 1}});
+}
+
+tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values) {
+  for (int i = 0; i < count; i++)
+    if (values[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
+  return tsr_node_add(b, TSR_OP_concat, values, count, &(tsr_attrs){.concat = {.axis = axis}});
+}
+
+tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end) {
+  if (begin == 0 && end == tsr_dim(b, x, axis)) return x;
+  return unary(b, TSR_OP_slice, x, (tsr_attrs){.slice = {.axis = axis, .begin = begin, .end = end}});
+}
+
+tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices) { return binary(b, TSR_OP_gather, x, indices); }
+
+tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after) {
+  return unary(b, TSR_OP_pad, x, (tsr_attrs){.pad = {.axis = axis, .before = before, .after = after}});
+}
+
+tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape) {
+  return unary(b, TSR_OP_reshape, x, (tsr_attrs){.reshape = {.shape = shape}});
+}
+
+tsr_value tsr_nn_permute(tsr_builder *b, tsr_value x, const int *order) {
+  tsr_attrs attrs = {0};
+  memcpy(attrs.permute.order, order, (size_t)tsr_shape_at(b, x).ndim * sizeof *order);
+  return unary(b, TSR_OP_permute, x, attrs);
+}
+
+tsr_value tsr_nn_expand(tsr_builder *b, tsr_value x, tsr_shape shape) {
+  return unary(b, TSR_OP_expand, x, (tsr_attrs){.expand = {.shape = shape}});
+}
+
+tsr_value tsr_nn_mean(tsr_builder *b, tsr_value x, int axis) {
+  return unary(b, TSR_OP_mean, x, (tsr_attrs){.mean = {.axis = axis}});
+}
+
+tsr_value tsr_nn_weighted_sum(tsr_builder *b, tsr_value weights, tsr_value x) {
+  return binary(b, TSR_OP_weighted_sum, weights, x);
+}
+
+tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patch_w) {
+  return unary(b, TSR_OP_patchify, image, (tsr_attrs){.patchify = {.patch_h = patch_h, .patch_w = patch_w}});
+}
+
+tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image) { return tsr_nn_permute(b, image, (int[]){0, 2, 3, 1}); }
+
+tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w) {
+  return unary(b, TSR_OP_neighbour_similarity, x, (tsr_attrs){.neighbour_similarity = {.grid_w = grid_w}});
+}

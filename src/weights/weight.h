@@ -1,0 +1,43 @@
+/* One weight: its name and shape in the file, and its numbers as ops read them: a vector in f32, or a matrix packed into the product
+ * kernels' panels. weights.h has the table of a model's weights. */
+#ifndef TSR_WEIGHTS_WEIGHT_H
+#define TSR_WEIGHTS_WEIGHT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/tensor.h"
+
+struct tsr_tensor_entry; /* files/safetensors.h */
+
+/* What a matrix is in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's rows are
+ * stored [channels, taps] and packed [taps, channels], because activations are channels last; else taps is 1. */
+typedef struct tsr_matrix_layout {
+  int groups, n, channels, taps;
+} tsr_matrix_layout;
+
+typedef struct tsr_weight {
+  const char *name;
+  tsr_shape shape;  /* in the file */
+  int is_buffer;    /* a vector that is no parameter: running statistics */
+  int is_matrix;
+  int is_q8;        /* packed in 8 bits */
+  int is_i8_in_file;
+  /* in the file, while it is being read; the scale of an 8-bit matrix */
+  const struct tsr_tensor_entry *entry, *scale_entry;
+  /* vectors */
+  float *values;
+  int taps;         /* of a depthwise convolution: its rows [channels, taps] are kept as [taps, channels]; else 0 */
+  /* matrices */
+  tsr_matrix_layout layout;
+  int k;            /* channels * taps */
+  void *panels;     /* group after group */
+  size_t group_bytes;
+  float *scale;     /* q8, or 8 bits in the file: [groups * n] */
+  int32_t *sum;     /* q8: [groups * n], sum of each row's integers */
+  int has_scale;    /* the file's scale has come */
+  char *held;       /* int8 bytes that wait for their scale (only when they must become f32) */
+  struct tsr_weight *next_in_bucket, *next;
+} tsr_weight;
+
+#endif
