@@ -60,6 +60,8 @@ static void *grow(tsr_builder *b, void *items, int count, int *capacity, size_t 
   return fresh;
 }
 
+static int is_value(const tsr_builder *b, tsr_value value) { return value > TSR_NO_VALUE && value < b->graph.value_count; }
+
 static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
   tsr_graph *g = &b->graph;
   if (tsr_failed(b)) return TSR_NO_VALUE;
@@ -73,6 +75,7 @@ static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
   void *values = grow(b, g->values, g->value_count, &g->value_capacity, sizeof *g->values);
   if (!values) return TSR_NO_VALUE;
   g->values = values;
+  if (!g->value_count) g->values[g->value_count++] = (tsr_value_info){.node = -1}; /* TSR_NO_VALUE's */
   if (info.root == TSR_NO_VALUE) info.root = g->value_count;
   g->values[g->value_count] = info;
   return g->value_count++;
@@ -94,7 +97,7 @@ static const tsr_input *input_named(tsr_builder *b, const char *name) {
 
 /* The main input, with `shape` when only declaring; its dims are the caller's to choose, but for dim `channels`. */
 static tsr_value main_input(tsr_builder *b, const char *name, const char *letters, tsr_shape shape, int channels) {
-  tsr_value_info info = {.shape = shape, .node = -1, .root = TSR_NO_VALUE, .input = name};
+  tsr_value_info info = {.shape = shape, .node = -1, .input = name};
   tsr_value from_wrapper = handed(b, name);
   if (from_wrapper != TSR_NO_VALUE) {
     if (tsr_dim(b, from_wrapper, 1) == shape.dims[1]) return from_wrapper;
@@ -114,7 +117,9 @@ static tsr_value main_input(tsr_builder *b, const char *name, const char *letter
     info.shape = given->shape;
     info.data = given->data;
   }
-  return add_value(b, info);
+  tsr_value value = add_value(b, info);
+  if (b->graph.main_input == TSR_NO_VALUE) b->graph.main_input = value;
+  return value;
 }
 
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w) {
@@ -155,8 +160,7 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) 
   if (from_wrapper != TSR_NO_VALUE) return from_wrapper;
   const tsr_input *given = optional(b, name, shape);
   if (!given) return TSR_NO_VALUE;
-  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data,
-                                       .input = name});
+  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .data = given->data, .input = name});
 }
 
 /* The path and `name` joined, in a buffer of the caller's. */
@@ -171,7 +175,7 @@ static tsr_value vector(tsr_builder *b, const char *name, tsr_shape shape,
   if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_weight *w = declare(b->weights, b->err, weight_name(b, name, full), &shape);
   if (!w) return TSR_NO_VALUE;
-  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w, .data = w->values});
+  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .weight = w, .data = w->values});
 }
 
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
@@ -199,11 +203,11 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
   }
   tsr_weight *w = tsr_weights_matrix(b->weights, b->err, weight_name(b, name, full), &shape, layout);
   if (!w) return TSR_NO_VALUE;
-  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w});
+  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .weight = w});
 }
 
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
-  tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE});
+  tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1});
   *data = NULL;
   if (value == TSR_NO_VALUE || b->declaring) return value;
   *data = tsr_arena_alloc(b->arena, tsr_shape_count(&shape, NULL) * sizeof(float));
@@ -228,7 +232,7 @@ void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
 }
 
 const float *tsr_vector_data(const tsr_builder *b, tsr_value vector) {
-  return vector == TSR_NO_VALUE || b->declaring ? NULL : b->graph.values[vector].data;
+  return !is_value(b, vector) || b->declaring ? NULL : b->graph.values[vector].data;
 }
 
 static tsr_arg arg_of(const tsr_graph *g, tsr_value value) {
@@ -242,7 +246,7 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   char why[TSR_WHY] = "";
   if (tsr_failed(b)) return TSR_NO_VALUE;
   for (int i = 0; i < n_in; i++) {
-    if (in[i] == TSR_NO_VALUE)
+    if (!is_value(b, in[i]))
       return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", op->name, i);
     args.in[i] = arg_of(g, in[i]);
   }
@@ -256,7 +260,7 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   memcpy(node.in, in, (size_t)n_in * sizeof *in);
   int is_view = op == TSR_OP_reshape;
   for (int i = 0; i < node.n_out; i++) {
-    tsr_value_info info = {.shape = args.out[i].shape, .node = g->node_count, .root = TSR_NO_VALUE};
+    tsr_value_info info = {.shape = args.out[i].shape, .node = g->node_count};
     if (is_view) info.root = g->values[in[0]].root;
     node.out[i] = add_value(b, info);
     if (node.out[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
@@ -267,12 +271,14 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
 
 tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index) {
   if (value == TSR_NO_VALUE || tsr_failed(b)) return TSR_NO_VALUE;
-  const tsr_node *node = &b->graph.nodes[b->graph.values[value].node];
-  return index < node->n_out ? node->out[index] : TSR_NO_VALUE;
+  int made = is_value(b, value) ? b->graph.values[value].node : -1;
+  if (made < 0 || index < 0 || index >= b->graph.nodes[made].n_out)
+    return tsr_fail(b, TSR_ERR_CONFIG, "value %d has no output %d beside it", value, index);
+  return b->graph.nodes[made].out[index];
 }
 
 tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value) {
-  return value == TSR_NO_VALUE ? (tsr_shape){0} : b->graph.values[value].shape;
+  return is_value(b, value) ? b->graph.values[value].shape : (tsr_shape){0};
 }
 
 int tsr_dim(const tsr_builder *b, tsr_value value, int i) {
@@ -302,7 +308,7 @@ static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const cha
   g->taps = taps;
   int prefix = tsr_print(name, sizeof name, "%s", b->tap_prefix ? b->tap_prefix : "");
   int length = prefix + tsr_print_list(name + prefix, sizeof name - (size_t)prefix, format, args);
-  tsr_tap tap = {.meaning = meaning, .shape = shape, .value = TSR_NO_VALUE, .prefix = b->taps_aside ? -1 : prefix};
+  tsr_tap tap = {.meaning = meaning, .shape = shape, .prefix = b->taps_aside ? -1 : prefix};
   tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
   if (!tap.name) return out_of_memory(b), 0;
   for (int i = 0; i < b->pattern_count && !tap.wanted; i++) tap.wanted = tsr_pattern_matches(b->patterns[i], tap.name);

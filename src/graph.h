@@ -14,8 +14,8 @@
 #include "tensor.h"
 #include "weights.h"
 
-typedef int tsr_value;
-enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
+typedef int tsr_value; /* index into a graph's values; the first is TSR_NO_VALUE's, so that a struct of zeros names none */
+enum { TSR_NO_VALUE = 0, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
 
 typedef struct tsr_value_info {
   tsr_shape shape;
@@ -73,10 +73,11 @@ enum { TSR_MAX_INPUTS = 32, TSR_MAX_STORES = 4 };
 typedef struct tsr_graph {
   tsr_node *nodes;
   int node_count, node_capacity;
-  tsr_value_info *values;
+  tsr_value_info *values; /* [0] belongs to TSR_NO_VALUE: no dims, nothing that makes it */
   int value_count, value_capacity;
   tsr_tap *taps;
   int tap_count, tap_capacity;
+  tsr_value main_input; /* the image, video or tokens that it is of; TSR_NO_VALUE: none has been asked for */
   tsr_value output;
   tsr_meaning output_meaning;
   struct {
@@ -172,10 +173,10 @@ tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);
 
 /* A node; outputs' shapes follow from the op's rule. Returns its first output, TSR_NO_VALUE when an input is invalid. */
 tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in, const tsr_attrs *attrs);
-/* Output `index` of the node that made `value`. */
+/* Output `index` of the node that made `value`. TSR_ERR_CONFIG when there is none. */
 tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index);
 
-/* The shape of a value; a scalar's for TSR_NO_VALUE. */
+/* The shape of a value; a scalar's for TSR_NO_VALUE and for what is no value of the graph. */
 tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value);
 /* Dim i of a value, negative counts from the end; 0 for TSR_NO_VALUE, so that arithmetic on failed values is harmless. */
 int tsr_dim(const tsr_builder *b, tsr_value value, int i);

@@ -46,7 +46,7 @@ tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena) {
       .err = &model->ctx->err,
       .arch = model->arch->name,
       .weights = &model->weights,
-      .graph = {.output = TSR_NO_VALUE, .output_meaning = {.kind = "logits"}},
+      .graph = {.output_meaning = {.kind = "logits"}},
       .config = {.given = model->config, .preset = model->preset, .what = "config key"},
       .options = {.what = "option"},
   };
@@ -94,7 +94,7 @@ static tsr_status read_preprocess(tsr_model *model) {
   static const char *const fits[] = {"crop", "squash", "native", NULL};
   static const char *const own[] = {"mean", "std", "channels", NULL};
   const tsr_json *given = tsr_json_get(model->root, "preprocess");
-  const tsr_value_info *image = &model->declared.values[0]; /* the first value is the picture or video, if the model takes one */
+  const tsr_value_info *image = &model->declared.values[model->declared.main_input];
   int size[2], sides = image->shape.ndim - 2;
   if (!image->input || sides < 2 || (image->shape.dims[1] != 1 && image->shape.dims[1] != 3)) return TSR_OK;
   tsr_builder b = tsr_model_builder(model, &model->arena);

@@ -1,0 +1,115 @@
+/* The builder's promises to architectures, by architectures of its own: what is not named names no value, the main input may come late. The registry
+ * here takes the place of src/registry.c.
+ * Alone: make build/native/test_graph && build/native/test_graph */
+#include "model_file.h"
+
+/* ---- architectures ---- */
+
+/* A weight comes before the image. */
+static tsr_value build_late_input(tsr_builder *b) {
+  tsr_value token = tsr_weight_vector(b, "token", tsr_shape_of(1, 8));
+  tsr_value x = tsr_nn_patch_embed(b, tsr_input_image(b, 3, 8, 12), 4, 4, 8);
+  return tsr_nn_linear(b, "head", tsr_nn_mean(b, tsr_nn_prepend(b, token, x), 1), 5, TSR_BIAS);
+}
+
+static const tsr_arch late_input = {.name = "late_input", .title = "", .paper = "", .reference = "", .build = build_late_input};
+
+const tsr_arch *const tsr_archs[] = {&late_input};
+const int tsr_arch_count = sizeof tsr_archs / sizeof *tsr_archs;
+const char *const tsr_arch_names[] = {"late_input"};
+const int tsr_arch_name_count = sizeof tsr_arch_names / sizeof *tsr_arch_names;
+
+const tsr_arch *tsr_arch_find(const char *name) {
+  for (int i = 0; i < tsr_arch_count; i++)
+    if (!strcmp(tsr_archs[i]->name, name)) return tsr_archs[i];
+  return NULL;
+}
+
+/* ---- a builder alone ---- */
+
+typedef struct workshop {
+  tsr_heap heap;
+  tsr_arena arena;
+  tsr_error err;
+  tsr_weights weights;
+  tsr_builder b;
+} workshop;
+
+static void begin(workshop *w) {
+  *w = (workshop){0};
+  w->arena.heap = &w->heap;
+  w->weights = (tsr_weights){.heap = &w->heap, .arena = &w->arena, .kernels = tsr_kernels_select(NULL)};
+  w->b = (tsr_builder){.arena = &w->arena, .err = &w->err, .arch = "test", .weights = &w->weights, .declaring = 1};
+}
+
+static void end(workshop *w) {
+  tsr_weights_free(&w->weights);
+  tsr_arena_free(&w->arena);
+  CHECK_INT(w->heap.in_use, 0);
+}
+
+static int inputs_of(const tsr_graph *g, tsr_op op) {
+  for (int n = 0; n < g->node_count; n++)
+    if (g->nodes[n].op == op) return g->nodes[n].n_in;
+  return 0;
+}
+
+/* The first value that there is has the shape of a bias and of a context: neither takes part unless it is named. */
+static void what_is_not_named(void) {
+  workshop w;
+  begin(&w);
+  tsr_builder *b = &w.b;
+  tsr_value first = tsr_weight_vector(b, "first", tsr_shape_of(3, 1, 4, 4));
+  tsr_value x = tsr_weight_vector(b, "x", tsr_shape_of(3, 1, 4, 8)), qkv = tsr_nn_linear(b, "to_qkv", x, 24, TSR_NO_BIAS);
+  tsr_nn_attention_qkv(b, qkv, (tsr_attention){.heads = 2, .head_dim = 4, .scale = 1});
+  CHECK_INT(inputs_of(&b->graph, TSR_OP_attention), 3);
+  tsr_mha mha = {.attention = {.heads = 2, .head_dim = 2, .scale = 1}, .split = 1};
+  tsr_nn_mha(b, first, &mha, TSR_NO_VALUE);
+  CHECK_INT(inputs_of(&b->graph, TSR_OP_concat), 0);
+  CHECK_TEXT(w.err.message, "");
+  CHECK(first != (tsr_value){0} && b->graph.output == TSR_NO_VALUE);
+  end(&w);
+}
+
+static void what_is_no_value(void) {
+  static const int far[] = {TSR_NO_VALUE, -7, 3, 1 << 20};
+  workshop w;
+  for (int i = 0; i < 4; i++) {
+    begin(&w);
+    tsr_builder *b = &w.b;
+    tsr_value image = tsr_input_image(b, 3, 8, 8), y = tsr_nn_softmax(b, image, 1);
+    CHECK_INT(tsr_shape_at(b, far[i]).ndim, 0);
+    CHECK_INT(tsr_dim(b, far[i], 0), 0);
+    CHECK_INT(tsr_node_output(b, y, 0), y);
+    CHECK_INT(w.err.code, TSR_OK);
+    CHECK_INT(tsr_node_output(b, i % 2 ? y : image, far[i]), TSR_NO_VALUE);
+    CHECK_HAS(w.err.message, "has no output");
+    w.err = (tsr_error){0};
+    CHECK_INT(tsr_node_output(b, far[i], 0), TSR_NO_VALUE);
+    CHECK_INT(w.err.code, far[i] ? TSR_ERR_CONFIG : TSR_OK);
+    w.err = (tsr_error){0};
+    CHECK_INT(tsr_node_add(b, TSR_OP_add, (tsr_value[]){y, far[i]}, 2, &(tsr_attrs){0}), TSR_NO_VALUE);
+    CHECK_HAS(w.err.message, "add: input 1 is missing");
+    end(&w);
+  }
+}
+
+/* ---- whole models ---- */
+
+static void a_late_input(void) {
+  model_file file = model_file_make("late_input", "{}", 5);
+  tsr_context *ctx = tsr_context_create(1);
+  tsr_model *model = model_file_load(ctx, &file, TSR_LOAD_AUTO);
+  CHECK_HAS(tsr_model_info(model), "\"input\":{\"name\":\"image\",\"dims\":[1,3,8,12],");
+  CHECK_HAS(tsr_model_info(model), "\"preprocess\":{\"size\":[8,12],\"channels\":3,");
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+  free(file.bytes);
+}
+
+int main(void) {
+  what_is_not_named();
+  what_is_no_value();
+  a_late_input();
+  return check_done("graph");
+}
