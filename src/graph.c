@@ -88,11 +88,22 @@ static tsr_value handed(const tsr_builder *b, const char *name) {
   return TSR_NO_VALUE;
 }
 
-static const tsr_input *input_named(tsr_builder *b, const char *name) {
-  if (b->known_input_count < TSR_MAX_INPUTS) b->known_inputs[b->known_input_count++] = name;
+/* What the caller gave as `name`; NULL: nothing. */
+static const tsr_input *find_input(const tsr_builder *b, const char *name) {
   for (int i = 0; i < b->input_count; i++)
     if (!strcmp(b->inputs[i].name, name)) return &b->inputs[i];
   return NULL;
+}
+
+/* The same, and the name is one that the model knows. */
+static const tsr_input *input_named(tsr_builder *b, const char *name) {
+  if (b->known_input_count < TSR_MAX_INPUTS) b->known_inputs[b->known_input_count++] = name;
+  return find_input(b, name);
+}
+
+int tsr_input_ndim(const tsr_builder *b, const char *name) {
+  const tsr_input *given = find_input(b, name);
+  return given ? given->shape.ndim : 0;
 }
 
 /* The main input, with `shape` when only declaring; its dims are the caller's to choose, but for dim `channels`. */

@@ -94,6 +94,7 @@ typedef struct tsr_settings {
   const tsr_json *given;   /* object, or NULL */
   const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
   const char *what;        /* "config key" or "option", for messages */
+  tsr_status code;         /* of what is wrong with them: TSR_ERR_CONFIG where the file says it, TSR_ERR_ARGUMENT where the caller does */
   const char **known;      /* every key asked for */
   int known_count, known_capacity;
 } tsr_settings;
@@ -151,6 +152,9 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
 /* The numbers of an optional input that the graph itself depends on: a session is built anew when they change. NULL when the caller gave none.
  * They are the caller's, and gone after the run. */
 const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape);
+
+/* How many dims the caller's input of this name has; 0: none was given. */
+int tsr_input_ndim(const tsr_builder *b, const char *name);
 
 /* Weights, named below the current path ("weight"; "" is the path itself). */
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);

@@ -83,7 +83,7 @@ static float *read_indices(tsr_builder *b, const tsr_json *value, const char *re
 
 static void open_attention(tsr_view *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked, const char *request) {
   static const char *const lists[] = {"layers", "heads", NULL};
-  tsr_settings settings = {.given = asked, .what = "attention option"};
+  tsr_settings settings = {.given = asked, .what = "attention option", .code = TSR_ERR_ARGUMENT};
   const tsr_json *layers = tsr_json_get(asked, "layers"), *heads = tsr_json_get(asked, "heads");
   int known = 0;
   v->rollout = tsr_setting_bool(b, &settings, "rollout", 0);
@@ -110,7 +110,7 @@ static void open_attention(tsr_view *v, tsr_builder *b, const tsr_graph *g, cons
 /* pooling "auto" is what the model's own head sees: its embedding, or else its class token, or else the mean of the tokens. */
 static void open_embedding(tsr_view *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked) {
   static const char *const poolings[] = {"auto", "cls", "mean", NULL};
-  tsr_settings settings = {.given = asked, .what = "embed option"};
+  tsr_settings settings = {.given = asked, .what = "embed option", .code = TSR_ERR_ARGUMENT};
   v->pools = tsr_setting_choice(b, &settings, "pooling", poolings, 0);
   v->normalizes = tsr_setting_bool(b, &settings, "normalize", 1);
   tsr_settings_finish(b, &settings);
