@@ -83,8 +83,9 @@ static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
 
 /* What a wrapper hands to the net inside it under this name; TSR_NO_VALUE: nothing. */
 static tsr_value handed(const tsr_builder *b, const char *name) {
-  for (int i = 0; i < 2; i++)
-    if (b->handed_names[i] && !strcmp(b->handed_names[i], name)) return b->handed[i];
+  const tsr_inside *inside = b->inside;
+  for (int i = 0; inside && i < 2; i++)
+    if (inside->handed_names[i] && !strcmp(inside->handed_names[i], name)) return inside->handed[i];
   return TSR_NO_VALUE;
 }
 
@@ -312,14 +313,15 @@ int tsr_pattern_matches(const char *pattern, const char *text) {
 
 static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const char *format, va_list args) {
   tsr_graph *g = &b->graph;
+  const tsr_inside *inside = b->inside;
   char name[TSR_PATH_BYTES];
   if (tsr_failed(b)) return 0;
   void *taps = grow(b, g->taps, g->tap_count, &g->tap_capacity, sizeof *g->taps);
   if (!taps) return 0;
   g->taps = taps;
-  int prefix = tsr_print(name, sizeof name, "%s", b->tap_prefix ? b->tap_prefix : "");
+  int prefix = tsr_print(name, sizeof name, "%s", inside ? inside->tap_prefix : "");
   int length = prefix + tsr_print_list(name + prefix, sizeof name - (size_t)prefix, format, args);
-  tsr_tap tap = {.meaning = meaning, .shape = shape, .prefix = b->taps_aside ? -1 : prefix};
+  tsr_tap tap = {.meaning = meaning, .shape = shape, .prefix = inside && inside->taps_aside ? -1 : prefix};
   tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
   if (!tap.name) return out_of_memory(b), 0;
   for (int i = 0; i < b->pattern_count && !tap.wanted; i++) tap.wanted = tsr_pattern_matches(b->patterns[i], tap.name);
@@ -344,5 +346,6 @@ void tsr_tap_add(tsr_builder *b, tsr_value value, tsr_meaning meaning, const cha
   va_start(args, format);
   if (offer(b, tsr_shape_at(b, value), meaning, format, args)) tsr_tap_give(b, value);
   va_end(args);
-  if (b->watch && !tsr_failed(b) && tsr_pattern_matches(b->watch, b->graph.taps[b->graph.tap_count - 1].name)) b->watched = value;
+  for (tsr_inside *i = b->inside; i && !tsr_failed(b); i = i->outer)
+    if (i->watch && tsr_pattern_matches(i->watch, b->graph.taps[b->graph.tap_count - 1].name)) i->watched = value;
 }

@@ -99,6 +99,17 @@ typedef struct tsr_settings {
   int known_count, known_capacity;
 } tsr_settings;
 
+/* A network inside a wrapper (teacher.h) while it is built. Wrappers may nest. */
+typedef struct tsr_inside {
+  const char *tap_prefix; /* the beginning of its taps' names, which all wrappers around it set */
+  int taps_aside;         /* they are there only where more than the main input is given */
+  const char *handed_names[2]; /* up to two inputs that the wrapper hands to it */
+  tsr_value handed[2];
+  const char *watch; /* a pattern of taps, and the value of the last one that fits */
+  tsr_value watched;
+  struct tsr_inside *outer; /* what the wrapper itself is inside of, or NULL */
+} tsr_inside;
+
 typedef struct tsr_builder {
   tsr_arena *arena;
   tsr_error *err;
@@ -116,14 +127,7 @@ typedef struct tsr_builder {
   uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
   const char *const *patterns; /* taps wanted */
   int pattern_count;
-  /* a net inside a wrapper (teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
-   * value of the last one that fits */
-  const char *tap_prefix;
-  int taps_aside; /* they are there only where more than the main input is given */
-  const char *handed_names[2];
-  tsr_value handed[2];
-  const char *watch;
-  tsr_value watched;
+  tsr_inside *inside; /* NULL: no wrapper is around what is built now */
   char path[TSR_PATH_BYTES];
   size_t path_length;
   size_t scopes[TSR_MAX_SCOPES]; /* path_length before each open scope */

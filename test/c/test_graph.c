@@ -1,5 +1,5 @@
-/* The builder's promises to architectures, by architectures of its own: what is not named names no value, the main input may come late. The registry
- * here takes the place of src/registry.c.
+/* The builder's promises to architectures, by architectures of its own: what is not named names no value, the main input may come late, wrappers may
+ * nest. The registry here takes the place of src/registry.c.
  * Alone: make build/native/test_graph && build/native/test_graph */
 #include "model_file.h"
 
@@ -12,11 +12,50 @@ static tsr_value build_late_input(tsr_builder *b) {
   return tsr_nn_linear(b, "head", tsr_nn_mean(b, tsr_nn_prepend(b, token, x), 1), 5, TSR_BIAS);
 }
 
-static const tsr_arch late_input = {.name = "late_input", .title = "", .paper = "", .reference = "", .build = build_late_input};
+/* Half of the image's second row, and taps around. */
+static tsr_value build_core(tsr_builder *b) {
+  tsr_value x = tsr_nn_times(b, tsr_nn_slice(b, tsr_input_image(b, 3, 8, 8), 2, 1, 2), 0.5f);
+  tsr_tap_add(b, x, (tsr_meaning){.kind = "features"}, "features");
+  return x;
+}
 
-const tsr_arch *const tsr_archs[] = {&late_input};
+/* The core twice, and between them what is the wrapper's own. */
+static tsr_value build_middle(tsr_builder *b) {
+  static const char *const archs[] = {"core", NULL};
+  tsr_net net = {.key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one.", .watch = "*features"};
+  tsr_value seen, image = net.image = tsr_input_image(b, 3, 8, 8);
+  tsr_value one = tsr_net_build(b, &net, &seen);
+  CHECK(seen == one && one != TSR_NO_VALUE);
+  tsr_tap_add(b, one, (tsr_meaning){.kind = "features"}, "between");
+  CHECK_INT(tsr_input_image(b, 3, 8, 8), image);
+  CHECK_INT(tsr_config_int(b, "depth", 1, 0, 9), 7); /* its own config again */
+  net.prefix = "two.", net.aside = 1;
+  tsr_value two = tsr_net_build(b, &net, &seen);
+  CHECK(seen == two && two != one);
+  return tsr_nn_add(b, one, two);
+}
+
+static tsr_value build_outer(tsr_builder *b) {
+  static const char *const archs[] = {"middle", NULL};
+  tsr_net net = {.key = "net", .what = "middle key", .archs = archs, .scope = "middle", .prefix = "mid.", .watch = "*.two.features"};
+  tsr_value seen, image = tsr_input_image(b, 3, 8, 8);
+  net.image = tsr_nn_times(b, image, 2);
+  tsr_value y = tsr_net_build(b, &net, &seen);
+  CHECK(seen != TSR_NO_VALUE && seen != y);
+  CHECK_INT(tsr_input_image(b, 3, 8, 8) == net.image, 0); /* what it handed in was for the network inside */
+  tsr_tap_add(b, y, (tsr_meaning){.kind = "features"}, "end");
+  return y;
+}
+
+#define ARCH(id) static const tsr_arch id = {.name = #id, .title = "", .paper = "", .reference = "", .build = build_##id}
+ARCH(late_input);
+ARCH(core);
+ARCH(middle);
+ARCH(outer);
+
+const tsr_arch *const tsr_archs[] = {&late_input, &core, &middle, &outer};
 const int tsr_arch_count = sizeof tsr_archs / sizeof *tsr_archs;
-const char *const tsr_arch_names[] = {"late_input"};
+const char *const tsr_arch_names[] = {"late_input", "core", "middle", "outer"};
 const int tsr_arch_name_count = sizeof tsr_arch_names / sizeof *tsr_arch_names;
 
 const tsr_arch *tsr_arch_find(const char *name) {
@@ -39,7 +78,8 @@ static void begin(workshop *w) {
   *w = (workshop){0};
   w->arena.heap = &w->heap;
   w->weights = (tsr_weights){.heap = &w->heap, .arena = &w->arena, .kernels = tsr_kernels_select(NULL)};
-  w->b = (tsr_builder){.arena = &w->arena, .err = &w->err, .arch = "test", .weights = &w->weights, .declaring = 1};
+  w->b = (tsr_builder){.arena = &w->arena, .err = &w->err, .arch = "test", .weights = &w->weights, .declaring = 1,
+                       .config = {.what = "config key", .code = TSR_ERR_CONFIG}};
 }
 
 static void end(workshop *w) {
@@ -94,6 +134,68 @@ static void what_is_no_value(void) {
   }
 }
 
+static void wrappers_nest(void) {
+  static const char text[] = "{\"net\":{\"depth\":7,\"net\":{}}}";
+  static const struct {
+    const char *name;
+    int prefix;
+  } taps[] = {{"mid.one.features", 8}, {"mid.between", 4}, {"mid.two.features", -1}, {"end", 0}};
+  workshop w;
+  begin(&w);
+  tsr_graph *g = &w.b.graph;
+  w.b.config.given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test");
+  g->output_meaning.kind = "logits";
+  build_outer(&w.b);
+  CHECK_TEXT(w.err.message, "");
+  CHECK_INT(g->tap_count, 4);
+  for (int t = 0; t < 4 && t < g->tap_count; t++) {
+    CHECK_TEXT(g->taps[t].name, taps[t].name);
+    CHECK_INT(g->taps[t].prefix, taps[t].prefix);
+  }
+  CHECK_INT(w.b.scope_count, 0);
+  end(&w);
+}
+
+/* A network inside that cannot be leaves the wrapper's config and taps as they were. */
+static void a_wrapper_without_a_network(void) {
+  static const char text[] = "{\"depth\":7}";
+  workshop w;
+  begin(&w);
+  const tsr_json *given = w.b.config.given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test");
+  build_core(&w.b); /* something is there */
+  tsr_value seen = 1;
+  tsr_net net = {.key = "net", .what = "core key", .archs = (const char *const[]){"core", NULL}, .scope = "core", .prefix = "one."};
+  CHECK_INT(tsr_net_build(&w.b, &net, &seen), TSR_NO_VALUE);
+  CHECK_INT(seen, TSR_NO_VALUE);
+  CHECK_HAS(w.err.message, "\"net\" is missing");
+  CHECK(w.b.config.given == given);
+  CHECK_INT(w.b.scope_count, 0);
+  end(&w);
+}
+
+/* Settings know what is wrong when they are, wherever they lie. */
+static void codes_of_settings(void) {
+  static const char text[] = "{\"depth\":99,\"net\":{\"depth\":99}}";
+  static const char *const archs[] = {"core", NULL};
+  static const struct {
+    const char *what, *message;
+    tsr_status code;
+  } kinds[] = {{"config key", "config key \"depth\" is 99", TSR_ERR_CONFIG}, {"option", "option \"depth\" is 99", TSR_ERR_ARGUMENT}};
+  for (int i = 0; i < 2; i++)
+    for (int inner = 0; inner < 2; inner++) {
+      workshop w;
+      begin(&w);
+      tsr_settings *config = &w.b.config;
+      *config = (tsr_settings){.given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test"), .what = kinds[i].what, .code = kinds[i].code};
+      tsr_settings outer = tsr_config_open(&w.b, "net", "net key", archs, NULL);
+      tsr_setting_int(&w.b, inner ? config : &outer, "depth", 1, 0, 9);
+      CHECK_INT(w.err.code, kinds[i].code);
+      CHECK_HAS(w.err.message, inner ? "net key \"depth\" is 99" : kinds[i].message);
+      tsr_config_close(&w.b, outer);
+      end(&w);
+    }
+}
+
 /* ---- whole models ---- */
 
 static void a_late_input(void) {
@@ -110,6 +212,9 @@ static void a_late_input(void) {
 int main(void) {
   what_is_not_named();
   what_is_no_value();
+  wrappers_nest();
+  a_wrapper_without_a_network();
+  codes_of_settings();
   a_late_input();
   return check_done("graph");
 }
