@@ -163,7 +163,8 @@ int tsr_setting_is_given(const tsr_settings *from, const char *key) {
 tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what) {
   const tsr_json *value = value_of(b, &b->config, key);
   if (!value || value->kind != TSR_JSON_OBJECT) missing(b, &b->config, key, "an object");
-  return (tsr_settings){.given = value, .preset = tsr_json_get(b->config.preset, key), .what = what, .code = b->config.code};
+  const tsr_json *preset = tsr_json_get(b->config.preset, key);
+  return (tsr_settings){.given = value, .preset = preset, .what = what, .code = b->config.code};
 }
 
 tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch) {

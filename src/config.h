@@ -12,8 +12,8 @@
 /* As a default: the key must be given. */
 #define TSR_REQUIRED INT64_MIN
 
-/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: from->code, for a missing key, a wrong type, out of
- * range. */
+/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: from->code, for a missing key,
+ * a wrong type, out of range. */
 int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi);
 /* One integer for both, or [height, width]. */
 void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi, int out[2]);
@@ -37,8 +37,9 @@ int tsr_setting_is_given(const tsr_settings *from, const char *key);
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
 /* The object at `key` of the config, a network's config, which must be there; `what` names its keys in messages. */
 tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what);
-/* From here on reads of the config are of that object. Until tsr_config_close, which takes what this returned and fails on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the
- * first), which goes to *arch unless that is NULL. */
+/* From here on reads of the config are of that object, until tsr_config_close, which takes what this returned and fails
+ * on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the first), which goes to *arch
+ * unless that is NULL. */
 tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch);
 void tsr_config_close(tsr_builder *b, tsr_settings outer);
 /* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */

@@ -60,7 +60,9 @@ static void *grow(tsr_builder *b, void *items, int count, int *capacity, size_t 
   return fresh;
 }
 
-static int is_value(const tsr_builder *b, tsr_value value) { return value > TSR_NO_VALUE && value < b->graph.value_count; }
+static int is_value(const tsr_builder *b, tsr_value value) {
+  return value > TSR_NO_VALUE && value < b->graph.value_count;
+}
 
 static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
   tsr_graph *g = &b->graph;
@@ -228,23 +230,45 @@ tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
   return value;
 }
 
+/* 0: failed, or there are `most` already. */
+static int takes_another(tsr_builder *b, int count, int most) {
+  if (count == most) tsr_fail(b, TSR_ERR_CONFIG, "more than %d changes of weights of one kind", most);
+  return !tsr_failed(b);
+}
+
+/* A weight's name with its path, in the arena; NULL: failed. */
+static const char *kept_name(tsr_builder *b, const char *name) {
+  char full[2 * TSR_PATH_BYTES];
+  weight_name(b, name, full);
+  const char *kept = tsr_arena_copy_text(b->arena, full, strlen(full));
+  if (!kept) out_of_memory(b);
+  return kept;
+}
+
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep) {
-  if (b->declaring || tsr_failed(b)) return;
-  b->graph.once = 1;
-  if (tsr_weights_any_q8(b->weights))
-    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"update\" changes weights in f32, and these are in 8 bits; load with dtype 'f32'");
-  else if (b->changing) tsr_weights_average(b->weights, to, from, (float)keep, (float)(1 - keep));
+  tsr_graph *g = &b->graph;
+  if (!takes_another(b, g->follow_count, TSR_MAX_FOLLOWS)) return;
+  if (tsr_weights_any_q8(b->weights)) {
+    tsr_fail(b, TSR_ERR_ARGUMENT,
+             "option \"update\" changes weights in f32, and these are in 8 bits; load with dtype 'f32'");
+    return;
+  }
+  g->follows[g->follow_count].to = kept_name(b, to);
+  g->follows[g->follow_count].from = kept_name(b, from);
+  g->follows[g->follow_count++].keep = keep;
 }
 
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
   tsr_graph *g = &b->graph;
-  if (tsr_failed(b) || g->store_count == TSR_MAX_STORES) return;
+  if (!takes_another(b, g->store_count, TSR_MAX_STORES)) return;
   g->stores[g->store_count].to = (tsr_weight *)g->values[vector].weight;
   g->stores[g->store_count++].from = value;
 }
 
-const float *tsr_vector_data(const tsr_builder *b, tsr_value vector) {
-  return !is_value(b, vector) || b->declaring ? NULL : b->graph.values[vector].data;
+const float *tsr_vector_data(tsr_builder *b, tsr_value vector) {
+  if (!is_value(b, vector) || b->declaring) return NULL;
+  b->graph.reads_weights |= b->graph.values[vector].weight != NULL;
+  return b->graph.values[vector].data;
 }
 
 static tsr_arg arg_of(const tsr_graph *g, tsr_value value) {

@@ -14,7 +14,8 @@
 #include "tensor.h"
 #include "weights.h"
 
-typedef int tsr_value; /* index into a graph's values; the first is TSR_NO_VALUE's, so that a struct of zeros names none */
+/* An index into a graph's values. The first is TSR_NO_VALUE's, so that a struct of zeros names none. */
+typedef int tsr_value;
 enum { TSR_NO_VALUE = 0, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
 
 typedef struct tsr_value_info {
@@ -68,7 +69,7 @@ typedef struct tsr_input {
   const float *data;
 } tsr_input;
 
-enum { TSR_MAX_INPUTS = 32, TSR_MAX_STORES = 4 };
+enum { TSR_MAX_INPUTS = 32, TSR_MAX_FOLLOWS = 4, TSR_MAX_STORES = 4 };
 
 typedef struct tsr_graph {
   tsr_node *nodes;
@@ -81,20 +82,30 @@ typedef struct tsr_graph {
   tsr_value output;
   tsr_meaning output_meaning;
   struct {
+    const char *to, *from; /* as tsr_weights_average takes them */
+    double keep;
+  } follows[TSR_MAX_FOLLOWS]; /* done before each run */
+  int follow_count;
+  struct {
     tsr_weight *to; /* a vector */
     tsr_value from;
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
-  int once; /* it changes weights: good for one run */
+  int reads_weights; /* numbers of weights are in its constants, as they were when it was built */
   int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (pictures.h) */
 } tsr_graph;
+
+/* Whether runs change weights: no number of theirs may be kept from one run to the next. */
+static inline int tsr_graph_changes_weights(const tsr_graph *graph) {
+  return graph->follow_count + graph->store_count > 0;
+}
 
 /* Reads keys of the config or of a run's options; see config.h. */
 typedef struct tsr_settings {
   const tsr_json *given;   /* object, or NULL */
   const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
   const char *what;        /* "config key" or "option", for messages */
-  tsr_status code;         /* of what is wrong with them: TSR_ERR_CONFIG where the file says it, TSR_ERR_ARGUMENT where the caller does */
+  tsr_status code;         /* of what is wrong with them: TSR_ERR_CONFIG in a file, TSR_ERR_ARGUMENT in a request */
   const char **known;      /* every key asked for */
   int known_count, known_capacity;
 } tsr_settings;
@@ -121,7 +132,6 @@ typedef struct tsr_builder {
   const tsr_input *inputs;
   int input_count;
   int declaring;
-  int changing; /* weights may change now: all of it has been built before without, and nothing was wrong */
   const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
   int known_input_count;
   uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
@@ -167,14 +177,16 @@ tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
 /* A depthwise convolution's [C,1,kernel_h,kernel_w], kept with the channels last. */
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
-/* Changes of weights, of a model in f32; TSR_ERR_ARGUMENT in 8 bits. For training, which changes them between runs.
- * The first happens while the graph is built a second time (`changing`), so that a run that fails changes nothing: `to` and what is below it, as far as they are of the same kind as what is
- * of the same name below `from` (parameters, or else both names are of buffers), become keep * to + (1 - keep) * from. The second after each run: the
- * vector becomes `value`, of as many numbers. */
+/* Changes of weights, for training: steps of each run, in the order of these calls. Building changes nothing, and
+ * neither does a run that fails.
+ * Follow, before the nodes: `to` and what is below it become keep * to + (1 - keep) * from, as far as they are of the
+ * same kind as what has the same name below `from`: parameters, or else both names are of buffers. Both are names below
+ * the current path. TSR_ERR_ARGUMENT in 8 bits.
+ * Store, after the nodes: the vector becomes `value`, of as many numbers. */
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
 /* The numbers of a vector or constant, as far as they are there: NULL when only declaring. */
-const float *tsr_vector_data(const tsr_builder *b, tsr_value vector);
+const float *tsr_vector_data(tsr_builder *b, tsr_value vector);
 /* A table computed by the architecture: *data is for the caller to fill. NULL when there is nothing to fill: after a failure, and when
  * only declaring, so that a config cannot ask for memory before the weights have been seen. */
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);

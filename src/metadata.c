@@ -52,15 +52,19 @@ tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena) {
   };
 }
 
+void tsr_model_build(const tsr_model *model, tsr_builder *b) {
+  b->graph.output = model->arch->build(b);
+  if (!tsr_failed(b) && b->graph.output == TSR_NO_VALUE) tsr_fail(b, TSR_ERR_CONFIG, "the model has no output");
+}
+
 /* Builds the graph for the default input: this declares the weights, and shows shapes and taps. */
 static tsr_status declare(tsr_model *model) {
   static const char *const reserved[] = {"preset", NULL};
   tsr_builder b = tsr_model_builder(model, &model->arena);
   b.declaring = 1;
-  b.graph.output = model->arch->build(&b);
+  tsr_model_build(model, &b);
   tsr_settings_ignore(&b, &b.config, reserved);
   tsr_settings_finish(&b, &b.config);
-  if (!tsr_failed(&b) && b.graph.output == TSR_NO_VALUE) tsr_fail(&b, TSR_ERR_CONFIG, "the model has no output");
   if (tsr_failed(&b)) return b.err->code;
   model->declared = b.graph;
   model->weights.sealed = 1;
@@ -106,7 +110,8 @@ static tsr_status read_preprocess(tsr_model *model) {
   spec.filter = (tsr_filter)tsr_setting_choice(&b, &from, "resize", filters, TSR_FILTER_BILINEAR);
   int patch = model->declared.list_patch, fit = tsr_setting_choice(&b, &from, "fit", fits, patch ? 2 : TSR_FIT_CROP);
   if (patch && fit == 2)
-    model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1, TSR_MAX_SIDE * TSR_MAX_SIDE);
+    model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,
+                                         TSR_MAX_SIDE * TSR_MAX_SIDE);
   else if (fit == 2) tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's pictures have one size");
   spec.fit = fit ? TSR_FIT_SQUASH : TSR_FIT_CROP;
   spec.crop_pct = (float)tsr_setting_number(&b, &from, "crop_pct", 1, 0.05, 1);

@@ -18,9 +18,11 @@ static tsr_value read_labels(tsr_builder *b, int batch, int classes) {
 static tsr_value build(tsr_builder *b) {
   static const char *const nets[] = {"distillable_vit", NULL};
   int image[2];
-  tsr_settings student = tsr_config_inner(b, "student", "student key"); /* a first look; the student itself reads all of it */
+  /* A first look at the student's config, which the student itself reads. */
+  tsr_settings student = tsr_config_inner(b, "student", "student key");
   tsr_setting_choice(b, &student, "arch", nets, 0);
-  int channels = tsr_setting_int(b, &student, "channels", 3, 1, 64), dim = tsr_setting_int(b, &student, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
+  int channels = tsr_setting_int(b, &student, "channels", 3, 1, 64);
+  int dim = tsr_setting_int(b, &student, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
   tsr_setting_pair(b, &student, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, image);
   int classes = tsr_setting_int(b, &student, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
   int hard = tsr_config_bool(b, "hard", 0), has_norm = tsr_config_bool(b, "mlp_layernorm", 0);

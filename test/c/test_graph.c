@@ -1,5 +1,6 @@
-/* The builder's promises to architectures, by architectures of its own: what is not named names no value, the main input may come late, wrappers may
- * nest. The registry here takes the place of src/registry.c.
+/* The builder's promises to architectures, by architectures of its own: what is not named names no value, the main
+ * input may come late, wrappers may nest, settings know their error code, and weights that follow others do so in runs
+ * that succeed. The registry here takes the place of src/registry.c.
  * Alone: make build/native/test_graph && build/native/test_graph */
 #include "model_file.h"
 
@@ -22,7 +23,8 @@ static tsr_value build_core(tsr_builder *b) {
 /* The core twice, and between them what is the wrapper's own. */
 static tsr_value build_middle(tsr_builder *b) {
   static const char *const archs[] = {"core", NULL};
-  tsr_net net = {.key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one.", .watch = "*features"};
+  tsr_net net = {.key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one.",
+                 .watch = "*features"};
   tsr_value seen, image = net.image = tsr_input_image(b, 3, 8, 8);
   tsr_value one = tsr_net_build(b, &net, &seen);
   CHECK(seen == one && one != TSR_NO_VALUE);
@@ -37,7 +39,8 @@ static tsr_value build_middle(tsr_builder *b) {
 
 static tsr_value build_outer(tsr_builder *b) {
   static const char *const archs[] = {"middle", NULL};
-  tsr_net net = {.key = "net", .what = "middle key", .archs = archs, .scope = "middle", .prefix = "mid.", .watch = "*.two.features"};
+  tsr_net net = {.key = "net", .what = "middle key", .archs = archs, .scope = "middle", .prefix = "mid.",
+                 .watch = "*.two.features"};
   tsr_value seen, image = tsr_input_image(b, 3, 8, 8);
   net.image = tsr_nn_times(b, image, 2);
   tsr_value y = tsr_net_build(b, &net, &seen);
@@ -47,15 +50,30 @@ static tsr_value build_outer(tsr_builder *b) {
   return y;
 }
 
-#define ARCH(id) static const tsr_arch id = {.name = #id, .title = "", .paper = "", .reference = "", .build = build_##id}
+/* A teacher of one layer that follows its student, and what was found last. */
+static tsr_value build_follower(tsr_builder *b) {
+  tsr_value x = tsr_nn_reshape(b, tsr_input_image(b, 1, 2, 4), tsr_shape_of(3, 1, 2, 4)), y[2];
+  if (tsr_option_bool(b, "update", 0)) tsr_weights_follow(b, "teacher", "student", 0.75);
+  for (int i = 0; i < 2; i++) {
+    tsr_enter(b, i ? "teacher" : "student");
+    y[i] = tsr_nn_linear(b, "fc", x, 4, TSR_BIAS);
+    tsr_leave(b);
+  }
+  tsr_vector_store(b, tsr_weight_buffer(b, "last", tsr_shape_of(2, 1, 4)), tsr_nn_mean(b, y[1], 1));
+  return tsr_nn_attention(b, y[0], y[1], x, tsr_nn_heads(1, 4, (tsr_meaning){.kind = "tokens"}, 0));
+}
+
+#define ARCH(id) \
+  static const tsr_arch id = {.name = #id, .title = "", .paper = "", .reference = "", .build = build_##id}
 ARCH(late_input);
 ARCH(core);
 ARCH(middle);
 ARCH(outer);
+ARCH(follower);
 
-const tsr_arch *const tsr_archs[] = {&late_input, &core, &middle, &outer};
+const tsr_arch *const tsr_archs[] = {&late_input, &core, &middle, &outer, &follower};
 const int tsr_arch_count = sizeof tsr_archs / sizeof *tsr_archs;
-const char *const tsr_arch_names[] = {"late_input", "core", "middle", "outer"};
+const char *const tsr_arch_names[] = {"late_input", "core", "middle", "outer", "follower"};
 const int tsr_arch_name_count = sizeof tsr_arch_names / sizeof *tsr_arch_names;
 
 const tsr_arch *tsr_arch_find(const char *name) {
@@ -100,7 +118,8 @@ static void what_is_not_named(void) {
   begin(&w);
   tsr_builder *b = &w.b;
   tsr_value first = tsr_weight_vector(b, "first", tsr_shape_of(3, 1, 4, 4));
-  tsr_value x = tsr_weight_vector(b, "x", tsr_shape_of(3, 1, 4, 8)), qkv = tsr_nn_linear(b, "to_qkv", x, 24, TSR_NO_BIAS);
+  tsr_value x = tsr_weight_vector(b, "x", tsr_shape_of(3, 1, 4, 8));
+  tsr_value qkv = tsr_nn_linear(b, "to_qkv", x, 24, TSR_NO_BIAS);
   tsr_nn_attention_qkv(b, qkv, (tsr_attention){.heads = 2, .head_dim = 4, .scale = 1});
   CHECK_INT(inputs_of(&b->graph, TSR_OP_attention), 3);
   tsr_mha mha = {.attention = {.heads = 2, .head_dim = 2, .scale = 1}, .split = 1};
@@ -164,7 +183,8 @@ static void a_wrapper_without_a_network(void) {
   const tsr_json *given = w.b.config.given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test");
   build_core(&w.b); /* something is there */
   tsr_value seen = 1;
-  tsr_net net = {.key = "net", .what = "core key", .archs = (const char *const[]){"core", NULL}, .scope = "core", .prefix = "one."};
+  static const char *const archs[] = {"core", NULL};
+  tsr_net net = {.key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one."};
   CHECK_INT(tsr_net_build(&w.b, &net, &seen), TSR_NO_VALUE);
   CHECK_INT(seen, TSR_NO_VALUE);
   CHECK_HAS(w.err.message, "\"net\" is missing");
@@ -173,20 +193,23 @@ static void a_wrapper_without_a_network(void) {
   end(&w);
 }
 
-/* Settings know what is wrong when they are, wherever they lie. */
+/* Settings know the code of what is wrong with them, wherever they lie. */
 static void codes_of_settings(void) {
   static const char text[] = "{\"depth\":99,\"net\":{\"depth\":99}}";
   static const char *const archs[] = {"core", NULL};
   static const struct {
     const char *what, *message;
     tsr_status code;
-  } kinds[] = {{"config key", "config key \"depth\" is 99", TSR_ERR_CONFIG}, {"option", "option \"depth\" is 99", TSR_ERR_ARGUMENT}};
+  } kinds[] = {{"config key", "config key \"depth\" is 99", TSR_ERR_CONFIG},
+               {"option", "option \"depth\" is 99", TSR_ERR_ARGUMENT}};
   for (int i = 0; i < 2; i++)
     for (int inner = 0; inner < 2; inner++) {
       workshop w;
       begin(&w);
       tsr_settings *config = &w.b.config;
-      *config = (tsr_settings){.given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test"), .what = kinds[i].what, .code = kinds[i].code};
+      config->given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test");
+      config->what = kinds[i].what;
+      config->code = kinds[i].code;
       tsr_settings outer = tsr_config_open(&w.b, "net", "net key", archs, NULL);
       tsr_setting_int(&w.b, inner ? config : &outer, "depth", 1, 0, 9);
       CHECK_INT(w.err.code, kinds[i].code);
@@ -209,6 +232,71 @@ static void a_late_input(void) {
   free(file.bytes);
 }
 
+static const float *vector_of(const tsr_model *model, const char *name) {
+  for (const tsr_weight *w = model->weights.first; w; w = w->next)
+    if (!strcmp(w->name, name)) return w->values;
+  return NULL;
+}
+
+/* Each run with the option is a step, whatever was kept of the one before; one that fails, at any allocation, is
+ * none. */
+static void weights_follow(const char *request) {
+  model_file file = model_file_make("follower", "{}", 5);
+  tsr_context *ctx = tsr_context_create(1);
+  tsr_model *model = model_file_load(ctx, &file, TSR_LOAD_F32);
+  float x[8];
+  uint64_t seed = 3;
+  for (int i = 0; i < 8; i++) x[i] = check_uniform(&seed);
+  CHECK_INT(tsr_model_set_input(model, "image", x, 4, (int[]){1, 1, 2, 4}), TSR_OK);
+  size_t bytes = model->weights.memory_bytes;
+  char *before = malloc(bytes);
+  memcpy(before, model->weights.memory, bytes);
+  const float *teacher = vector_of(model, "teacher.fc.bias"), *student = vector_of(model, "student.fc.bias");
+  float want = teacher[1];
+  CHECK_INT(tsr_model_run(model, "{\"options\":{\"update\":true},\"capture\":[\"none\"]}"), TSR_ERR_ARGUMENT);
+  tsr_context_clear(ctx);
+  x[7] = (float)NAN;
+  CHECK_INT(tsr_model_run(model, request), TSR_ERR_ARGUMENT);
+  tsr_context_clear(ctx);
+  x[7] = 0;
+  CHECK(!memcmp(before, model->weights.memory, bytes));
+  long fail = 0;
+  tsr_status status = TSR_ERR_OUT_OF_MEMORY;
+  while (status == TSR_ERR_OUT_OF_MEMORY && fail < 1000) {
+    CHECK(!memcmp(before, model->weights.memory, bytes));
+    tsr_context_clear(ctx);
+    ctx->heap.fail_after = ++fail;
+    status = tsr_model_run(model, request);
+    ctx->heap.fail_after = 0;
+  }
+  CHECK_TEXT(tsr_context_message(ctx), "");
+  CHECK(fail > 3);
+  const tsr_exec *exec = model->session.exec;
+  for (int step = 0; step < 3; step++) {
+    want = 0.75f * want + 0.25f * student[1];
+    CHECK_NEAR(teacher[1], want, 1e-6);
+    CHECK(model->session.exec == exec);
+    CHECK_INT(tsr_model_run(model, request), TSR_OK);
+  }
+  CHECK(memcmp(before, model->weights.memory, bytes));
+  free(before);
+  tsr_model_destroy(model);
+  tsr_context_destroy(ctx);
+  free(file.bytes);
+}
+
+static void too_many_changes(void) {
+  workshop w;
+  begin(&w);
+  CHECK(!tsr_graph_changes_weights(&w.b.graph));
+  for (int i = 0; i < TSR_MAX_FOLLOWS; i++) tsr_weights_follow(&w.b, "a", "b", 0.5);
+  CHECK_INT(w.err.code, TSR_OK);
+  CHECK(tsr_graph_changes_weights(&w.b.graph));
+  tsr_weights_follow(&w.b, "a", "b", 0.5);
+  CHECK_INT(w.err.code, TSR_ERR_CONFIG);
+  end(&w);
+}
+
 int main(void) {
   what_is_not_named();
   what_is_no_value();
@@ -216,5 +304,8 @@ int main(void) {
   a_wrapper_without_a_network();
   codes_of_settings();
   a_late_input();
+  weights_follow("{\"options\":{\"update\":true}}");
+  weights_follow("{\"options\":{\"update\":true},\"attention\":{\"rollout\":true}}");
+  too_many_changes();
   return check_done("graph");
 }
