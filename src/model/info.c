@@ -76,6 +76,7 @@ static void write_taps(tsr_text *text, const tsr_graph *graph) {
 tsr_status tsr_model_write_info(tsr_model *model) {
   tsr_text *t = &model->info;
   const tsr_graph *g = &model->declared;
+  const tsr_value_info *input = &g->values[g->main_input];
   tsr_text_add(t, "{\"arch\":");
   tsr_text_quote(t, model->arch->name);
   tsr_text_add(t, ",\"title\":");
@@ -93,9 +94,9 @@ tsr_status tsr_model_write_info(tsr_model *model) {
                   tsr_weights_any_q8(&model->weights) ? "q8" : "f32", tsr_weights_parameters(&model->weights),
                   tsr_graph_operations(g, model->ctx->kernels), (double)tsr_weights_bytes(&model->weights));
   tsr_text_add(t, ",\"input\":{\"name\":");
-  tsr_text_quote(t, g->values[0].input ? g->values[0].input : "image");
+  tsr_text_quote(t, input->input ? input->input : "image");
   tsr_text_add(t, ",\"dims\":");
-  tsr_text_shape(t, &g->values[0].shape);
+  tsr_text_shape(t, &input->shape);
   tsr_text_format(t, ",\"list\":%s},\"inputs\":", g->list_patch ? "true" : "false");
   write_names(t, model->input_names, model->input_count_known);
   tsr_text_add(t, ",\"options\":");

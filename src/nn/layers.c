@@ -140,7 +140,7 @@ tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v
 }
 
 tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer) {
-  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim), .bias = TSR_NO_VALUE,
+  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
                          .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
 }
 
@@ -196,7 +196,7 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   const char *prefix = t->prefix ? t->prefix : "";
   tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
   tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
-                 .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE, .attend = t->attend, .user = t->user};
+                 .out_unbiased = t->out_unbiased, .split = t->split, .attend = t->attend, .user = t->user};
   mha.attention.tap = tap;
   tsr_enter(b, "layers.%d.%d", layer, t->first);
   x = tsr_nn_mha(b, x, &mha, x);

@@ -10,24 +10,23 @@ const char *const tsr_teacher_prefixes[4] = {"student.one.", "student.two.", "te
 
 tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) {
   const char *name;
+  char prefix[TSR_PATH_BYTES];
+  tsr_inside *around = b->inside;
+  tsr_inside inside = {.tap_prefix = prefix, .taps_aside = net->aside || (around && around->taps_aside),
+                       .handed_names = {"image", net->input}, .handed = {net->image, net->given}, .watch = net->watch,
+                       .outer = around};
+  tsr_print(prefix, sizeof prefix, "%s%s", around ? around->tap_prefix : "", net->prefix);
   tsr_settings outer = tsr_config_open(b, net->key, net->what, net->archs, &name);
   const tsr_arch *arch = tsr_arch_find(name);
   tsr_meaning meaning = b->graph.output_meaning;
-  if (tsr_failed(b)) return *watched = TSR_NO_VALUE;
-  b->tap_prefix = net->prefix;
-  b->taps_aside = net->aside;
-  b->watch = net->watch;
-  b->watched = TSR_NO_VALUE;
-  b->handed_names[0] = "image", b->handed[0] = net->image;
-  b->handed_names[1] = net->input, b->handed[1] = net->given;
+  b->inside = &inside;
   tsr_enter(b, "%s", net->scope);
-  tsr_value output = arch->build(b);
+  tsr_value output = tsr_failed(b) ? TSR_NO_VALUE : arch->build(b);
   tsr_leave(b);
+  b->inside = around;
   tsr_config_close(b, outer);
-  *watched = b->watched;
-  b->tap_prefix = b->watch = b->handed_names[0] = b->handed_names[1] = NULL;
-  b->taps_aside = 0;
   b->graph.output_meaning = meaning;
+  *watched = inside.watched;
   return output;
 }
 

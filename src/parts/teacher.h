@@ -17,7 +17,8 @@ typedef struct tsr_net {
   const char *input;        /* another input, and its value; or NULL */
   tsr_value given;
 } tsr_net;
-/* Builds it from its config; returns its output. *watched: the last tap that fits. */
+/* Builds it from its config; returns its output. *watched: the last tap that fits. It may be a wrapper itself: its
+ * network's taps then begin with both prefixes, and both may watch them. */
 tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched);
 
 /* What both read: config, the run's options and its crops. */
