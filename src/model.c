@@ -1,4 +1,5 @@
 /* A model's life and runs; see tesserae.h. */
+#include "fold.h"
 #include "model.h"
 #include "rows.h"
 #include "sha256.h"
@@ -154,6 +155,7 @@ static tsr_status begin_session(tsr_model *model, const char *request, int chang
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
   tsr_rows_refine(&b);
+  tsr_graph_fold(&b, model->ctx->kernels);
   if (err->code) return err->code;
   s->graph = b.graph;
   if (s->view && tsr_view_plan(s->view, s, err)) return err->code;
