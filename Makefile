@@ -73,8 +73,9 @@ UNROLLED := src/kernels/gemm% src/kernels/activation% src/kernels/softmax%
 LEFT_TO_IT := src/ops/activate.c
 HOT_FLAGS = -O3 $(FRAMES) $(if $(filter $(UNROLLED),$<),$(VECTORS),$(if $(filter-out $(LEFT_TO_IT),$(filter src/kernels/% src/ops/%,$<)),$(ROLLED)))
 # Decoding pictures lies between: a PNG takes a fourteenth longer with -Oz.
-# Attention's own loops are short beside the kernels that it calls.
-WASM_OPT = $(if $(filter src/ops/attention.c,$<),-Os $(ROLLED) $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
+# Attention's own loops are short beside the kernels that it calls, gather's beside the rows it copies; what depends on weights alone is made once.
+SMALL := $(patsubst %,src/ops/%.c,attention batch_norm elementary gather)
+WASM_OPT = $(if $(filter $(SMALL),$<),-Os $(ROLLED) $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
@@ -82,7 +83,7 @@ WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
 # $(1) name, $(2) compiler, $(3) its flags. Objects mirror src/ (and test/c/) under build/obj/<name>/; changed flags rebuild them.
 define flavour
 $(B)/obj/$(1)/flags: FORCE
-	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(UNROLLED) $(ROLLED) $(LEFT_TO_IT) $(value HOT_FLAGS))
+	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(SMALL) $(UNROLLED) $(ROLLED) $(LEFT_TO_IT) $(value HOT_FLAGS))
 $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 	@mkdir -p $$(@D); echo "  $(1)	$$<"
 	$(Q)$(2) $(CFLAGS_ALL) $(3) $$(WRAP) -MMD -MP -c $$< -o $$@

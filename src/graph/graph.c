@@ -222,12 +222,18 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
 
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
   tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1});
-  *data = NULL;
-  if (value == TSR_NO_VALUE || b->declaring) return value;
-  *data = tsr_arena_alloc(b->arena, tsr_shape_count(&shape, NULL) * sizeof(float));
-  if (!*data) return out_of_memory(b);
-  b->graph.values[value].data = *data;
+  *data = value == TSR_NO_VALUE || b->declaring ? NULL : tsr_constant_data(b, value);
   return value;
+}
+
+float *tsr_constant_data(tsr_builder *b, tsr_value value) {
+  tsr_value_info *info = &b->graph.values[value];
+  int overflow = 0;
+  size_t bytes = tsr_size_mul(tsr_shape_count(&info->shape, NULL), sizeof(float), &overflow);
+  float *data = overflow ? NULL : tsr_arena_alloc(b->arena, bytes);
+  if (!data) out_of_memory(b);
+  info->data = data;
+  return data;
 }
 
 /* 0: failed, or there are `most` already. */
@@ -263,12 +269,6 @@ void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
   if (!takes_another(b, g->store_count, TSR_MAX_STORES)) return;
   g->stores[g->store_count].to = (tsr_weight *)g->values[vector].weight;
   g->stores[g->store_count++].from = value;
-}
-
-const float *tsr_vector_data(tsr_builder *b, tsr_value vector) {
-  if (!is_value(b, vector) || b->declaring) return NULL;
-  b->graph.reads_weights |= b->graph.values[vector].weight != NULL;
-  return b->graph.values[vector].data;
 }
 
 static tsr_arg arg_of(const tsr_graph *g, tsr_value value) {

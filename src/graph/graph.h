@@ -91,7 +91,6 @@ typedef struct tsr_graph {
     tsr_value from;
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
-  int reads_weights; /* numbers of weights are in its constants, as they were when it was built */
   int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (parts/na_vit.h) */
 } tsr_graph;
 
@@ -185,11 +184,11 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
  * Store, after the nodes: the vector becomes `value`, of as many numbers. */
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
-/* The numbers of a vector or constant, as far as they are there: NULL when only declaring. */
-const float *tsr_vector_data(tsr_builder *b, tsr_value vector);
 /* A table computed by the architecture: *data is for the caller to fill. NULL when there is nothing to fill: after a failure, and when
  * only declaring, so that a config cannot ask for memory before the weights have been seen. */
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);
+/* Memory for the numbers of a value that is a constant from now on; NULL after a failure. */
+float *tsr_constant_data(tsr_builder *b, tsr_value value);
 
 /* A node; outputs' shapes follow from the op's rule. Returns its first output, TSR_NO_VALUE when an input is invalid. */
 tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in, const tsr_attrs *attrs);

@@ -1,7 +1,8 @@
 /* A model's life and runs; see tesserae.h. */
 #include "state.h"
-#include "graph/refine.h"
 #include "base/sha256.h"
+#include "exec/fold.h"
+#include "graph/refine.h"
 
 #include <string.h>
 
@@ -153,6 +154,7 @@ static tsr_status begin_session(tsr_model *model, const char *request) {
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
   tsr_rows_refine(&b);
+  tsr_graph_fold(&b, model->ctx->kernels);
   if (err->code) return err->code;
   s->graph = b.graph;
   if (s->view && tsr_view_plan(s->view, s, err)) return err->code;
@@ -203,17 +205,12 @@ static void write_result(tsr_model *model) {
   tsr_text_add(t, "]");
 }
 
-/* The steps before the nodes. Constants that hold numbers of weights are made anew: the session is built again. */
-static tsr_status follow(tsr_model *model, const char *request) {
-  tsr_session *s = &model->session;
-  const tsr_graph *g = &s->graph;
+/* The steps before the nodes. */
+static void follow(tsr_model *model) {
+  const tsr_graph *g = &model->session.graph;
   for (int i = 0; i < g->follow_count; i++)
     tsr_weights_average(&model->weights, g->follows[i].to, g->follows[i].from, (float)g->follows[i].keep,
                         (float)(1 - g->follows[i].keep));
-  if (!g->follow_count || !g->reads_weights) return TSR_OK;
-  end_session(model);
-  if (begin_session(model, request)) end_session(model);
-  return model->ctx->err.code;
 }
 
 /* The steps after the nodes. */
@@ -235,16 +232,15 @@ tsr_status tsr_model_run(tsr_model *model, const char *request) {
   if (!tsr_text_get(&model->result)) return tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the result");
   float *work = s->view ? tsr_view_take(s->view, ctx) : NULL;
   if (ctx->err.code) return ctx->err.code;
-  /* All that can fail is done, but for building a session again: weights change from here on. */
-  if (!follow(model, request)) {
-    bind_inputs(model);
-    if (model->ran && tsr_weights_any_q8(&model->weights)) tsr_context_try_kernels(ctx);
-    model->ran = 1;
-    tsr_exec_use(s->exec, ctx->kernels);
-    tsr_exec_run(s->exec, ctx->pool);
-    store(model);
-    if (s->view) tsr_view_read(s->view, ctx, s, work);
-  }
+  /* All that can fail is done: weights change from here on. */
+  follow(model);
+  bind_inputs(model);
+  if (model->ran && tsr_weights_any_q8(&model->weights)) tsr_context_try_kernels(ctx);
+  model->ran = 1;
+  tsr_exec_use(s->exec, ctx->kernels);
+  tsr_exec_run(s->exec, ctx->pool);
+  store(model);
+  if (s->view) tsr_view_read(s->view, ctx, s, work);
   tsr_heap_free(&ctx->heap, work);
   return ctx->err.code;
 }
