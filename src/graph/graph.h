@@ -120,10 +120,13 @@ typedef struct tsr_inside {
   struct tsr_inside *outer; /* what the wrapper itself is inside of, or NULL */
 } tsr_inside;
 
+struct tsr_arch; /* architecture.h */
+
 typedef struct tsr_builder {
   tsr_arena *arena;
   tsr_error *err;
   const char *arch;
+  const struct tsr_arch *(*find_arch)(const char *name); /* for wrappers; NULL: none of that name is here */
   tsr_weights *weights;
   tsr_graph graph;
   tsr_settings config, options;

@@ -45,6 +45,7 @@ tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena) {
       .arena = arena,
       .err = &model->ctx->err,
       .arch = model->arch->name,
+      .find_arch = tsr_arch_find,
       .weights = &model->weights,
       .graph = {.output_meaning = {.kind = "logits"}},
       .config = {.given = model->config, .preset = model->preset, .what = "config key", .code = TSR_ERR_CONFIG},

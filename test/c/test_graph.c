@@ -2,6 +2,7 @@
  * input may come late, wrappers may nest, settings know their error code, and weights that follow others do so in runs
  * that succeed. The registry here takes the place of src/model/registry.c.
  * Alone: make build/native/test_graph && build/native/test_graph */
+#include "arch/arch.h"
 #include "model_file.h"
 
 /* ---- architectures ---- */
@@ -96,7 +97,7 @@ static void begin(workshop *w) {
   *w = (workshop){0};
   w->arena.heap = &w->heap;
   w->weights = (tsr_weights){.heap = &w->heap, .arena = &w->arena, .kernels = tsr_kernels_select(NULL)};
-  w->b = (tsr_builder){.arena = &w->arena, .err = &w->err, .arch = "test", .weights = &w->weights, .declaring = 1,
+  w->b = (tsr_builder){.arena = &w->arena, .err = &w->err, .arch = "test", .find_arch = tsr_arch_find, .weights = &w->weights, .declaring = 1,
                        .config = {.what = "config key", .code = TSR_ERR_CONFIG}};
 }
 
