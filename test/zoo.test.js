@@ -137,7 +137,7 @@ test('each disagreement is found and named', () => {
     ['a row of nothing', (z) => { z.docs = z.docs.replace(/^\| \[cait\]/m, '| [cat](#cat) | | |\n| [cait]'); }, /a row for cat,/],
     ['no section', (z) => { z.docs = z.docs.replace('\n## cait\n', '\n## cat\n'); }, /no section ## cait/],
     ['another paper', (z) => { z.docs = z.docs.replace('Touvron et al. 2021, arXiv 2103.17239', 'Nobody 2021'); }, /the paper of cait is "Nobody 2021"/],
-    ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'timm==1'); }, /gcvit: scripts\/requirements\.txt has no timm==/],
+    ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'timm==1'); }, /gcvit: scripts\/parity\/requirements\.txt has no timm==/],
     ['less in 8 bits, no reason', (z) => { z.references.cait += 'Case("cait_more", {}, {}, q8="top1", least=0.5)\n'; }, /case cait_more asks for less/],
     ['less in 8 bits, no reason in the table', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 90% | 180 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /8 bits vit_std asks for less/],
     ['a count below what is asked for', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 189 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /vit_std has 189 of 200, less than/],
