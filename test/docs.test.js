@@ -94,7 +94,8 @@ test('links in the papers lead somewhere', () => {
 
 test("the README's table of errors has every code, with its stage", () => {
   const inCore = statusCodes(read('src/status.inc'));
-  const inScripts = readdirSync(join(root, 'web')).filter((name) => name.endsWith('.js')).flatMap((name) => scriptCodes(read(`web/${name}`)));
+  const scripts = readdirSync(join(root, 'web'), { recursive: true }).map(String).filter((name) => name.endsWith('.js'));
+  const inScripts = scripts.flatMap((name) => scriptCodes(read(`web/${name}`)));
   assert.ok(inCore.size > 10 && inScripts.length > 10, 'the codes were not found');
   const table = section(read('README.md'), '## Errors');
   assert.deepEqual(listFaults(firstCells(table), [...new Set([...inCore.keys(), ...inScripts])], "README's table of errors", 'code'), []);

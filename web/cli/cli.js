@@ -9,13 +9,13 @@ import { open, rename, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Engine } from './engine.js';
-import { argumentError, TesseraeError } from './errors.js';
-import { loadModel, version } from './index.js';
-import { nearest } from './options.js';
-import { compile } from './wasm.js';
+import { Engine } from '../engine.js';
+import { argumentError, TesseraeError } from '../errors.js';
+import { loadModel, version } from '../index.js';
+import { nearest } from '../options.js';
+import { compile } from '../wasm.js';
 
-const MODEL = fileURLToPath(new URL('../models/cct_4_cifar10.safetensors', import.meta.url));
+const MODEL = fileURLToPath(new URL('../../models/cct_4_cifar10.safetensors', import.meta.url));
 const HELP = `tesserae ${version}: vision transformers on your own device
 
   tesserae classify <image...>       what each picture shows; or all of them together, as the frames of one clip, if the model takes video
@@ -114,7 +114,7 @@ const INK = ' ░▒▓█';
 
 /**
  * A map of one value a cell as text lines: on a colour terminal two rows a line (half blocks), elsewhere a row a line.
- * @param {ArrayLike<number>} map @param {import('./model.js').Grid} grid frames stand one below the other @param {boolean} colour
+ * @param {ArrayLike<number>} map @param {import('../model.js').Grid} grid frames stand one below the other @param {boolean} colour
  */
 function drawMap(map, grid, colour) {
   const columns = /** @type {number} */ (grid.at(-1));
@@ -137,7 +137,7 @@ function drawMap(map, grid, colour) {
   return lines;
 }
 
-/** Whether attention can be multiplied from layer to layer: all tokens look at all, in every layer, in no windows. @param {import('./model.js').Info} info */
+/** Whether attention can be multiplied from layer to layer: all tokens look at all, in every layer, in no windows. @param {import('../model.js').Info} info */
 function chains({ taps }) {
   const shapes = taps.filter(({ kind }) => kind === 'attention').map(({ dims }) => dims);
   return shapes.every((dims) => String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2) && (dims.at(-4) ?? 1) === 1);
@@ -163,7 +163,7 @@ async function classify(files, flags) {
     const began = performance.now();
     let answer;
     try {
-      answer = /** @type {import('./model.js').Classification[]} */ (await model.classify(/** @type {any} */ (input), { topK }));
+      answer = /** @type {import('../model.js').Classification[]} */ (await model.classify(/** @type {any} */ (input), { topK }));
     } catch (error) {
       throw new Error(`${file}: ${/** @type {Error} */ (error).message}`, { cause: error });
     }
@@ -244,7 +244,7 @@ async function readHeader(engine, file) {
 /** @param {number} n */
 const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ' ');
 
-/** Names, kinds and dims in columns, and how they lie on the picture: rows by columns. @param {import('./model.js').Tap[]} taps */
+/** Names, kinds and dims in columns, and how they lie on the picture: rows by columns. @param {import('../model.js').Tap[]} taps */
 function printTaps(taps) {
   const rows = taps.map(({ name, kind, dims, grid, prefix_tokens: front, suffix = 0, windows }) => [name, kind, `[${dims}]`, [
     ...(grid ? [`grid ${grid.join(' x ')}${windows ? ` in each of ${windows.grid.join(' x ')} windows${windows.spread ? ', spread' : ''}` : ''}`] : []),
@@ -311,7 +311,7 @@ const WIDEN = {
 
 /** Rows [n,k] as integers and their scales, by the core. @param {Engine} engine @param {Float32Array} rows @param {number} n @param {number} k */
 function quantizeRows(engine, rows, n, k) {
-  return engine.heap.frame((/** @type {import('./heap.js').Frame} */ frame) => {
+  return engine.heap.frame((/** @type {import('../heap.js').Frame} */ frame) => {
     const q = frame.alloc(n * k);
     const scale = frame.alloc(4 * n);
     engine.wasm.tsr_wasm_quantize_rows(q, scale, frame.copy(rows), n, k);
@@ -389,7 +389,7 @@ async function quantize([from, to], flags) {
 
 /** What a model with this architecture and config would be, from its graph alone. @param {Engine} engine @param {string} arch @param {object} config */
 function describe(engine, arch, config) {
-  return engine.heap.frame((/** @type {import('./heap.js').Frame} */ frame) => {
+  return engine.heap.frame((/** @type {import('../heap.js').Frame} */ frame) => {
     const text = engine.wasm.tsr_wasm_describe(engine.context, frame.string(JSON.stringify({ arch, config })));
     return text ? JSON.parse(engine.heap.string(text)) : engine.fail();
   });
