@@ -7,7 +7,6 @@
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { Heap } from './heap.js';
-import { instantiate } from './wasm.js';
 
 /** @typedef {import('./rpc.js').WireInput} WireInput */
 /** @typedef {import('./rpc.js').TensorInput} TensorInput */
@@ -31,6 +30,18 @@ function checkTensor({ data, dims }, name) {
   if (!dims.every((d) => Number.isInteger(d) && d > 0) || product(dims) !== data.length) {
     throw new TesseraeError('ERR_SHAPE', `${name}: dims [${dims}] do not describe ${data.length} values`);
   }
+}
+
+/**
+ * An instance's exports, ready for calls, `memory` among them. The builds are stand-alone: no JavaScript of Emscripten's is involved.
+ * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] @returns {any}
+ */
+export function instantiate(module, memory) {
+  // nothing to do when the memory grows, because views are checked on each use
+  const imports = { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => performance.now() } };
+  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, /** @type {any} */ (imports)));
+  exports._initialize?.();
+  return { memory, ...exports };
 }
 
 export class Engine {
@@ -298,4 +309,51 @@ export class Engine {
       }
     });
   }
+}
+
+// ---- what the command line program needs beside a model ----
+// These are functions, not methods, because a bundle leaves out a function that it does not call.
+
+/** What a model of this architecture and config would be, from its graph alone. @param {Engine} engine @param {string} arch @param {object} config */
+export function describe(engine, arch, config) {
+  return engine.heap.frame((/** @type {Frame} */ frame) => {
+    const text = engine.wasm.tsr_wasm_describe(engine.context, frame.string(JSON.stringify({ arch, config })));
+    return text ? JSON.parse(engine.heap.string(text)) : engine.fail();
+  });
+}
+
+/** The weights that the model needs, once the header has been fed. @param {Engine} engine @returns {{ name: string, shape: number[], role: string }[]} */
+export const weightsOf = ({ heap, wasm, loader }) => JSON.parse(heap.string(wasm.tsr_wasm_loader_weights(loader)) || '[]');
+
+/** @param {number} half the bits of a half float */
+function widenHalf(half) {
+  const sign = half >> 15 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+}
+
+/** Numbers of the dtypes that can be quantized, as f32. @type {Record<string, (bytes: Uint8Array) => Float32Array>} */
+const WIDEN = {
+  F32: (bytes) => new Float32Array(bytes.slice().buffer),
+  BF16: (bytes) => new Float32Array(Uint32Array.from(new Uint16Array(bytes.slice().buffer), (half) => half << 16).buffer),
+  F16: (bytes) => Float32Array.from(new Uint16Array(bytes.slice().buffer), widenHalf),
+};
+
+/** Whether quantizeRows takes it. @param {string} dtype as the file names it */
+export const isFloat = (dtype) => Object.hasOwn(WIDEN, dtype);
+
+/**
+ * Rows in 8 bits, computed by the core as when it quantizes while loading.
+ * @param {Engine} engine @param {string} dtype @param {Uint8Array} bytes [n,k] of that dtype @param {number} n @param {number} k
+ * @returns {[Uint8Array, Uint8Array]} integers [n,k] as i8, and their scales [n] as f32
+ */
+export function quantizeRows(engine, dtype, bytes, n, k) {
+  return engine.heap.frame((/** @type {Frame} */ frame) => {
+    const q = frame.alloc(n * k);
+    const scale = frame.alloc(4 * n);
+    engine.wasm.tsr_wasm_quantize_rows(q, scale, frame.copy(WIDEN[dtype](bytes)), n, k);
+    return [engine.heap.bytes.slice(q, q + n * k), engine.heap.bytes.slice(scale, scale + 4 * n)];
+  });
 }

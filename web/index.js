@@ -8,8 +8,7 @@
  *
  * Importing this has no side effects: nothing is fetched, compiled or started before loadModel.
  */
-import { compile } from './wasm.js';
-import { Engine } from './engine.js';
+import { bareEngine } from './start.js';
 
 export { TesseraeError } from './errors.js';
 export { loadModel } from './load.js';
@@ -35,9 +34,6 @@ export const version = '0.1.0';
  * @param {Pick<LoadOptions, 'wasmUrl' | 'wasmBinary' | 'fetch'>} [options]
  * @returns {Promise<{ arch: string, title: string, paper: string, reference: string, presets: string[] }[]>}
  */
-export async function listArchitectures({ wasmUrl, wasmBinary, fetch = globalThis.fetch } = {}) {
-  const { module } = await compile({ deterministic: true, all: true, wasmUrl, wasmBinary, fetch, signal: new AbortController().signal });
-  const engine = new Engine();
-  engine.call('open', [module]);
-  return engine.architectures();
+export async function listArchitectures(options) {
+  return (await bareEngine(options)).architectures();
 }

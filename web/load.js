@@ -3,12 +3,10 @@
 import { cacheable, cacheDrop, cacheMatch, cachePut } from './cache.js';
 import { lacksArch, product } from './engine.js';
 import { argumentError } from './errors.js';
-import { openHost } from './host.js';
 import { Model } from './model.js';
 import { abortable, checkOptions } from './options.js';
-import { builtin, isNode } from './platform.js';
 import { fromNetwork, openSource, RESTART } from './source.js';
-import { compile, isThreaded, sharedMemory } from './wasm.js';
+import { startEngine } from './start.js';
 
 /** Chunks on their way to the worker at a time: enough to keep it busy, few enough not to pile up. */
 const IN_FLIGHT = 3;
@@ -84,159 +82,103 @@ function settle(given) {
   return all;
 }
 
-/** Threads that 'auto' starts at most: more than a phone's fast cores gain little. */
-const AUTO_THREADS = 4;
-/** What the core has room for (src/threads.h). */
-const MAX_THREADS = 16;
-
 /**
- * How many threads to run, and why not more.
- * @param {'auto' | number} wanted @param {{ worker: boolean, reason?: string | null }} host where the engine will run, or does
- * @returns {[number, string | null]}
+ * Progress that never goes back.
+ * @param {any} options settled
+ * @returns {(phase: Progress['phase'], loaded?: number, total?: number | null, fromCache?: boolean) => void} what is not given stays as it was
  */
-function planThreads(wanted, { worker, reason }) {
-  const scope = /** @type {any} */ (globalThis);
-  if (wanted === 1) return [1, 'requested'];
-  if (!isNode && scope.crossOriginIsolated === false) return [1, 'not-cross-origin-isolated'];
-  if (!isNode && typeof scope.Worker !== 'function') return [1, 'unsupported'];
-  if (reason?.startsWith('failed')) return [1, reason]; // where one worker did not start, others will not
-  if (!isNode && !worker && scope.document) return [1, 'no-worker']; // a page's own thread may not wait for others
-  const cores = isNode ? builtin('os').availableParallelism() : scope.navigator.hardwareConcurrency;
-  const count = Math.min(...(wanted === 'auto' ? [cores, AUTO_THREADS] : [wanted, MAX_THREADS]));
-  return [count, count > 1 && (wanted === 'auto' || count === wanted) ? null : 'unsupported'];
-}
-
-/** Progress that never goes back. @param {(progress: Progress) => void} tell */
-function progressOf(tell) {
-  let last = { loaded: 0, ratio: 0 };
-  return (/** @type {Progress['phase']} */ phase, /** @type {number} */ loaded, /** @type {number | null} */ total, fromCache = false) => {
-    // most of the time goes into the weights; a length that nobody knows leaves the ratio where it is
+function progressOf({ onProgress, signal }) {
+  let last = { loaded: 0, ratio: 0, fromCache: false };
+  return (phase, loaded = last.loaded, total = loaded, fromCache = last.fromCache) => {
+    // most of the time goes into the weights; while the length is unknown the ratio stays where it is
     const done = { wasm: 0, weights: total ? Math.min(1, loaded / total) * 0.95 : 0, compile: 0.96, warmup: 0.98, ready: 1 }[phase];
-    last = { loaded: Math.max(last.loaded, loaded), ratio: Math.max(last.ratio, done) };
-    tell({ phase, loaded: last.loaded, total: total && Math.max(total, last.loaded), ratio: last.ratio, fromCache });
+    last = { loaded: Math.max(last.loaded, loaded), ratio: Math.max(last.ratio, done), fromCache };
+    if (!signal.aborted) onProgress({ phase, ...last, total: total && Math.max(total, last.loaded) });
   };
 }
 
 /**
- * @param {any} source @param {any} options settled @param {AbortSignal} signal ends everything this load started
+ * Feeds a source to the engine until its end.
+ * @param {import('./source.js').Source} from @param {ReturnType<typeof startEngine>} engine @param {any} options settled
+ * @param {any} keep whether to keep the bytes @param {(loaded: number) => void} tell hears how many bytes came so far
+ * @returns {Promise<Blob[]>} the file, if it was to be kept
  */
-async function load(source, options, signal) {
-  const { dtype, digest, fetch, retries, cache, warmup, threads } = options;
-  const net = { fetch, signal, retries };
-  const report = progressOf((/** @type {Progress} */ progress) => {
-    if (!signal.aborted) options.onProgress(progress);
-  });
-  const opened = openSource(source, net);
-  const [plan] = planThreads(threads, options);
-  const hosting = openHost(options.worker, plan).then((host) => { // first: workers take longest to start
-    const end = () => host.close(signal.reason);
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
-    return host;
-  });
+async function feed(from, opening, open, { dtype, digest }, keep, tell) {
+  /** @type {Blob[]} */
+  let parts = [];
+  /** @type {Promise<any>[]} */
+  let sent = [];
+  let loaded = 0;
+  const chunks = from.read();
+  let step = chunks.next(); // the download starts now, beside the compilation
+  step.catch(() => {});
+  try {
+    const host = await opening;
+    const begin = () => host.call('begin', { dtype, digest });
+    /** @param {any} error */
+    const openMore = (error) => {
+      if (!lacksArch(error)) throw error;
+      return open(true);
+    };
+    for (await begin(); ; step = chunks.next()) {
+      const { done, value: chunk } = await step;
+      if (done) break;
+      if (chunk === RESTART) {
+        await Promise.all(sent);
+        [parts, sent, loaded] = [[], [], 0];
+        await begin();
+        continue;
+      }
+      loaded += chunk.length;
+      // a Blob's bytes lie outside the page's heap, on disk if there are many
+      if (keep) parts.push(new Blob([/** @type {any} */ (chunk)]));
+      const fed = host.call('feed', chunk).catch(openMore);
+      fed.catch(() => {}); // told by the await below
+      sent.push(fed);
+      if (sent.length >= IN_FLIGHT) await sent.shift();
+      tell(loaded);
+    }
+    await Promise.all(sent);
+    return parts;
+  } finally {
+    chunks.return(undefined).catch(() => {});
+  }
+}
+
+/**
+ * @param {any} source @param {any} options settled; its signal ends everything that this load starts
+ */
+async function load(source, options) {
+  const { cache, decode, fetch, signal, warmup } = options;
+  const report = progressOf(options);
+  const opened = openSource(source, options);
+  const { opening, open, runtime } = startEngine(options);
   report('wasm', 0, null);
-  /** @param {boolean} threaded @param {boolean} [all] */
-  const build = (threaded, all) => compile({ ...options, threaded, all, signal });
-  let compiling = build(plan > 1);
-  compiling.catch(() => {});
-  /** @type {string | null} */
-  let threadsReason = null;
-  /** What became of each thread. @type {Promise<string | null>[]} */
-  let starting = [];
   const url = cache !== false && cacheable(opened.url) ? opened.url : null;
   const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
-  /** @param {any} host @param {boolean} [all] */
-  const open = async (host, all) => {
-    let count;
-    [count, threadsReason] = planThreads(threads, host);
-    if (all) compiling = build(count > 1, all);
-    let { module } = await compiling;
-    /** @type {WebAssembly.Memory | undefined} */
-    let memory;
-    if (!isThreaded(module)) threadsReason ??= 'unsupported';
-    else if (!(memory = sharedMemory())) {
-      threadsReason = 'memory';
-      compiling = build(false, all);
-      ({ module } = await compiling);
-    }
-    const failed = await Promise.all(starting);
-    const opening = host.call('open', module, memory);
-    starting = Array.from({ length: memory ? count - 1 : 0 }, (_, i) => failed[i] ?? host.addThread(i, module, memory));
-    await opening;
-    return host;
-  };
-  const opening = hosting.then(open);
-  opening.catch(() => {});
   /** One reading of the file. @param {import('./source.js').Source} from @param {boolean} fromCache */
-  const attempt = async (from, fromCache) => {
-    /** @type {Blob[]} */
-    let parts = [];
-    /** @type {Promise<any>[]} */
-    let sent = [];
-    let loaded = 0;
-    const chunks = from.read();
-    let step = chunks.next(); // the download starts now, beside the compilation
-    step.catch(() => {});
-    try {
-      const host = await opening;
-      const begin = () => host.call('begin', { dtype, digest });
-      /** What has been fed lies in the engine: an instance with more architectures goes on with it. @param {any} error */
-      const more = (error) => {
-        if (!lacksArch(error)) throw error;
-        return open(host, true);
-      };
-      for (await begin(); ; step = chunks.next()) {
-        const { done, value: chunk } = await step;
-        if (done) break;
-        if (chunk === RESTART) {
-          await Promise.all(sent);
-          [parts, sent, loaded] = [[], [], 0];
-          await begin();
-          continue;
-        }
-        loaded += chunk.length;
-        // a Blob's bytes lie outside the page's heap, on disk if there are many
-        if (url && !fromCache) parts.push(new Blob([/** @type {any} */ (chunk)]));
-        const fed = host.call('feed', chunk).catch(more);
-        fed.catch(() => {}); // told by the await below
-        sent.push(fed);
-        if (sent.length >= IN_FLIGHT) await sent.shift();
-        report('weights', loaded, from.total(), fromCache);
-      }
-      await Promise.all(sent);
-      report('compile', loaded, loaded, fromCache);
-      const info = await host.call('finish');
-      if (url && !fromCache) await cachePut(url, new Blob(parts));
-      return { info, loaded, fromCache };
-    } finally {
-      chunks.return(undefined).catch(() => {});
-    }
+  const read = async (from, fromCache) => {
+    const keep = fromCache ? null : url;
+    const parts = await feed(from, opening, open, options, keep, (loaded) => report('weights', loaded, from.total(), fromCache));
+    report('compile');
+    const info = await (await opening).call('finish');
+    if (keep) await cachePut(keep, new Blob(parts));
+    return info;
   };
-
-  const { info, loaded, fromCache } = await (stored && url ? attempt(fromNetwork(url, net, stored), true).catch(async (error) => {
+  const info = await (url && stored ? read(fromNetwork(url, options, stored), true).catch(async (error) => {
     if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else what is stored is spoilt
     await cacheDrop(url);
-    return attempt(opened, false);
-  }) : attempt(opened, false));
-  const { relaxedSimd } = await compiling;
+    return read(opened, false);
+  }) : read(opened, false));
   const host = await opening;
-  const failures = (await Promise.all(starting)).filter(Boolean);
+  const known = await runtime(host);
   if (warmup) {
-    report('warmup', loaded, loaded, fromCache);
+    report('warmup');
     const { dims } = info.input;
-    const data = new Float32Array(product(dims));
-    await host.call('run', { type: 'tensor', data, dims }, {});
+    await host.call('run', { type: 'tensor', data: new Float32Array(product(dims)), dims }, {});
   }
-  const runtime = {
-    simd: true,
-    relaxedSimd,
-    threads: 1 + starting.length - failures.length,
-    threadsReason: failures.at(-1) ?? threadsReason,
-    worker: host.worker,
-    workerReason: host.reason,
-  };
-  const model = new Model(host, info, runtime, { decode: options.decode, fetch });
-  report('ready', loaded, loaded, fromCache);
+  const model = new Model(host, info, known, { decode, fetch });
+  report('ready');
   return model;
 }
 
@@ -258,7 +200,7 @@ export async function loadModel(source, options) {
   const stop = () => ours.abort(outer.reason);
   outer?.addEventListener('abort', stop);
   try {
-    return await abortable(load(source, settled, ours.signal), outer);
+    return await abortable(load(source, { ...settled, signal: ours.signal }), outer);
   } catch (error) {
     ours.abort(error);
     throw error;

@@ -1,7 +1,6 @@
 // @ts-check
 /**
- * Which wasm build this machine can run, how it is fetched and compiled, and the few functions it imports.
- * The builds are stand-alone: no JavaScript of Emscripten's is involved.
+ * Which wasm build this machine can run, how it is fetched and compiled, and the memory that its threads share.
  */
 import { TesseraeError } from './errors.js';
 import { builtin, filePath } from './platform.js';
@@ -105,15 +104,3 @@ export function sharedMemory() {
 
 /** Whether a module is one of the builds with threads. @param {WebAssembly.Module} module */
 export const isThreaded = (module) => WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
-
-/**
- * An instance's exports, ready for calls, `memory` among them.
- * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] @returns {any}
- */
-export function instantiate(module, memory) {
-  // nothing to do when the memory grows, because views are checked on each use
-  const imports = { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => performance.now() } };
-  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, /** @type {any} */ (imports)));
-  exports._initialize?.();
-  return { memory, ...exports };
-}
