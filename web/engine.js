@@ -83,7 +83,7 @@ export class Engine {
     }
   }
 
-  /** @returns {import('./rpc.js').MemoryUse} */
+  /** @returns {import('./types.js').MemoryUse} */
   memory() {
     const { wasm, context } = this;
     if (!context) return { bytes: 0, peak: 0, wasm: 0 };

@@ -11,34 +11,8 @@ import { startEngine } from './start.js';
 /** Chunks on their way to the worker at a time: enough to keep it busy, few enough not to pile up. */
 const IN_FLIGHT = 3;
 
-/**
- * @typedef {object} Progress
- * @property {'wasm' | 'weights' | 'compile' | 'warmup' | 'ready'} phase
- * @property {number} loaded bytes of the model so far; never goes back
- * @property {number | null} total bytes of the model, null while unknown
- * @property {number} ratio 0 to 1 over the whole load; never goes back
- * @property {boolean} fromCache
- */
-
-/**
- * @typedef {object} LoadOptions
- * @property {'auto' | 'f32' | 'q8'} [dtype] how weights are kept: as the file has them, as f32, or quantized while loading
- * @property {boolean} [worker] run in a worker (default true)
- * @property {'auto' | number} [threads] threads at work (default 'auto': the cores there are, four at most)
- * @property {boolean} [deterministic] the same bits on every machine: the build without relaxed SIMD
- * @property {AbortSignal} [signal] gives up the load; it rejects with the signal's reason
- * @property {(progress: Progress) => void} [onProgress] what it throws ends the load
- * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node has none
- * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
- * @property {string} [integrity] 'sha256-' and the base64 digest that the file must have
- * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare one), or a folder (ending
- *   in /) that holds all builds
- * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself
- * @property {boolean} [warmup] run once on zeros before the model is handed out
- * @property {'auto' | 'wasm' | Decoder} [decode] who decodes image files: the browser (auto), the core (wasm; always in Node), or a function
- * @property {number} [retries] of a broken download (default 3)
- */
-/** @typedef {(bytes: Uint8Array) => import('./model.js').Pixels | Promise<import('./model.js').Pixels>} Decoder */
+/** @typedef {import('./types.js').LoadOptions} LoadOptions */
+/** @typedef {import('./types.js').Progress} Progress */
 
 /** What the options may be; others are checked where they are used. @type {Record<string, any[]>} */
 const VALUES = {
@@ -99,8 +73,10 @@ function progressOf({ onProgress, signal }) {
 
 /**
  * Feeds a source to the engine until its end.
- * @param {import('./source.js').Source} from @param {ReturnType<typeof startEngine>} engine @param {any} options settled
- * @param {any} keep whether to keep the bytes @param {(loaded: number) => void} tell hears how many bytes came so far
+ * @param {import('./source.js').Source} from
+ * @param {Promise<any>} opening the host @param {(all: boolean) => Promise<any>} open has the host open another build
+ * @param {any} options settled @param {any} keep whether to keep the bytes
+ * @param {(loaded: number) => void} tell hears how many bytes came so far
  * @returns {Promise<Blob[]>} the file, if it was to be kept
  */
 async function feed(from, opening, open, { dtype, digest }, keep, tell) {

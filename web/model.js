@@ -4,74 +4,18 @@ import { argumentError, TesseraeError } from './errors.js';
 import { abortable, checkOptions } from './options.js';
 import { isClip, tensorOf, toInput } from './preprocess.js';
 
-/** @typedef {{ data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels?: number }} Pixels rows from the top; 1, 3 or 4 channels */
-/** @typedef {{ data: Float32Array, dims: number[] }} Tensor in the order of the reference: images [B,C,H,W], video [B,C,F,H,W] */
-/** @typedef {string | URL | Blob | ArrayBuffer | Uint8Array | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas
- *   | ImageBitmap | ImageData | VideoFrame | Pixels | Tensor} Input a string is an address; in Node also a path. For a model that takes video:
- *   an array of as many of these as it has frames, a video element, or a tensor */
-/** @typedef {{ signal?: AbortSignal, frames?: number }} CallOptions frames: of models that take video alone: how many to take (default: the model's) */
-/** @typedef {{ label: string, score: number, index: number }} Classification */
-/** @typedef {[number, number] | [number, number, number]} Grid rows and columns; of video frames, rows and columns */
-/** @typedef {{ grid: Grid, spread: boolean } | null} Windows of a map that is cut: grid: rows and columns of windows, which the first
- *   dim counts (in each picture); the value's own grid is then a window's, h by w. Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of
- *   the map; spread: (y rows + r, x columns + c) */
-/** @typedef {{ name: string, kind: string, dims: number[], grid: Grid | null, prefix_tokens: number, suffix?: number, windows: Windows }} Tap a value of the model that can be captured */
-/**
- * @typedef {object} Info
- * @property {string} arch
- * @property {string} title
- * @property {string} paper
- * @property {string} reference
- * @property {Record<string, any>} config
- * @property {string[] | null} labels
- * @property {string | null} license
- * @property {string | null} source
- * @property {{ size: [number, number], channels: number, resize: string, fit: string, crop_pct: number, mean: number[], std: number[] }} preprocess
- * @property {'f32' | 'q8'} dtype
- * @property {number} parameters
- * @property {number} operations multiply-adds of one pass
- * @property {number} weights_bytes
- * @property {{ name: string, dims: number[], list: boolean }} input list: pictures may have many sizes, and an array of them runs in one pass
- * @property {{ kind: string, dims: number[] }} output
- * @property {Tap[]} taps
- * @property {string[]} inputs names that forward's `inputs` takes
- * @property {string[]} options names that forward's `options` takes
- * @property {string[]} unused tensors of the file that the model does not take
- */
-/**
- * @typedef {object} Runtime what the model runs on, and why
- * @property {boolean} simd
- * @property {boolean | null} relaxedSimd null: unknown, the caller gave the .wasm
- * @property {number} threads
- * @property {string | null} threadsReason why not more: 'requested', 'not-cross-origin-isolated', 'no-worker', 'memory',
- *   'unsupported' or 'failed: ...'; null: as many as asked for
- * @property {boolean} worker
- * @property {string | null} workerReason why there is none
- */
-/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: Grid | null, prefixTokens: number, suffix?: number, windows: Windows }} Capture suffix: so
- *   many tokens (registers, a distillation token) stand behind those of the grid; not there where there are none */
-/**
- * @typedef {object} Attention
- * @property {Float32Array} data
- * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]; [layers, windows, heads, N, N] of windows, which
- *   several pictures in one tensor count as too
- * @property {Grid | null} grid rows and columns of cells that the tokens behind the prefix stand for
- * @property {number} prefixTokens class and register tokens in front
- * @property {number} [suffix] registers behind the cells' tokens; not there where there are none
- * @property {Windows} windows
- * @property {number[]} layers which layers these are
- * @property {Float32Array | null} map one value a cell: what the classification looks at, in the last of these layers (or the rollout); null
- *   without a grid, and of windows
- */
-
-/**
- * @typedef {object} Reconstruction
- * @property {Float32Array} data colours from 0 to 1, no longer normalised; what was made up may lie a little outside. Visible patches are the picture's own
- * @property {number[]} dims [B,C,H,W]
- * @property {Float32Array} mask a number for each patch, rows first: 1 where it was hidden
- * @property {number} loss as in training: how far the made up patches are from the hidden ones
- * @property {[number, number]} grid rows and columns of patches
- */
+/** @typedef {import('./types.js').Attention} Attention */
+/** @typedef {import('./types.js').CallOptions} CallOptions */
+/** @typedef {import('./types.js').Capture} Capture */
+/** @typedef {import('./types.js').Classification} Classification */
+/** @typedef {import('./types.js').Info} Info */
+/** @typedef {import('./types.js').Input} Input */
+/** @typedef {import('./types.js').Patches} Patches */
+/** @typedef {import('./types.js').Pixels} Pixels */
+/** @typedef {import('./types.js').Preprocessed} Preprocessed */
+/** @typedef {import('./types.js').Reconstruction} Reconstruction */
+/** @typedef {import('./types.js').Runtime} Runtime */
+/** @typedef {import('./types.js').Tensor} Tensor */
 
 /**
  * The classes of one image, best first.
@@ -250,7 +194,7 @@ export class Model {
    * What the model will see of a picture, or of a frame.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
-   * @returns {Promise<I extends any[] ? { data: Float32Array, dims: number[], fitted: Required<Pixels> }[] : { data: Float32Array, dims: number[], fitted: Required<Pixels> }>} data normalised, dims [1,C,H,W]; fitted: the picture before that
+   * @returns {Promise<I extends any[] ? Preprocessed[] : Preprocessed>}
    */
   async preprocess(input, options) {
     return this.#each(input, checkOptions(options, ['signal'], 'preprocess'), (wire) => this.#picture('preprocess', wire));
@@ -266,7 +210,7 @@ export class Model {
    * The picture, or a frame, as the model cuts it: one RGBA tile for each cell of its grid, rows first.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
-   * @returns {Promise<I extends any[] ? { data: Uint8ClampedArray, dims: number[], grid: [number, number], patchSize: [number, number] }[] : { data: Uint8ClampedArray, dims: number[], grid: [number, number], patchSize: [number, number] }>} dims [N, PH, PW, 4], grid [rows, columns], patchSize [PH, PW]
+   * @returns {Promise<I extends any[] ? Patches[] : Patches>}
    */
   async patches(input, options) {
     // the grid that attention speaks of; feature maps in front of it may be finer
@@ -281,7 +225,7 @@ export class Model {
 
   /**
    * Memory in bytes, as of the last call: in use by the core, at most so far, and the WebAssembly memory as a whole.
-   * @returns {import('./rpc.js').MemoryUse}
+   * @returns {import('./types.js').MemoryUse}
    */
   memory() {
     return { ...this.#host.memory };

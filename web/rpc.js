@@ -6,8 +6,7 @@
  *
  * @typedef {'open' | 'admit' | 'stop' | 'begin' | 'feed' | 'finish' | 'size' | 'preprocess' | 'run'} Op a method of Engine
  * @typedef {{ id: number, op: Op, args: any[] }} Request
- * @typedef {{ bytes: number, peak: number, wasm: number }} MemoryUse bytes the core has in use, had at most; size of the wasm memory
- * @typedef {{ id: number, result?: any, error?: any, memory: MemoryUse }} Reply error as errors.js toWire makes it
+ * @typedef {{ id: number, result?: any, error?: any, memory: import('./types.js').MemoryUse }} Reply error as errors.js toWire makes it
  *
  * @typedef {{ type: 'tensor', data: Float32Array, dims: number[] }} TensorInput
  * @typedef {{ type: 'pixels', data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels: number }} PixelsInput

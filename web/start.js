@@ -49,7 +49,7 @@ export function startEngine(options) {
   compiling.catch(() => {}); // told by whoever waits for the host
   /** @type {string | null} */
   let threadsReason = null;
-  /** What became of each thread. @type {Promise<string | null>[]} */
+  /** What became of each thread: null, or why it did not start. @type {(string | null | Promise<string | null>)[]} */
   let starting = [];
   /** @param {boolean} [all] the build with every architecture; the engine then goes on with what it has been fed */
   const open = async (all) => {
@@ -67,7 +67,8 @@ export function startEngine(options) {
     }
     const failed = await Promise.all(starting);
     const opening = host.call('open', module, memory);
-    starting = Array.from({ length: memory ? count - 1 : 0 }, (_, i) => failed[i] ?? host.addThread(i, module, memory));
+    const more = memory ? count - 1 : 0;
+    starting = Array.from({ length: more }, (_, i) => failed[i] ?? host.addThread(i, module, /** @type {any} */ (memory)));
     await opening;
     return host;
   };
