@@ -1,4 +1,5 @@
-// The page that classifies a picture and shows where the model looked. Everything about the model comes through the public API.
+// The page that classifies a picture and shows where the model looked. Everything about the model comes through the
+// public API.
 //   classify.html?model=../models/other.safetensors&dtype=q8    another model of this origin
 import { loadModel } from '../web/index.js';
 import { colourOf } from './colour.js';
@@ -167,7 +168,11 @@ function meet() {
   showFacts(null);
 }
 
-/** Radio buttons. @param {string} id of the fieldset @param {string} name @param {[string, string][]} list value and label @param {string} checked */
+/**
+ * Radio buttons.
+ * @param {string} id of the fieldset @param {string} name @param {[string, string][]} list value and label
+ * @param {string} checked
+ */
 function choices(id, name, list, checked) {
   $(id).hidden = list.length < (name === 'head' ? 3 : 2);
   /** @type {HTMLElement} */ ($(id).querySelector('.tiles')).replaceChildren(...list.map(([value, label]) => element(
@@ -264,7 +269,10 @@ function showAnswer() {
 
 // ---- what is drawn over it ----
 
-/** The answer to a question about the picture on the stage, asked once. @param {string} key @param {() => Promise<any>} ask */
+/**
+ * The answer to a question about the picture on the stage, asked once.
+ * @param {string} key @param {() => Promise<any>} ask
+ */
 function once(key, ask) {
   const { memo } = shown;
   if (!memo.has(key)) {
@@ -275,7 +283,10 @@ function once(key, ask) {
   return memo.get(key);
 }
 
-/** Attention of the chosen layer and head, or the rollout. @param {string} view @param {string} layer @param {string} head */
+/**
+ * Attention of the chosen layer and head, or the rollout.
+ * @param {string} view @param {string} layer @param {string} head
+ */
 function attentionOf(view, layer, head) {
   const { tensor } = shown;
   const asked = /** @type {import('../web/index.js').Model} */ (model);
@@ -293,7 +304,10 @@ function rowOf({ data, dims, prefixTokens }, from) {
 /** @param {number} at @param {[number, number]} grid */
 const place = (at, [, columns]) => `row ${Math.floor(at / columns) + 1}, column ${(at % columns) + 1}`;
 
-/** @param {string} view @returns {Promise<{ values?: ArrayLike<number>, grid?: [number, number], patches?: any, words: (Node | string)[] }>} */
+/**
+ * @param {string} view
+ * @returns {Promise<{ values?: ArrayLike<number>, grid?: [number, number], patches?: any, words: (Node | string)[] }>}
+ */
 async function viewOf(view) {
   const asked = /** @type {import('../web/index.js').Model} */ (model);
   const { tensor, fitted } = shown;
@@ -366,7 +380,10 @@ function pick(next) {
 
 // ---- where pictures come from ----
 
-/** A file that was chosen, dropped or pasted. @param {File | Blob | null | undefined} file @param {string} from in words, if there is none */
+/**
+ * A file that was chosen, dropped or pasted.
+ * @param {File | Blob | null | undefined} file @param {string} from in words, if there is none
+ */
 function take(file, from) {
   if (!file) return complain(refusal('ERR_ARGUMENT', `${from} holds no picture file.`));
   const name = /** @type {File} */ (file).name || 'pasted picture';

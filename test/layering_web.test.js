@@ -1,5 +1,5 @@
-// The layers of the JavaScript point one way, as those of the core do (layering.test.js): who may import whom in web/ and in
-// demos/, Node's modules on the command line only, and no imports in a circle.
+// The layers of the JavaScript point one way, as those of the core do (layering.test.js): who may import whom in web/
+// and in demos/, Node's modules on the command line only, and no imports in a circle.
 // Run alone: node --test test/layering_web.test.js (needs no build)
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -59,7 +59,8 @@ function importFaults(sources) {
   for (const [file, text] of sources) {
     const [own, another] = rowsOf(file);
     if (!own || another) {
-      found.push(`${file}:1: belongs to ${own ? `two rows, ${own.row} and ${another.row}` : 'no row'} of ROWS in test/layering_web.test.js`);
+      const rows = own ? `two rows, ${own.row} and ${another.row},` : 'no row';
+      found.push(`${file}:1: belongs to ${rows} of ROWS in test/layering_web.test.js`);
       continue;
     }
     for (const { target, line, starts } of importsOf(file, text)) {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Models kept in the browser's Cache API under the name below; Node has none. Only whole files that loaded are stored, and a copy that
- * fails to load is dropped. No failure of the cache (quota, private mode) ever fails a load.
+ * Models kept in the browser's Cache API under the name below; Node has none. Only whole files that loaded are stored,
+ * and a copy that fails to load is dropped. No failure of the cache (quota, private mode) ever fails a load.
  */
 const NAME = 'tesserae-models';
 

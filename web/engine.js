@@ -1,9 +1,10 @@
 // @ts-check
 /**
- * The synchronous core: owns one wasm instance with one context and at most one model. It runs inside the worker, or on the
- * calling thread with `worker: false`. Everything it takes and returns is plain data (rpc.js).
+ * The synchronous core: owns one wasm instance with one context and at most one model. It runs inside the worker, or on
+ * the calling thread with `worker: false`. Everything it takes and returns is plain data (rpc.js).
  *
- * Memory: every block taken for a call is freed when the call ends, however it ends (heap.js frame); a trap poisons the instance.
+ * Memory: every block taken for a call is freed when the call ends, however it ends (heap.js frame); a trap poisons the
+ * instance.
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { Heap } from './heap.js';
@@ -23,7 +24,8 @@ export const lacksArch = (error) => error?.code === 'ERR_WASM_ARCH';
 export const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
 /**
- * The core sees a pointer and dims only: that they fit the data is checked here. It looks for NaN and infinities itself.
+ * The core sees a pointer and dims only: that they fit the data is checked here. It looks for NaN and infinities
+ * itself.
  * @param {TensorInput} input @param {string} name
  */
 function checkTensor({ data, dims }, name) {
@@ -33,7 +35,8 @@ function checkTensor({ data, dims }, name) {
 }
 
 /**
- * An instance's exports, ready for calls, `memory` among them. The builds are stand-alone: no JavaScript of Emscripten's is involved.
+ * An instance's exports, ready for calls, `memory` among them. The builds are stand-alone: no JavaScript of
+ * Emscripten's is involved.
  * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] @returns {any}
  */
 export function instantiate(module, memory) {
@@ -53,7 +56,10 @@ export class Engine {
   loader = 0;
   model = 0;
   staging = 0;
-  /** What has been fed, until the header is there: an instance with more architectures begins with it. @type {Uint8Array[] | null} */
+  /**
+   * What has been fed, until the header is there: an instance with more architectures begins with it.
+   * @type {Uint8Array[] | null}
+   */
   head = null;
   /** @type {any} */
   asked = null;
@@ -63,7 +69,8 @@ export class Engine {
   trap = null;
 
   /**
-   * Runs one of the methods below; the only way in. A trap leaves the instance in an unknown state, so that later calls fail fast.
+   * Runs one of the methods below; the only way in. A trap leaves the instance in an unknown state, so that later calls
+   * fail fast.
    * @param {import('./rpc.js').Op} op @param {any[]} args @returns {any}
    */
   call(op, args) {
@@ -150,7 +157,10 @@ export class Engine {
     return JSON.parse(this.heap.string(this.wasm.tsr_wasm_list_architectures(this.context)));
   }
 
-  /** Starts a load, or starts it over. @param {{ dtype: string, digest?: Uint8Array }} options digest: SHA-256 the file must have */
+  /**
+   * Starts a load, or starts it over.
+   * @param {{ dtype: string, digest?: Uint8Array }} options digest: SHA-256 the file must have
+   */
   begin({ dtype, digest }) {
     this.abandon();
     this.asked = { dtype, digest };
@@ -206,7 +216,10 @@ export class Engine {
     if (staging) wasm.tsr_wasm_context_free(context, staging);
   }
 
-  /** Width and height from an image file's header; throws for what is no JPEG or PNG, or is too large. @param {Uint8Array} bytes */
+  /**
+   * Width and height from an image file's header; throws for what is no JPEG or PNG, or is too large.
+   * @param {Uint8Array} bytes
+   */
   size(bytes) {
     return this.heap.frame((/** @type {Frame} */ frame) => {
       const out = frame.alloc(8);
@@ -215,7 +228,9 @@ export class Engine {
     });
   }
 
-  /** @param {Frame} frame @param {Uint8Array} bytes an image file @returns {number[]} [pixels, width, height, channels] */
+  /**
+   * @param {Frame} frame @param {Uint8Array} bytes an image file @returns {number[]} [pixels, width, height, channels]
+   */
   decode(frame, bytes) {
     const out = frame.alloc(16);
     this.heap.words(out, 4).fill(0);
@@ -264,7 +279,8 @@ export class Engine {
 
   /**
    * One pass: copies of its outputs, each with its meaning.
-   * @param {WireInput | WireInput[]} input a list, where info.input.list is true, gives a list of answers @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
+   * @param {WireInput | WireInput[]} input a list, where info.input.list is true, gives a list of answers
+   * @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
    * @param {Record<string, TensorInput>} [inputs]
    * @returns {any[]}
    */
@@ -314,7 +330,10 @@ export class Engine {
 // ---- what the command line program needs beside a model ----
 // These are functions, not methods, because a bundle leaves out a function that it does not call.
 
-/** What a model of this architecture and config would be, from its graph alone. @param {Engine} engine @param {string} arch @param {object} config */
+/**
+ * What a model of this architecture and config would be, from its graph alone.
+ * @param {Engine} engine @param {string} arch @param {object} config
+ */
 export function describe(engine, arch, config) {
   return engine.heap.frame((/** @type {Frame} */ frame) => {
     const text = engine.wasm.tsr_wasm_describe(engine.context, frame.string(JSON.stringify({ arch, config })));
@@ -322,7 +341,10 @@ export function describe(engine, arch, config) {
   });
 }
 
-/** The weights that the model needs, once the header has been fed. @param {Engine} engine @returns {{ name: string, shape: number[], role: string }[]} */
+/**
+ * The weights that the model needs, once the header has been fed.
+ * @param {Engine} engine @returns {{ name: string, shape: number[], role: string }[]}
+ */
 export const weightsOf = ({ heap, wasm, loader }) => JSON.parse(heap.string(wasm.tsr_wasm_loader_weights(loader)) || '[]');
 
 /** @param {number} half the bits of a half float */
@@ -346,7 +368,8 @@ export const isFloat = (dtype) => Object.hasOwn(WIDEN, dtype);
 
 /**
  * Rows in 8 bits, computed by the core as when it quantizes while loading.
- * @param {Engine} engine @param {string} dtype @param {Uint8Array} bytes [n,k] of that dtype @param {number} n @param {number} k
+ * @param {Engine} engine @param {string} dtype @param {Uint8Array} bytes [n,k] of that dtype @param {number} n
+ * @param {number} k
  * @returns {[Uint8Array, Uint8Array]} integers [n,k] as i8, and their scales [n] as f32
  */
 export function quantizeRows(engine, dtype, bytes, n, k) {

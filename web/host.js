@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Where an engine lives: in a worker (the default: the page stays responsive, and ending the worker gives all its memory back), or on
- * the calling thread. Both answer `call(op, ...args)` and `close()`, and keep the last known `memory`.
+ * Where an engine lives: in a worker (the default: the page stays responsive, and ending the worker gives all its
+ * memory back), or on the calling thread. Both answer `call(op, ...args)` and `close()`, and keep the last known
+ * `memory`.
  */
 import { Engine } from './engine.js';
 import { fromWire, TesseraeError } from './errors.js';
@@ -18,7 +19,10 @@ const disposed = (reason) => reason ?? new TesseraeError('ERR_DISPOSED', 'this m
 /** @param {Worker[]} workers @returns {Promise<unknown>} Node's give a promise */
 const terminate = (workers) => Promise.all(workers.map((worker) => worker.terminate()));
 
-/** What both have. The pool's threads are workers of this side too: Chromium may never end a worker that has workers of its own. */
+/**
+ * What both have. The pool's threads are workers of this side too: Chromium may never end a worker that has workers of
+ * its own.
+ */
 class Host {
   memory = NOTHING;
   /** @type {any[]} */
@@ -26,7 +30,10 @@ class Host {
   /** @type {unknown} */
   closed = null;
 
-  /** @param {boolean} worker @param {string | null} reason why there is no worker @param {number} threads to be had later */
+  /**
+   * @param {boolean} worker @param {string | null} reason why there is no worker
+   * @param {number} threads to be had later
+   */
   constructor(worker, reason, threads) {
     this.worker = worker;
     this.reason = reason;
@@ -36,8 +43,10 @@ class Host {
   }
 
   /**
-   * Adds a thread to the pool, or has one whose core has stopped serve another. One that does not start is not an error.
-   * @param {number} i which @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<string | null>} why it did not
+   * Adds a thread to the pool, or has one whose core has stopped serve another. One that does not start is not an
+   * error.
+   * @param {number} i which @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory
+   * @returns {Promise<string | null>} why it did not
    */
   async addThread(i, module, memory) {
     try {
@@ -86,7 +95,8 @@ export class LocalHost extends Host {
 }
 
 /**
- * A picture or tensor to be cloned to the worker: a view takes its whole buffer along, so that a part of one is copied out first.
+ * A picture or tensor to be cloned to the worker: a view takes its whole buffer along, so that a part of one is copied
+ * out first.
  * @param {any} input
  */
 function alone(input) {
@@ -153,7 +163,8 @@ export class WorkerHost extends Host {
   }
 }
 
-// The literal forms below are what bundlers look for. No execArgv: flags such as --input-type are for the program, and stop a worker.
+// The literal forms below are what bundlers look for. No execArgv: flags such as --input-type are for the program, and
+// stop a worker.
 
 /** @returns {any} */
 function spawn() {
@@ -174,7 +185,8 @@ function spawnThread() {
 /** @param {any} thread */
 function ready(thread) {
   const promise = started(thread);
-  thread.unref?.(); // it never ends by itself, and must not keep a Node process alive; a listener that is added undoes this
+  // A thread never ends by itself, and must not keep a Node process alive. Adding a listener undoes this, so it comes last.
+  thread.unref?.();
   return promise;
 }
 

@@ -1,5 +1,8 @@
 // @ts-check
-/** loadModel: compiles the wasm beside the download, feeds the engine as chunks arrive, reports progress, keeps the cache. */
+/**
+ * loadModel: compiles the wasm beside the download, feeds the engine as chunks arrive, reports progress, keeps the
+ * cache.
+ */
 import { cacheable, cacheDrop, cacheMatch, cachePut } from './cache.js';
 import { lacksArch, product } from './engine.js';
 import { argumentError } from './errors.js';
@@ -59,7 +62,8 @@ function settle(given) {
 /**
  * Progress that never goes back.
  * @param {any} options settled
- * @returns {(phase: Progress['phase'], loaded?: number, total?: number | null, fromCache?: boolean) => void} what is not given stays as it was
+ * @returns {(phase: Progress['phase'], loaded?: number, total?: number | null, fromCache?: boolean) => void} what is
+ *   not given stays as it was
  */
 function progressOf({ onProgress, signal }) {
   let last = { loaded: 0, ratio: 0, fromCache: false };
@@ -163,7 +167,8 @@ async function load(source, options) {
  *
  *   const model = await loadModel('/models/cct.safetensors', { onProgress: ({ ratio }) => { bar.value = ratio; } });
  *
- * @param {string | URL | Blob | ArrayBuffer | Uint8Array} source address or contents of a .safetensors file; in Node also a path
+ * @param {string | URL | Blob | ArrayBuffer | Uint8Array} source address or contents of a .safetensors file; in Node
+ *   also a path
  * @param {LoadOptions} [options]
  * @returns {Promise<Model>}
  * @throws {import('./errors.js').TesseraeError} or the signal's reason

@@ -35,15 +35,18 @@ function rank(logits, labels, topK, threshold) {
 
 /**
  * A loaded model; loadModel makes it. Calls queue: one runs at a time, in the order they were made.
- * Every call takes one input or an array of inputs, and answers alike. A model that takes video takes an array of pictures as one input, its
- * frames; an array of arrays, of video elements or of tensors is several.
+ * Every call takes one input or an array of inputs, and answers alike. A model that takes video takes an array of
+ * pictures as one input, its frames; an array of arrays, of video elements or of tensors is several.
  */
 export class Model {
   /** @type {any} */ #host;
   /** @type {Promise<unknown>} */ #tail = Promise.resolve();
   /** @type {{ decode: any, fetch: typeof fetch }} */ #settings;
 
-  /** @hidden @param {any} host @param {Info} info @param {Runtime} runtime @param {{ decode: any, fetch: typeof fetch }} settings */
+  /**
+   * @hidden @param {any} host @param {Info} info @param {Runtime} runtime
+   * @param {{ decode: any, fetch: typeof fetch }} settings
+   */
   constructor(host, info, runtime, settings) {
     this.#host = host;
     this.#settings = settings;
@@ -87,7 +90,8 @@ export class Model {
 
   /**
    * What `make` makes of a pass's outputs, for each input; an array of pictures of many sizes is one pass.
-   * @param {any} input @param {any} options @param {any} request @param {(outputs: any[]) => any} make @param {any} [inputs]
+   * @param {any} input @param {any} options @param {any} request @param {(outputs: any[]) => any} make
+   * @param {any} [inputs]
    */
   #run(input, options, request, make, inputs) {
     return this.#each(input, options, async (wire) => {
@@ -99,8 +103,10 @@ export class Model {
   /**
    * The likeliest classes, best first.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { topK?: number, threshold?: number }} [options] how many at most (5), and with what score at least (0)
-   * @returns {Promise<I extends any[] ? Classification[][] : Classification[]>} an array of inputs gives an array of lists, as does a tensor with B > 1
+   * @param {CallOptions & { topK?: number, threshold?: number }} [options] how many at most (5), and with what score at
+   *   least (0)
+   * @returns {Promise<I extends any[] ? Classification[][] : Classification[]>} an array of inputs gives an array of
+   *   lists, as does a tensor with B > 1
    */
   async classify(input, options) {
     const { topK = 5, threshold = 0, ...rest } = this.#options(options, ['topK', 'threshold'], 'classify');
@@ -121,8 +127,8 @@ export class Model {
   /**
    * A vector for each image.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { pooling?: 'auto' | 'cls' | 'mean', normalize?: boolean }} [options] auto: what the model's own head sees;
-   *   cls: its first token; mean: the mean of the others. normalize (default): length 1
+   * @param {CallOptions & { pooling?: 'auto' | 'cls' | 'mean', normalize?: boolean }} [options] auto: what the model's
+   *   own head sees; cls: its first token; mean: the mean of the others. normalize (default): length 1
    * @returns {Promise<I extends any[] ? Tensor[] : Tensor>} dims [B, D]
    */
   async embed(input, options) {
@@ -135,9 +141,9 @@ export class Model {
   /**
    * What the layers attend to.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { layers?: 'all' | number | number[], heads?: 'mean' | 'all' | number | number[], rollout?: boolean }} [options]
-   *   indices are from the end if negative; layers: default -1, for a rollout 'all'; heads: their mean (default), all, or some;
-   *   rollout: the layers multiplied (Abnar and Zuidema 2020) instead of side by side
+   * @param {CallOptions & { layers?: 'all' | number | number[], heads?: 'mean' | 'all' | number | number[], rollout?:
+   *   boolean }} [options] indices are from the end if negative; layers: default -1, for a rollout 'all'; heads: their
+   *   mean (default), all, or some; rollout: the layers multiplied (Abnar and Zuidema 2020) instead of side by side
    * @returns {Promise<I extends any[] ? Attention[] : Attention>}
    */
   async attention(input, options) {
@@ -150,9 +156,10 @@ export class Model {
   /**
    * The model's output, and any values inside it.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { capture?: string | string[], options?: Record<string, any>, inputs?: Record<string, Tensor> }} [options]
-   *   capture: names of taps (info.taps), * for any characters; options and inputs: the architecture's own
-   * @returns {Promise<I extends any[] ? { output: Tensor, captures: Record<string, Capture> }[] : { output: Tensor, captures: Record<string, Capture> }>}
+   * @param {CallOptions & { capture?: string | string[], options?: Record<string, any>, inputs?: Record<string, Tensor>
+   *   }} [options] capture: names of taps (info.taps), * for any characters; options and inputs: the architecture's own
+   * @returns {Promise<I extends any[] ? { output: Tensor, captures: Record<string, Capture> }[] : { output: Tensor,
+   *   captures: Record<string, Capture> }>}
    */
   async forward(input, options) {
     const { capture = [], options: own, inputs = {}, ...rest } = this.#options(options, ['capture', 'options', 'inputs'], 'forward');
@@ -168,10 +175,12 @@ export class Model {
   }
 
   /**
-   * The picture with some patches hidden and made up by the model, which must be one that makes up pixels (info.output.kind 'image': mae, simmim).
+   * The picture with some patches hidden and made up by the model, which must be one that makes up pixels
+   * (info.output.kind 'image': mae, simmim).
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { mask?: ArrayLike<number>, ratio?: number, seed?: number }} [options] mask: a number for each patch, rows first, 1 hides it;
-   *   or else the share to be hidden (default: as trained) and a seed (0) that chooses which
+   * @param {CallOptions & { mask?: ArrayLike<number>, ratio?: number, seed?: number }} [options] mask: a number for
+   *   each patch, rows first, 1 hides it; or else the share to be hidden (default: as trained) and a seed (0) that
+   *   chooses which
    * @returns {Promise<I extends any[] ? Reconstruction[] : Reconstruction>}
    */
   async reconstruct(input, options) {
@@ -231,7 +240,10 @@ export class Model {
     return { ...this.#host.memory };
   }
 
-  /** Frees everything. Calls under way and later ones reject with ERR_DISPOSED. Twice is fine. @returns {Promise<void>} */
+  /**
+   * Frees everything. Calls under way and later ones reject with ERR_DISPOSED. Twice is fine.
+   * @returns {Promise<void>}
+   */
   async dispose() {
     await this.#host.close();
   }

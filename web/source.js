@@ -3,9 +3,10 @@
  * Bytes of a model, wherever they lie, as an async sequence of chunks that the reader may keep or give away; RESTART in
  * between says that what came before does not count.
  *
- * Over the network: retries with backoff, and Range requests that go on where the connection broke, if the server names a
- * version (ETag, Last-Modified) to go on with. Lengths sent by servers are not trusted: fetch accepts a body that is shorter in
- * silence, and Content-Length counts compressed bytes. A safetensors header knows the exact length of its file.
+ * Over the network: retries with backoff, and Range requests that go on where the connection broke, if the server names
+ * a version (ETag, Last-Modified) to go on with. Lengths sent by servers are not trusted: fetch accepts a body that is
+ * shorter in silence, and Content-Length counts compressed bytes. A safetensors header knows the exact length of its
+ * file.
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { abortable } from './options.js';
@@ -74,7 +75,10 @@ export async function request(url, { fetch, signal }, headers) {
 /** The deepest reason: fetch wraps it as "fetch failed". @param {any} error */
 const reasonOf = (error) => error?.cause?.message || error?.message || String(error);
 
-/** Chunks of a body; the stream is cancelled when the reader stops early. @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>} */
+/**
+ * Chunks of a body; the stream is cancelled when the reader stops early.
+ * @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>}
+ */
 async function* chunksOf(body) {
   const stream = body instanceof Blob ? body.stream() : body.body ?? (await body.blob()).stream();
   const reader = stream.getReader();

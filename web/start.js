@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Starts an engine: its host (a worker or the calling thread), the module compiled for it, memory that threads share, and the threads.
- * The rest of the package reaches hosts and builds through here.
+ * Starts an engine: its host (a worker or the calling thread), the module compiled for it, memory that threads share,
+ * and the threads. The rest of the package reaches hosts and builds through here.
  */
 import { Engine } from './engine.js';
 import { openHost } from './host.js';
@@ -15,7 +15,8 @@ const MAX_THREADS = 16;
 
 /**
  * How many threads to run, and why not more.
- * @param {'auto' | number} wanted @param {{ worker: boolean, reason?: string | null }} host where the engine will run, or does
+ * @param {'auto' | number} wanted
+ * @param {{ worker: boolean, reason?: string | null }} host where the engine will run, or does
  * @returns {[number, string | null]}
  */
 function planThreads(wanted, { worker, reason }) {

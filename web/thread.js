@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The script of one thread of the pool (src/threads.c). It says that it is ready, is handed module and memory, says so again, is handed its place
- * in the pool, and from then on runs the core's own loop.
+ * The script of one thread of the pool (src/threads.c). It says that it is ready, is handed module and memory, says so
+ * again, is handed its place in the pool, and from then on runs the core's own loop.
  */
 
 // platform.js would be a file more to load, for this line

@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * The types of the public API, and nothing that runs. index.js gives the names that callers use; messages to the worker are in rpc.js.
+ * The types of the public API, and nothing that runs. index.js gives the names that callers use; messages to the worker
+ * are in rpc.js.
  */
 
 // ---- inputs ----
@@ -20,8 +21,8 @@
  */
 
 /**
- * A string is an address; in Node also a path. A model that takes video takes an array of as many of these as it has frames, a
- * video element, or a tensor.
+ * A string is an address; in Node also a path. A model that takes video takes an array of as many of these as it has
+ * frames, a video element, or a tensor.
  * @typedef {string | URL | Blob | ArrayBuffer | Uint8Array | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement
  *   | OffscreenCanvas | ImageBitmap | ImageData | VideoFrame | Pixels | Tensor} Input
  */
@@ -41,21 +42,23 @@
 
 /**
  * @typedef {object} LoadOptions
- * @property {'auto' | 'f32' | 'q8'} [dtype] how weights are kept: as the file has them, as f32, or quantized while loading
+ * @property {'auto' | 'f32' | 'q8'} [dtype] how weights are kept: as the file has them, as f32, or quantized while
+ *   loading
  * @property {boolean} [worker] run in a worker (default true)
  * @property {'auto' | number} [threads] threads at work (default 'auto': the cores there are, four at most)
  * @property {boolean} [deterministic] the same bits on every machine: the build without relaxed SIMD
  * @property {AbortSignal} [signal] gives up the load; it rejects with the signal's reason
  * @property {(progress: Progress) => void} [onProgress] what it throws ends the load
- * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node has none
+ * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node
+ *   has none
  * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
  * @property {string} [integrity] 'sha256-' and the base64 digest that the file must have
- * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare one), or
- *   a folder (ending in /) that holds all builds
+ * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare
+ *   one), or a folder (ending in /) that holds all builds
  * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself
  * @property {boolean} [warmup] run once on zeros before the model is handed out
- * @property {'auto' | 'wasm' | Decoder} [decode] who decodes image files: the browser (auto), the core (wasm; always in Node),
- *   or a function
+ * @property {'auto' | 'wasm' | Decoder} [decode] who decodes image files: the browser (auto), the core (wasm; always in
+ *   Node), or a function
  * @property {number} [retries] of a broken download (default 3)
  */
 
@@ -64,10 +67,10 @@
 /** @typedef {[number, number] | [number, number, number]} Grid rows and columns; of video frames, rows and columns */
 
 /**
- * Of a map that is cut into windows; null: it is not.
- * @typedef {{ grid: Grid, spread: boolean } | null} Windows
- *   grid: rows and columns of windows, which the first dim counts (in each image); the value's own grid is then a window's, h by w.
- *   Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of the map; spread: pixel (y rows + r, x columns + c)
+ * Of a map that is cut into windows; null: it is not. Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of the
+ * map, or, with spread, pixel (y rows + r, x columns + c).
+ * @typedef {{ grid: Grid, spread: boolean } | null} Windows grid: rows and columns of windows, which the first dim
+ *   counts (in each image); the value's own grid is then a window's, h by w
  */
 
 /**
@@ -98,8 +101,8 @@
  * @property {number} parameters
  * @property {number} operations multiply-adds of one pass
  * @property {number} weights_bytes
- * @property {{ name: string, dims: number[], list: boolean }} input list: images may have many sizes, and an array of them runs
- *   in one pass
+ * @property {{ name: string, dims: number[], list: boolean }} input list: images may have many sizes, and an array of
+ *   them runs in one pass
  * @property {{ kind: string, dims: number[] }} output
  * @property {Tap[]} taps
  * @property {string[]} inputs names that forward's `inputs` takes
@@ -113,13 +116,16 @@
  * @property {boolean} simd
  * @property {boolean | null} relaxedSimd null: unknown, because the caller gave the .wasm
  * @property {number} threads
- * @property {string | null} threadsReason why not more: 'requested', 'not-cross-origin-isolated', 'no-worker', 'memory',
- *   'unsupported' or 'failed: ...'; null: as many as asked for
+ * @property {string | null} threadsReason why not more: 'requested', 'not-cross-origin-isolated', 'no-worker',
+ *   'memory', 'unsupported' or 'failed: ...'; null: as many as asked for
  * @property {boolean} worker
  * @property {string | null} workerReason why there is none
  */
 
-/** @typedef {{ bytes: number, peak: number, wasm: number }} MemoryUse bytes the core has in use, had at most; size of the wasm memory */
+/**
+ * @typedef {{ bytes: number, peak: number, wasm: number }} MemoryUse bytes the core has in use, had at most; size of
+ *   the wasm memory
+ */
 
 // ---- calls and their answers ----
 
@@ -138,36 +144,39 @@
  * @property {string} kind
  * @property {Grid | null} grid
  * @property {number} prefixTokens
- * @property {number} [suffix] how many tokens (registers, a distillation token) stand behind those of the grid; absent where there
- *   are none
+ * @property {number} [suffix] how many tokens (registers, a distillation token) stand behind those of the grid; absent
+ *   where there are none
  * @property {Windows} windows
  */
 
 /**
  * @typedef {object} Attention
  * @property {Float32Array} data
- * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]; with windows [layers, windows, heads, N, N],
- *   and several images in one tensor count as windows too
+ * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]; with windows [layers,
+ *   windows, heads, N, N], and several images in one tensor count as windows too
  * @property {Grid | null} grid rows and columns of cells that the tokens behind the prefix stand for
  * @property {number} prefixTokens class and register tokens in front
  * @property {number} [suffix] registers behind the cells' tokens; absent where there are none
  * @property {Windows} windows
  * @property {number[]} layers which layers these are
- * @property {Float32Array | null} map one value a cell: what the classification attends to, in the last of these layers (or the
- *   rollout); null without a grid, and with windows
+ * @property {Float32Array | null} map one value a cell: what the classification attends to, in the last of these layers
+ *   (or the rollout); null without a grid, and with windows
  */
 
 /**
  * @typedef {object} Reconstruction
- * @property {Float32Array} data colours from 0 to 1, no longer normalised; predicted patches may lie a little outside. Visible patches
- *   are the image's own
+ * @property {Float32Array} data colours from 0 to 1, no longer normalised; predicted patches may lie a little outside.
+ *   Visible patches are the image's own
  * @property {number[]} dims [B,C,H,W]
  * @property {Float32Array} mask a number for each patch, rows first: 1 where it was hidden
  * @property {number} loss as in training: how far the predicted patches are from the hidden ones
  * @property {[number, number]} grid rows and columns of patches
  */
 
-/** @typedef {{ data: Float32Array, dims: number[], fitted: Required<Pixels> }} Preprocessed data normalised, dims [1,C,H,W]; fitted: the image before that */
+/**
+ * @typedef {{ data: Float32Array, dims: number[], fitted: Required<Pixels> }} Preprocessed data normalised, dims
+ *   [1,C,H,W]; fitted: the image before that
+ */
 
 /**
  * @typedef {object} Patches

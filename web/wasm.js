@@ -28,7 +28,10 @@ export function detect() {
 
 /** @typedef {{ module: WebAssembly.Module, relaxedSimd: boolean | null }} Compiled */
 
-/** @param {string} url @param {AbortSignal} signal @param {typeof globalThis.fetch} fetch @returns {Promise<WebAssembly.Module>} */
+/**
+ * @param {string} url @param {AbortSignal} signal @param {typeof globalThis.fetch} fetch
+ * @returns {Promise<WebAssembly.Module>}
+ */
 async function compileFrom(url, signal, fetch) {
   const path = filePath(url);
   if (path) return WebAssembly.compile(await builtin('fs').promises.readFile(path));
@@ -44,8 +47,9 @@ const BUILDS = ['relaxed-threads', 'simd-threads', 'relaxed', 'simd'];
 
 /**
  * The compiled module.
- * @param {{ deterministic: boolean, threaded?: boolean, all?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch,
- *   signal: AbortSignal }} options threaded: a build with threads, if there is one; all: with every architecture, not the common ones alone
+ * @param {{ deterministic: boolean, threaded?: boolean, all?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch:
+ *   typeof globalThis.fetch, signal: AbortSignal }} options threaded: a build with threads, if there is one; all: with
+ *   every architecture, not the common ones alone
  * @returns {Promise<Compiled>}
  */
 export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinary, fetch, signal }) {
@@ -84,14 +88,15 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
   signal.throwIfAborted();
   throw new TesseraeError(
     'ERR_WASM_COMPILE',
-    `${at}: ${failure.message}; if the file lies elsewhere, pass wasmUrl; a Content-Security-Policy needs 'wasm-unsafe-eval'`,
+    `${at}: ${failure.message}; if the file lies elsewhere, pass wasmUrl; ` +
+      "a Content-Security-Policy needs 'wasm-unsafe-eval'",
     { cause: failure },
   );
 }
 
 /**
- * Memory for a module that imports one, to be shared with its threads: as large a maximum as the machine grants (phones refuse large
- * ones), or undefined.
+ * Memory for a module that imports one, to be shared with its threads: as large a maximum as the machine grants (phones
+ * refuse large ones), or undefined.
  */
 export function sharedMemory() {
   for (let maximum = 65536; maximum >= 8192; maximum /= 2) { // pages of 64 KB: 4 GB to 512 MB

@@ -20,7 +20,10 @@ const FLAGS = /** @type {const} */ ({
   version: { type: 'boolean', short: 'v' },
 });
 
-/** What each command takes: flags, and how many names at least and at most. @type {Record<string, [string[], number, number]>} */
+/**
+ * What each command takes: flags, and how many names at least and at most.
+ * @type {Record<string, [string[], number, number]>}
+ */
 const COMMANDS = {
   classify: [['model', 'top', 'dtype', 'threads', 'json', 'attention', 'expect-from-name'], 1, Infinity],
   inspect: [['json'], 1, 1],
@@ -47,7 +50,9 @@ function checkCommand(command, names, flags) {
   throw new UsageError(`${command} takes ${expected}, got ${names.length}`);
 }
 
-/** @param {string[]} argv without the program's own name @returns {{ command?: string, names: string[], flags: Flags }} */
+/**
+ * @param {string[]} argv without the program's own name @returns {{ command?: string, names: string[], flags: Flags }}
+ */
 export function understand(argv) {
   const { tokens } = parseArgs({ args: argv, options: FLAGS, strict: false, tokens: true, allowPositionals: true });
   /** @type {Flags} */

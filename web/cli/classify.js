@@ -8,6 +8,7 @@ import { print } from './files.js';
 
 /** @typedef {import('../model.js').Model} Model */
 /** @typedef {import('../types.js').Classification} Classification */
+/** @typedef {{ ms: number, expected: string | null, classes: Classification[], drawn: Map }} Answer */
 /** @typedef {{ map?: Float32Array | null, grid?: import('../types.js').Grid | null }} Map */
 
 const MODEL = fileURLToPath(new URL('../../models/cct_4_cifar10.safetensors', import.meta.url));
@@ -57,7 +58,9 @@ function once(act) {
   };
 }
 
-/** @param {Model} model @param {string | string[]} input @param {string} file its name for an error @param {number} topK */
+/**
+ * @param {Model} model @param {string | string[]} input @param {string} file its name for an error @param {number} topK
+ */
 async function ask(model, input, file, topK) {
   const began = performance.now();
   try {
@@ -69,7 +72,10 @@ async function ask(model, input, file, topK) {
   }
 }
 
-/** The class in a sample's name, "cat" for "cat_1.png"; null if there is none. @param {string} file @param {string[] | null} labels */
+/**
+ * The class in a sample's name, "cat" for "cat_1.png"; null if there is none.
+ * @param {string} file @param {string[] | null} labels
+ */
 function classInName(file, labels) {
   const named = /^(.+)_\d+\.\w+$/.exec(basename(file))?.[1] ?? null;
   return named !== null && labels?.includes(named) ? named : null;
@@ -90,7 +96,10 @@ function canRollOut({ taps }) {
     String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2) && (dims.at(-4) ?? 1) === 1));
 }
 
-/** Attention rollout, or the last layer. @param {Model} model @param {string | string[]} input @returns {Promise<Map>} */
+/**
+ * Attention rollout, or the last layer.
+ * @param {Model} model @param {string | string[]} input @returns {Promise<Map>}
+ */
 async function mapOf(model, input) {
   if (!hasAttention(model)) return {};
   return model.attention(/** @type {string} */ (input), { rollout: canRollOut(model.info) });
@@ -130,10 +139,7 @@ function drawMap(map, grid, colour) {
 
 // ---- output ----
 
-/**
- * @param {{ input: string | string[], ms: number, expected: string | null, classes: Classification[], drawn: Map }} answer
- * @param {import('./args.js').Flags} flags
- */
+/** @param {Answer & { input: string | string[] }} answer @param {import('./args.js').Flags} flags */
 function asJson({ input, ms, expected, classes, drawn: { map, grid } }, flags) {
   return JSON.stringify({
     file: input,
@@ -144,10 +150,7 @@ function asJson({ input, ms, expected, classes, drawn: { map, grid } }, flags) {
   });
 }
 
-/**
- * @param {{ file: string, width: number, ms: number, expected: string | null, classes: Classification[], drawn: Map }} answer
- *   width: of the column of names
- */
+/** @param {Answer & { file: string, width: number }} answer width: of the column of names */
 function printAnswer({ file, width, ms, expected, classes, drawn: { map, grid } }) {
   const mark = expected === null || expected === classes[0].label ? '' : `   expected ${expected}`;
   classes.forEach(({ label, score }, i) => {
@@ -160,7 +163,10 @@ function printAnswer({ file, width, ms, expected, classes, drawn: { map, grid } 
   for (const line of drawMap(map, grid, colour)) print(`${' '.repeat(width)}  ${line}`.trimEnd());
 }
 
-/** @param {number} files @param {{ times: number[], correct: number, without: number }} tally without: a class in the name */
+/**
+ * @param {number} files
+ * @param {{ times: number[], correct: number, without: number }} tally without: a class in the name
+ */
 function printTally(files, { times, correct, without }) {
   if (without) {
     const have = without === 1 ? 'has' : 'have';

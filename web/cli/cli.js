@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // @ts-check
 /**
- * The command line program of the package; `tesserae --help` says what it does. It runs in Node only: node: imports stand in
- * this folder and nowhere else in web/. Exit codes: 0 done, 1 it failed, 2 the command was not understood.
+ * The command line program of the package; `tesserae --help` says what it does. It runs in Node only: node: imports
+ * stand in this folder and nowhere else in web/. Exit codes: 0 done, 1 it failed, 2 the command was not understood.
  */
 import { version } from '../index.js';
 import { understand, UsageError } from './args.js';

@@ -18,7 +18,10 @@ export async function openFile(path, mode) {
   }
 }
 
-/** @typedef {{ name: string, dtype: string, shape: number[], data_offsets: [number, number] }} Entry a tensor in the header */
+/**
+ * A tensor in the header.
+ * @typedef {{ name: string, dtype: string, shape: number[], data_offsets: [number, number] }} Entry
+ */
 /**
  * @typedef {object} Header
  * @property {Record<string, string> | undefined} metadata
@@ -30,7 +33,8 @@ export async function openFile(path, mode) {
 
 /**
  * A safetensors file's header, which the core has read and found right; the core then waits for the tensors' bytes.
- * @param {import('../engine.js').Engine} engine @param {import('node:fs/promises').FileHandle} file @returns {Promise<Header>}
+ * @param {import('../engine.js').Engine} engine @param {import('node:fs/promises').FileHandle} file
+ * @returns {Promise<Header>}
  */
 export async function readHeader(engine, file) {
   const { size } = await file.stat();

@@ -14,7 +14,8 @@ export async function inspect([path], flags) {
   } finally {
     await file.close();
   }
-  // The core knows taps and parameters only when it has every tensor. Zeros will do, so that the file's bytes are not read.
+  // The core knows taps and parameters only when it has every tensor. Zeros will do, so that the file's bytes are not
+  // read.
   const zeros = new Uint8Array(1 << 20);
   for (let left = header.dataBytes; left > 0; left -= zeros.length) {
     engine.call('feed', [zeros.subarray(0, Math.min(left, zeros.length))]);

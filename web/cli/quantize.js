@@ -11,7 +11,10 @@ import { grouped, openFile, print, readHeader } from './files.js';
 /** Shorter matrices stay as they are, as when a model is quantized while loading. */
 const MIN_ROWS = 8;
 
-/** @typedef {{ entry: import('./files.js').Entry, quantized: boolean, n: number, k: number }} Step a tensor, and whether it is quantized: [n,k] */
+/**
+ * A tensor [n,k], and whether it is quantized.
+ * @typedef {{ entry: import('./files.js').Entry, quantized: boolean, n: number, k: number }} Step
+ */
 
 /** @param {string[]} names @param {import('./args.js').Flags} flags */
 export async function quantize([from, to], flags) {
@@ -45,7 +48,8 @@ export async function quantize([from, to], flags) {
 
 /**
  * What becomes of each tensor.
- * @param {import('../engine.js').Engine} engine has read the header @param {import('./files.js').Header} header @param {string} path
+ * @param {import('../engine.js').Engine} engine has read the header @param {import('./files.js').Header} header
+ * @param {string} path
  * @returns {Step[]}
  */
 function planOf(engine, { entries, dataStart, dataBytes, size }, path) {
@@ -66,7 +70,8 @@ function planOf(engine, { entries, dataStart, dataBytes, size }, path) {
 /**
  * The new file's header, and where each of its tensors starts.
  * @param {Step[]} plan @param {Record<string, string> | undefined} metadata
- * @returns {{ head: Uint8Array, starts: Map<string, number>, size: number }} offsets in the file; size of the whole file
+ * @returns {{ head: Uint8Array, starts: Map<string, number>, size: number }} offsets in the file; size of the whole
+ *   file
  */
 function layOut(plan, metadata) {
   /** @type {Record<string, any>} */
