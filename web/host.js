@@ -185,7 +185,7 @@ function spawnThread() {
 /** @param {any} thread */
 function ready(thread) {
   const promise = started(thread);
-  // A thread never ends by itself, and must not keep a Node process alive. Adding a listener undoes this, so it comes last.
+  // A thread never ends by itself, and must not keep a Node process alive. A listener that is added undoes unref.
   thread.unref?.();
   return promise;
 }
