@@ -17,7 +17,7 @@ const IN_FLIGHT = 3;
 /** @typedef {import('./types.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').Progress} Progress */
 
-/** What the options may be; others are checked where they are used. @type {Record<string, any[]>} */
+/** The values that options may have, the default first. @type {Record<string, any[]>} */
 const VALUES = {
   dtype: ['auto', 'f32', 'q8'],
   cache: ['auto', 'reload', false],
@@ -26,7 +26,7 @@ const VALUES = {
   warmup: [false, true],
 };
 
-/** The options, checked and complete. @param {any} given @returns {any} */
+/** The options, checked and with defaults. @param {any} given @returns {any} */
 function settle(given) {
   /** @type {Record<string, any>} */
   const all = {
@@ -34,7 +34,7 @@ function settle(given) {
     decode: 'auto',
     retries: 3,
     onProgress() {},
-    // not the function itself: it must be called as the global object's
+    // not the function itself, because it must be called as a method of the global object
     fetch: (/** @type {[any]} */ ...args) => globalThis.fetch(...args),
   };
   const known = [...Object.keys(VALUES), ...Object.keys(all), 'signal', 'integrity', 'wasmUrl', 'wasmBinary'];
@@ -110,10 +110,10 @@ async function feed(from, opening, open, { dtype, digest }, keep, tell) {
         continue;
       }
       loaded += chunk.length;
-      // a Blob's bytes lie outside the page's heap, on disk if there are many
+      // Blobs, because their bytes lie outside the page's heap, on disk if there are many
       if (keep) parts.push(new Blob([/** @type {any} */ (chunk)]));
       const fed = host.call('feed', chunk).catch(openMore);
-      fed.catch(() => {}); // told by the await below
+      fed.catch(() => {}); // the await below reports it
       sent.push(fed);
       if (sent.length >= IN_FLIGHT) await sent.shift();
       tell(loaded);
@@ -146,7 +146,7 @@ async function load(source, options) {
     return info;
   };
   const info = await (url && stored ? read(fromNetwork(url, options, stored), true).catch(async (error) => {
-    if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else what is stored is spoilt
+    if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else the stored copy is damaged
     await cacheDrop(url);
     return read(opened, false);
   }) : read(opened, false));

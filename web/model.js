@@ -1,5 +1,5 @@
 // @ts-check
-/** The public class Model. The work is the engine's; here are options, queueing, and the shape of answers. */
+/** The public class Model: options, queueing, and the shape of answers. The engine does the work. */
 import { argumentError, TesseraeError } from './errors.js';
 import { abortable, checkOptions } from './options.js';
 import { isClip, tensorOf, toInput } from './preprocess.js';
@@ -34,9 +34,10 @@ function rank(logits, labels, topK, threshold) {
 }
 
 /**
- * A loaded model; loadModel makes it. Calls queue: one runs at a time, in the order they were made.
- * Every call takes one input or an array of inputs, and answers alike. A model that takes video takes an array of
- * pictures as one input, its frames; an array of arrays, of video elements or of tensors is several.
+ * A loaded model; loadModel makes it. Calls queue: one runs at a time, in the order in which they were made.
+ * Every call takes one input or an array of inputs, and returns one answer or an array of answers. For a model that
+ * takes video, an array of images is one input, its frames; an array of arrays, of video elements or of tensors is
+ * several inputs.
  */
 export class Model {
   /** @type {any} */ #host;
@@ -57,7 +58,7 @@ export class Model {
   }
 
   /**
-   * The options of a call that runs the model. frames: of a clip; undefined: the model takes pictures.
+   * The options of a call that runs the model. frames: of a clip; undefined: the model takes images.
    * @param {any} options @param {string[]} names @param {string} where
    */
   #options(options, names, where) {
@@ -67,7 +68,7 @@ export class Model {
   }
 
   /**
-   * Queues `work` for each input; it gets what else was asked.
+   * Queues `work` for each input; it also gets the call's own options.
    * @param {any} input @param {Record<string, any>} options @param {(input: any, asked: any) => Promise<any>} work
    * @param {boolean} [list] whether it takes an array as a whole
    * @returns {Promise<any>}
@@ -89,7 +90,8 @@ export class Model {
   }
 
   /**
-   * What `make` makes of a pass's outputs, for each input; an array of pictures of many sizes is one pass.
+   * Runs a pass for each input, and returns what `make` makes of its outputs. An array of images of many sizes is one
+   * pass.
    * @param {any} input @param {any} options @param {any} request @param {(outputs: any[]) => any} make
    * @param {any} [inputs]
    */
@@ -128,7 +130,7 @@ export class Model {
    * A vector for each image.
    * @template {Input | Input[]} I @param {I} input
    * @param {CallOptions & { pooling?: 'auto' | 'cls' | 'mean', normalize?: boolean }} [options] auto: what the model's
-   *   own head sees; cls: its first token; mean: the mean of the others. normalize (default): length 1
+   *   own head takes; cls: its first token; mean: the mean of the others. normalize (default): length 1
    * @returns {Promise<I extends any[] ? Tensor[] : Tensor>} dims [B, D]
    */
   async embed(input, options) {
@@ -175,7 +177,7 @@ export class Model {
   }
 
   /**
-   * The picture with some patches hidden and made up by the model, which must be one that makes up pixels
+   * The image with some patches hidden and predicted by the model, which must be one that predicts pixels
    * (info.output.kind 'image': mae, simmim).
    * @template {Input | Input[]} I @param {I} input
    * @param {CallOptions & { mask?: ArrayLike<number>, ratio?: number, seed?: number }} [options] mask: a number for
@@ -200,7 +202,7 @@ export class Model {
   }
 
   /**
-   * What the model will see of a picture, or of a frame.
+   * The model's input for an image, or for a frame.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
    * @returns {Promise<I extends any[] ? Preprocessed[] : Preprocessed>}
@@ -216,18 +218,18 @@ export class Model {
   }
 
   /**
-   * The picture, or a frame, as the model cuts it: one RGBA tile for each cell of its grid, rows first.
+   * The image, or a frame, cut into the model's patches: one RGBA tile for each cell of its grid, rows first.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
    * @returns {Promise<I extends any[] ? Patches[] : Patches>}
    */
   async patches(input, options) {
-    // the grid that attention speaks of; feature maps in front of it may be finer
+    // the grid of the attention's tokens; feature maps before it may be finer
     const withGrid = this.info.taps.filter((tap) => tap.grid && !tap.windows);
     const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid?.slice(-2);
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
     return this.#each(input, checkOptions(options, ['signal'], 'patches'), async (wire) => {
-      const { fitted } = await this.#picture('patches', wire); // a picture of its own size has fewer cells
+      const { fitted } = await this.#picture('patches', wire); // an image of its own size has fewer cells
       return cut(fitted, grid.map((cells, i) => (cells * [fitted.height, fitted.width][i]) / this.info.preprocess.size[i]));
     });
   }
@@ -241,7 +243,7 @@ export class Model {
   }
 
   /**
-   * Frees everything. Calls under way and later ones reject with ERR_DISPOSED. Twice is fine.
+   * Frees everything. Running and later calls reject with ERR_DISPOSED. It may be called twice.
    * @returns {Promise<void>}
    */
   async dispose() {

@@ -5,7 +5,7 @@
  */
 import { isNode } from './platform.js';
 
-/** How long a worker's script may take to load before we do without. */
+/** How long a worker's script may take to load. */
 const START_MS = 3000;
 
 /**

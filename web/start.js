@@ -47,12 +47,12 @@ export function startEngine(options) {
   /** @param {boolean} threaded @param {boolean} [all] */
   const build = (threaded, all) => compile({ ...options, threaded, all });
   let compiling = build(plan > 1);
-  compiling.catch(() => {}); // told by whoever waits for the host
+  compiling.catch(() => {}); // whoever awaits the host reports it
   /** @type {string | null} */
   let threadsReason = null;
   /** What became of each thread: null, or why it did not start. @type {(string | null | Promise<string | null>)[]} */
   let starting = [];
-  /** @param {boolean} [all] the build with every architecture; the engine then goes on with what it has been fed */
+  /** @param {boolean} [all] the build with every architecture; the engine continues with what it has been fed */
   const open = async (all) => {
     const host = await hosting;
     let count;

@@ -16,7 +16,7 @@ const accepts = (...code) => WebAssembly.validate(new Uint8Array([
   10, code.length + 4, 1, code.length + 2, 0, ...code, 0x0b, // code section: one body, no locals, the code, end
 ]));
 
-/** What the engine can do. */
+/** Which SIMD instructions the JavaScript engine has. */
 export function detect() {
   return {
     // i32.const 0; i8x16.splat; i8x16.popcnt - an instruction that was in the last draft only
@@ -37,7 +37,7 @@ async function compileFrom(url, signal, fetch) {
   if (path) return WebAssembly.compile(await builtin('fs').promises.readFile(path));
   const response = await fetch(url, { signal });
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  // compileStreaming insists on the media type; not every server sends it
+  // compileStreaming requires the media type, which not every server sends
   const typed = response.headers.get('content-type')?.startsWith('application/wasm');
   return typed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
 }
@@ -59,7 +59,7 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
   }
   const relaxed = can.relaxedSimd && !deterministic;
   const given = String(wasmUrl ?? '');
-  // the literals stay as they are: bundlers look for this very form
+  // the literals stay as they are, because bundlers look for this form
   const urls = [
     new URL('../dist/tesserae-relaxed-threads.wasm', import.meta.url),
     new URL('../dist/tesserae-simd-threads.wasm', import.meta.url),
@@ -95,14 +95,14 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
 }
 
 /**
- * Memory for a module that imports one, to be shared with its threads: as large a maximum as the machine grants (phones
- * refuse large ones), or undefined.
+ * Memory that a module shares with its threads. The maximum is as large as the machine grants, because phones refuse
+ * large ones; undefined if it grants none.
  */
 export function sharedMemory() {
   for (let maximum = 65536; maximum >= 8192; maximum /= 2) { // pages of 64 KB: 4 GB to 512 MB
     try {
       return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
-    } catch { /* less, then */ }
+    } catch { /* try less */ }
   }
   return undefined;
 }
