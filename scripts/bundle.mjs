@@ -1,5 +1,5 @@
 // The JavaScript that the package ships: every module of web/ that a page loads (not the command line program), bundled
-// and minified into dist/, because a page, and again its worker, would fetch the modules one after the other, five deep.
+// and minified into dist/, because a page, and again its worker, would fetch them one after the other, five deep.
 //   node scripts/bundle.mjs        writes dist/index.js, dist/worker.js, dist/thread.js and what they share
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

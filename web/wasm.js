@@ -9,6 +9,7 @@ import { builtin, filePath } from './platform.js';
  * Whether the engine accepts a function of these instructions that returns a v128. The module is put together by hand:
  * @param {number[]} code instructions
  */
+// prettier-ignore
 const accepts = (...code) => WebAssembly.validate(new Uint8Array([
   0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // "\0asm", version 1
   1, 5, 1, 0x60, 0, 1, 0x7b, // type section, 5 bytes: one type, a function () -> v128 (0x7b)

@@ -45,6 +45,7 @@ function assemble(step) {
     0x0b,
   ];
   const section = (/** @type {number} */ id, /** @type {number[]} */ bytes) => [id, ...leb(bytes.length), ...bytes];
+  // prettier-ignore
   return new Uint8Array([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
     ...section(1, [1, 0x60, 1, 0x7f, 0]), // the type (i32) -> ()
