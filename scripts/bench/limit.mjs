@@ -35,6 +35,7 @@ const LOOPS = {
 function assemble(step) {
   const sums = Array.from({ length: ACCUMULATORS }, (_, i) => FIRST + i);
   const load = (/** @type {number} */ address, /** @type {number} */ local) => [...i32(address), ...simd(0), 4, 0, ...set(local)];
+  // prettier-ignore
   const code = [
     1, 2 + ACCUMULATORS, 0x7b, // locals: so many v128
     ...load(0, A), ...load(16, B), ...sums.flatMap((sum) => load(32, sum)),
