@@ -206,7 +206,7 @@ MODEL := models/cct_4_cifar10.safetensors
 demo: ## classify the sample photos on the command line, with the attention behind each answer
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	@test -f $(MODEL) || { echo "make demo: $(MODEL) does not exist yet"; exit 1; }
-	$(Q)$(NODE) web/cli.js classify demos/samples/*.png demos/samples/*.jpg --model $(MODEL) --top 1 --attention --expect-from-name
+	$(Q)$(NODE) web/cli/cli.js classify demos/samples/*.png demos/samples/*.jpg --model $(MODEL) --top 1 --attention --expect-from-name
 
 serve: ## serve the repository at http://localhost:8080 (PORT=...), cross-origin isolated
 	$(Q)$(NODE) scripts/dev/serve.mjs

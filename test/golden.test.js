@@ -10,7 +10,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadModel } from '../web/index.js';
 import { Heap } from '../web/heap.js';
-import { compile, instantiate } from '../web/wasm.js';
+import { instantiate } from '../web/engine.js';
+import { compile } from '../web/wasm.js';
 import { draw, drawInput, drawTensors, safetensors } from './parity/weights.js';
 
 // f32 against a reference in double precision. Seen: at most 1.2e-6 of the largest value, in any case and tap; the sums here

@@ -72,7 +72,7 @@ export function modelFiles(name) {
     mkdirSync(making, { recursive: true });
     try {
       run(run('scripts/parity/pyenv.sh', []), ['scripts/bench/export.py', name, making]);
-      if (quantized) run(process.execPath, ['web/cli.js', 'quantize', at('safetensors', making), at('q8.safetensors', making)]);
+      if (quantized) run(process.execPath, ['web/cli/cli.js', 'quantize', at('safetensors', making), at('q8.safetensors', making)]);
       if (!existsSync(folder)) renameSync(making, folder);
     } finally {
       rmSync(making, { recursive: true, force: true });

@@ -3,7 +3,7 @@
     python scripts/train/export_checkpoint.py [--run cct4] [--out models] [--note "..."]
 
 Writes into models/: cct_4_cifar10_f32.safetensors (the weights as trained), cct_4_cifar10.safetensors (q8, made from it by
-`node web/cli.js quantize`; needs `make wasm`) and cct_4_cifar10.md, the model card, with the accuracy that this run
+`node web/cli/cli.js quantize`; needs `make wasm`) and cct_4_cifar10.md, the model card, with the accuracy that this run
 measures on the test set (scripts/train/accuracy.py; some minutes).
 """
 import argparse

@@ -23,7 +23,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 /** @param {...string} args */
-const cli = (...args) => run(process.execPath, [join(root.pathname, 'web/cli.js'), ...args]);
+const cli = (...args) => run(process.execPath, [join(root.pathname, 'web/cli/cli.js'), ...args]);
 const sample = (/** @type {string} */ name) => join(root.pathname, 'demos/samples', name);
 
 test('help, version and what is not understood', async () => {
