@@ -1,6 +1,6 @@
 """The reference implementations, one file per architecture, and what is compared with them.
 
-A file here is what a new architecture adds besides its C file and its row in docs/models.md. It holds
+A file here is what a new architecture adds besides its C file and its page docs/models/<name>.md. It holds
 
     ARCH            the architecture's name, as in a model file's header
     CASES           [Case, ...]: tiny ones (their outputs are kept in test/golden/models) and the source document's own
