@@ -1,5 +1,5 @@
-// The papers against the code: links lead somewhere, every error code is in the README's table, and the README's options are
-// those that the code takes. test/zoo.test.js has the pages that `make docs` writes.
+// The papers against the code: links lead somewhere, every error code is in the README's table, and the README's
+// options are those that the code takes. test/zoo.test.js has the pages that `make docs` writes.
 // Run alone: node --test test/docs.test.js (needs no build)
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';

@@ -24,12 +24,14 @@ const named = (text) => [...text.matchAll(/^\| (`[^|]*) \|/gm)]
 const partsOf = (page) => new Map(page.split(/^## /m).slice(1).map((part) => [
   part.split('\n', 1)[0].toLowerCase().replace(/[^\w\s-]/g, '').replaceAll(' ', '-'), part]));
 
-/** Keys and options in a part of a page, and in the parts of pages that it links to. */
-function documented(/** @type {string} */ name, /** @type {string} */ anchor, /** @type {Record<string, string>} */ pages) {
+/**
+ * Keys and options in a part of a page, and in the parts of pages that it links to.
+ * @param {Record<string, string>} pages @param {string} name @param {string} anchor @returns {string[]}
+ */
+function documented(pages, name, anchor) {
   const part = partsOf(pages[name] ?? '').get(anchor) ?? '';
-  /** @type {string[]} */
-  const others = [...part.matchAll(/\]\((\w+)\.md#([\w-]+)\)/g)].flatMap(([, other, there]) => documented(other, there, pages));
-  return [...named(part), ...others];
+  const links = [...part.matchAll(/\]\((\w+)\.md#([\w-]+)\)/g)];
+  return [...named(part), ...links.flatMap(([, other, there]) => documented(pages, other, there))];
 }
 
 /** What the program reads of a config and of a run's options, over every config at hand. */
@@ -38,7 +40,9 @@ function keysOf(/** @type {any} */ zoo, /** @type {any} */ { arch, presets }) {
     ...Object.values(zoo.measured.cases).filter((one) => one.arch === arch).map(({ config }) => config)];
   const told = configs.map((config) => zoo.program.describe(arch, config));
   const stage = (/** @type {string} */ key) => key.replace(/^s\d_/, 's1_');
-  return [...new Set(told.flatMap(({ keys, options }) => [...keys, ...options]))].filter((key) => key !== 'preset').map(stage);
+  const keys = new Set(told.flatMap((one) => [...one.keys, ...one.options]));
+  keys.delete('preset');
+  return [...keys].map(stage);
 }
 
 /** Faults of one architecture. @param {any} zoo @param {any} known */
@@ -55,7 +59,9 @@ function faultsOf(zoo, known) {
     `docs/models/measured.json is older than scripts/references/${arch}.py: run \`scripts/parity.py --docs\``);
   need(page, `docs/models/${arch}.md is missing`);
   need(golden[`${arch}_tiny`] === arch, `test/golden/models/${arch}_tiny.json is missing`);
-  for (const name of kept.tiny) need(golden[name] === arch, `case ${name} has no golden file: run scripts/golden_models.py`);
+  for (const name of kept.tiny) {
+    need(golden[name] === arch, `case ${name} has no golden file: run \`scripts/golden_models.py ${name}\``);
+  }
   const cases = Object.entries(measured.cases).filter(([, one]) => one.arch === arch);
   need(kept.row && measured.cases[kept.row], `${arch} has no case of its document's size`);
   need(!cases.length || cases.some(([, { q8 }]) => q8) || /8 bits are not compared: /.test(page),
@@ -65,12 +71,17 @@ function faultsOf(zoo, known) {
     const line = `${name.toLowerCase()}==${version}`;
     need(requirements.includes(`\n${line}\n`), `${arch}: scripts/requirements.txt has no ${line}`);
   }
-  const rows = ['config', 'inputs-and-options'].flatMap((anchor) => documented(arch, anchor, pages));
-  for (const key of keysOf(zoo, known)) need(rows.includes(key), `docs/models/${arch}.md has no row for the key or option ${key}`);
+  const rows = ['config', 'inputs-and-options'].flatMap((anchor) => documented(pages, arch, anchor));
+  for (const key of keysOf(zoo, known)) {
+    need(rows.includes(key), `docs/models/${arch}.md has no row for the key or option ${key}`);
+  }
   return found;
 }
 
-/** Faults of a case of a document's size. @param {string} name @param {any} one @param {string} page @param {any} told */
+/**
+ * Faults of a case of a document's size.
+ * @param {string} name @param {any} one @param {string} page @param {any} told what the program says of its config
+ */
 function caseFaults(name, one, page, told) {
   /** @type {string[]} */
   const found = [];
@@ -79,12 +90,14 @@ function caseFaults(name, one, page, told) {
     `case ${name} has ${one.parameters} parameters in the reference, ${told.parameters} here`);
   need(one.least >= 0.95 || one.why, `case ${name} asks for less than 95 % in 8 bits and gives no reason (why)`);
   if (!one.counted) {
-    need(!one.q8 || one.q8 === 'cosine' || page.replace(/\s+/g, ' ').includes(`8 bits of \`${name}\` are not counted: `),
-      `case ${name} is not counted in 8 bits, and its page does not say why ("8 bits of \`${name}\` are not counted: ...")`);
+    const excuse = `8 bits of \`${name}\` are not counted: `;
+    need(!one.q8 || one.q8 === 'cosine' || page.replace(/\s+/g, ' ').includes(excuse),
+      `case ${name} is not counted in 8 bits, and its page does not say why ("${excuse}...")`);
     return found;
   }
   const { same, inputs, commit } = one.counted;
-  need(same === undefined || same >= one.least * inputs, `case ${name} has ${same} of ${inputs}, less than ${one.least}`);
+  need(same === undefined || same >= one.least * inputs,
+    `case ${name} has ${same} of ${inputs}, less than ${one.least}`);
   need(/^(earlier|[0-9a-f]{7,})$/.test(commit), `case ${name} does not say with which core it was counted`);
   return found;
 }
@@ -96,15 +109,23 @@ function faults(zoo) {
   /** @type {string[]} */
   const found = [];
   const need = (/** @type {unknown} */ holds, /** @type {string} */ fault) => { if (!holds) found.push(fault); };
-  need(String(sources) === String(archs), 'dist/tesserae-simd-all.wasm has other architectures than src/arch: run `make wasm`');
-  need(String(program.first) === String(common), `dist/tesserae-simd.wasm has not what COMMON of the Makefile names: run \`make wasm\``);
-  for (const name of common) need(archs.includes(name), `the Makefile's COMMON has ${name}, src/arch has no such file`);
-  for (const name of Object.keys(references)) need(archs.includes(name), `scripts/references/${name}.py belongs to no file of src/arch`);
-  for (const name of Object.keys(pages)) need(name === 'shared' || archs.includes(name), `docs/models/${name}.md is of no architecture`);
-  for (const [name, arch] of Object.entries(golden)) {
-    need(measured.architectures[arch]?.tiny.includes(name), `test/golden/models/${name}.json is of no tiny case of ${arch}`);
+  const known = (/** @type {string} */ name, /** @type {string} */ fault) => need(archs.includes(name), fault);
+  need(String(sources) === String(archs),
+    'dist/tesserae-simd-all.wasm has other architectures than src/arch: run `make wasm`');
+  need(String(program.first) === String(common),
+    'dist/tesserae-simd.wasm has not what COMMON of the Makefile names: run `make wasm`');
+  for (const name of common) known(name, `the Makefile's COMMON has ${name}, src/arch has no such file`);
+  for (const name of Object.keys(references)) {
+    known(name, `scripts/references/${name}.py belongs to no file of src/arch`);
   }
-  for (const name of Object.keys(measured.milliseconds)) need(archs.includes(name), `docs/models/measured.json has times of ${name}`);
+  for (const name of Object.keys(measured.milliseconds)) known(name, `docs/models/measured.json has times of ${name}`);
+  for (const name of Object.keys(pages)) {
+    if (name !== 'shared') known(name, `docs/models/${name}.md is of no architecture`);
+  }
+  for (const [name, arch] of Object.entries(golden)) {
+    const cases = measured.architectures[arch]?.tiny ?? [];
+    need(cases.includes(name), `test/golden/models/${name}.json is of no tiny case of ${arch}`);
+  }
   return [...found, ...program.architectures.flatMap((/** @type {any} */ known) => faultsOf(zoo, known))];
 }
 
@@ -116,7 +137,8 @@ const zoo = () => ({
   program: { ...program, architectures: [...program.architectures] },
   sources: Object.keys(files('src/arch', '.c')).sort(),
   references: files('scripts/references', '.py'),
-  golden: Object.fromEntries(Object.entries(files('test/golden/models', '.json')).map(([name, text]) => [name, JSON.parse(text).arch])),
+  golden: Object.fromEntries(Object.entries(files('test/golden/models', '.json'))
+    .map(([name, text]) => [name, JSON.parse(text).arch])),
   pages: files('docs/models', '.md'),
   measured: JSON.parse(read('docs/models/measured.json')),
   requirements: read('scripts/requirements.txt'),
@@ -129,33 +151,39 @@ test('program, reference cases, golden files, pages and measurements agree', () 
   assert.deepEqual(faults(zoo()), []);
 });
 
+/** A change of a page. @param {string} name @param {string} from @param {string} to */
+const edit = (name, from, to) => (/** @type {any} */ { pages }) => {
+  assert.ok(pages[name].includes(from), `${name}: ${from}`);
+  pages[name] = pages[name].replace(from, to);
+};
+
 test('each disagreement is found and named', () => {
   const breaks = /** @type {[string, (zoo: any) => void, RegExp][]} */ ([
     ['no reference', (z) => { delete z.references.cait; }, /references\/cait\.py is missing/],
     ['a reference of nothing', (z) => { z.references.cat = ''; }, /cat\.py belongs to no file/],
-    ['a changed reference', (z) => { z.references.cait += '#'; }, /older than .*cait\.py: run `scripts\/parity\.py --docs`/],
-    ['an architecture that is not built', (z) => { z.sources.push('zzz'); }, /other architectures than src\/arch: run `make wasm`/],
+    ['a changed reference', (z) => { z.references.cait += '#'; }, /cait\.py: run `scripts\/parity\.py --docs`/],
+    ['one that is not built', (z) => { z.sources.push('zzz'); }, /other architectures than src\/arch: run `make wasm`/],
     ['no golden file', (z) => { delete z.golden.cait_tails; }, /case cait_tails has no golden/],
     ['no tiny golden file', (z) => { delete z.golden.cait_tiny; }, /cait_tiny\.json is missing/],
     ['a golden file of no case', (z) => { z.golden.cait_more = 'cait'; }, /cait_more\.json is of no tiny case of cait/],
     ['no case of the document', (z) => { delete z.measured.cases.cait_document; }, /cait has no case of its document/],
-    ['other parameters', (z) => { z.measured.cases.cait_document.parameters++; }, /cait_document has 121839593 .*, 121839592 here/],
+    ['other parameters', (z) => { z.measured.cases.cait_document.parameters++; }, /121839593 .*, 121839592 here/],
     ['no page', (z) => { delete z.pages.cait; }, /docs\/models\/cait\.md is missing/],
     ['a page of nothing', (z) => { z.pages.cat = ''; }, /cat\.md is of no architecture/],
-    ['a key without a row', (z) => { z.pages.cait = z.pages.cait.replace('| `cls_depth` |', '| `depth` |'); }, /cait\.md has no row .* cls_depth/],
-    ['keys without their page', (z) => { z.pages.cait = z.pages.cait.replace('(shared.md#keys', '(#keys'); }, /cait\.md has no row .* mlp_dim/],
-    ['an option without a row', (z) => { z.pages.glom = z.pages.glom.replace('| `iters` |', '| `iter` |'); }, /glom\.md has no row .* iters/],
-    ['a stage key without a row', (z) => { z.pages.cvt = z.pages.cvt.replace('| `s1_depth`', '| `depth`'); }, /cvt\.md has no row .* s1_depth/],
-    ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'timm==1'); }, /gcvit: .* has no timm==/],
-    ['another second package', (z) => { z.requirements = z.requirements.replace('nystrom-attention==', 'nystrom-attention==1'); }, /efficient: .* has no nystrom/],
+    ['no row of a key', edit('cait', '| `cls_depth` |', '| `depth` |'), /cait\.md has no row .* cls_depth/],
+    ['keys without their page', edit('cait', '(shared.md#keys', '(#keys'), /cait\.md has no row .* mlp_dim/],
+    ['no row of an option', edit('glom', '| `iters` |', '| `iter` |'), /glom\.md has no row .* iters/],
+    ['no row of a stage key', edit('cvt', '| `s1_depth`', '| `depth`'), /cvt\.md has no row .* s1_depth/],
+    ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'x'); }, /gcvit: .* has no timm==/],
+    ['another second package', (z) => { z.requirements = z.requirements.replace('nystrom', 'x'); }, /no nystrom/],
     ['less in 8 bits, no reason', (z) => { z.measured.cases.cait_document.why = ''; }, /cait_document asks for less/],
-    ['a count below what is required', (z) => { z.measured.cases.vit_std.counted.same = 189; }, /vit_std has 189 of 200, less than/],
+    ['too small a count', (z) => { z.measured.cases.vit_std.counted.same = 189; }, /vit_std has 189 of 200, less than/],
     ['no count', (z) => { delete z.measured.cases.xcit_document.counted; }, /xcit_document is not counted in 8 bits/],
     ['no count, and a reason elsewhere', (z) => {
       delete z.measured.cases.vivit_document_self.counted;
       z.pages.vit += '8 bits of `vivit_document_self` are not counted: why';
     }, /vivit_document_self is not counted/],
-    ['a count of some build', (z) => { z.measured.cases.vit_std.counted.commit = '5abc'; }, /vit_std does not say with which core/],
+    ['a count of some build', (z) => { z.measured.cases.vit_std.counted.commit = '5abc'; }, /vit_std does not say/],
     ['no 8 bits', (z) => { delete z.measured.cases.cait_document.q8; }, /no case of cait is run in 8 bits/],
     ['another first file', (z) => { z.program.first = z.common.slice(1); }, /has not what COMMON/],
     ['a common one that is not there', (z) => { z.common.push('cat'); }, /COMMON has cat/],
@@ -189,22 +217,26 @@ test('a page that is out of date is named, with the command', () => {
   assert.deepEqual(stale({}), []);
   assert.deepEqual(stale({ 'docs/models.md': first('| 121,839,592 |', '| 121,839,593 |') }), named('docs/models.md'));
   assert.deepEqual(stale({ 'docs/models/cait.md': first('121,839,592', '1') }), named('docs/models/cait.md'));
-  assert.deepEqual(stale({ 'docs/models/measured.json': first('"vit":{"f32":', '"vit":{"f32":9') }), named('docs/models.md'));
+  const slower = first('"vit":{"f32":', '"vit":{"f32":9');
+  assert.deepEqual(stale({ 'docs/models/measured.json': slower }), named('docs/models.md'));
   const readme = (/** @type {string} */ text) => `${text}<!-- models -->3 architectures<!-- /models -->`;
   assert.deepEqual(stale({ 'README.md': readme }), named('README.md'));
   assert.deepEqual(stale({ 'src/arch/vit.c': first('/* ', '/* A ') }), named('docs/map.md'));
   assert.deepEqual(stale({}, without('src/arch/vit.c')), named('docs/map.md'));
-  assert.throws(() => stale({ 'docs/models/cait.md': first('<!-- facts -->', '') }), /cait\.md has no line <!-- facts -->/);
+  const unmarked = first('<!-- facts -->', '');
+  assert.throws(() => stale({ 'docs/models/cait.md': unmarked }), /cait\.md has no line <!-- facts -->/);
   assert.throws(() => stale({}, without('docs/models/cait.md')), /docs\/models\/cait\.md is missing/);
 });
 
 test('the map takes the first sentence of a comment, and wants one for every file and folder', () => {
   for (const [path, text, expected] of [
     ['a.c', '/* One thing; see a.h. More. */\n#include "a.h"', 'One thing; see a.h.'],
-    ['a.c', '/* CaiT: "Going deeper", Touvron et al. 2021,\n * arXiv 2103.17239.\n * Reference: x. */', 'CaiT: "Going deeper", Touvron et al. 2021, arXiv 2103.17239.'],
+    ['a.c', '/* CaiT: "Deeper", Touvron et al. 2021,\n * arXiv 2103.17239.\n * Reference: x. */',
+      'CaiT: "Deeper", Touvron et al. 2021, arXiv 2103.17239.'],
     ['a.h', '/* A tile. Both define before including:\n *   NAME  its name */', 'A tile.'],
     ['a.js', '// @ts-check\n/** The one class.\n * More. */\n', 'The one class.'],
-    ['a.mjs', '#!/usr/bin/env node\n// Writes pages, of\n// all kinds:\n//   node a.mjs\n', 'Writes pages, of all kinds.'],
+    ['a.mjs', '#!/usr/bin/env node\n// Writes pages, of\n// all kinds:\n//   node a.mjs\n',
+      'Writes pages, of all kinds.'],
     ['a.py', '"""Every case (`make parity`).\n\n    python a.py\n"""\n', 'Every case (`make parity`).'],
     ['a.sh', '#!/bin/bash\n# Runs it.\n', 'Runs it.'],
     ['a.html', '<!doctype html>\n<!-- The list. -->\n<html>', 'The list.'],

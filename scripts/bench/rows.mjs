@@ -1,5 +1,6 @@
-// Milliseconds of one picture for each architecture of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node has it (24), the two in
-// turn, medians. Weights are random, from the names and shapes that scripts/parity.py --shapes says, so that nothing is downloaded.
+// Milliseconds of one picture for each architecture of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node
+// has it (24), the two in turn, medians. Weights are random, from the names and shapes that scripts/parity.py --shapes
+// says, so that nothing is downloaded.
 //   node scripts/bench/rows.mjs [--seconds 80] [--fresh] [--docs] [ARCH ...]
 // Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under way), and
 // goes on the next time. --docs writes what is known of these builds into docs/models/measured.json and measures
