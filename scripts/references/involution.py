@@ -2,7 +2,7 @@
 
 No package has the layer. It is written here after the example's description, of Keras's own layers on the PyTorch backend, and called through
 `Net`, which looks as much like a torch module as golden_models.py and parity.py need: state_dict() has the names and shapes that model files
-have, which are PyTorch's (docs/models.md), and `from_keras` makes such a state of any Keras model with these layers.
+have, which are PyTorch's (docs/models/involution.md), and `from_keras` makes such a state of any Keras model with these layers.
 """
 import functools
 

@@ -25,8 +25,8 @@ def build(config):
 
 @torch.no_grad()
 def settle(model):
-    """Connections near those that training starts from. Random ones saturate tanh and cancel streams: the reference in f32 is
-    then off by up to 1e-3 from itself in double, on single tokens."""
+    """Connections near those that training starts from. Random ones saturate tanh and cancel streams: the reference in f32
+    is then off by up to 1e-3 from itself in double, on single tokens."""
     for i, (of_attention, _, of_feed_forward, _) in enumerate(model.transformer.layers):
         for connection in (of_attention, of_feed_forward):
             streams, dim = connection.num_residual_streams, len(connection.dynamic_beta_fn)

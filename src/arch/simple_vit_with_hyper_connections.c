@@ -8,11 +8,12 @@
  *   H = b F(x)^T + R                                    F is MSA(LN(x)), then MLP(LN(x)): twice a layer, L times
  *   y = Linear(mean over the patches' tokens of LN(sum over the streams of H))
  *
- * Traps: neither block has a shortcut of its own; the layer's parts are 0 and 2 (connections), 1 and 3 (blocks); registers
- * stand behind the patches and have streams too; attention and feed-forward as in simple_vit. */
+ * Traps: neither block has a shortcut of its own; a layer's parts are 0 and 2 (connections), 1 and 3 (blocks);
+ * registers stand behind the patches and have streams too; attention and feed-forward are simple_vit's. */
 #include "../build.h"
 
-/* [B,N,E,C], and what is made of it in width_connection. */
+/* What width_connection makes of the streams [B,N,E,C]: the block's input, the streams that go on, the weights
+ * of its output. */
 typedef struct streams {
   tsr_value input, rest, beta; /* [B,N,C], [B,N,E,C], [B,N,E,1] */
 } streams;
@@ -25,7 +26,7 @@ static tsr_value norm(tsr_builder *b, const char *name, tsr_value x) {
   return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma}, 2, &attrs);
 }
 
-/* s tanh(x W) + fixed, tanh(a) = 2 sigmoid(2 a) - 1: x [B,N,E,C], W [C,out] -> [B,N,E,out]. `fixed` as it is broadcast. */
+/* s tanh(x W) + fixed, where tanh(a) = 2 sigmoid(2 a) - 1: x [B,N,E,C], W [C,out], fixed [E,out] -> [B,N,E,out]. */
 static tsr_value dynamic(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value fixed) {
   int c = tsr_dim(b, x, 3);
   char fn[32], scale[32];
@@ -102,15 +103,15 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, depth, heads, mlp)                                                                                     \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
+#define SIZE(dim, heads, mlp)                                                                                     \
+  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
   ",\"mlp_dim\":" mlp ",\"num_residual_streams\":4}"
 
 static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,"
              "\"dim_head\":8,\"num_residual_streams\":3}"},
-    {"hyper_connections_s_16", SIZE("384", "12", "6", "1536")},
-    {"hyper_connections_b_16", SIZE("768", "12", "12", "3072")},
+    {"hyper_connections_s_16", SIZE("384", "6", "1536")},
+    {"hyper_connections_b_16", SIZE("768", "12", "3072")},
     {NULL, NULL}};
 
 const tsr_arch tsr_arch_simple_vit_with_hyper_connections = {
