@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
+.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo docs serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo docs parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/build/setup.sh package-lock.json
@@ -207,6 +207,10 @@ demo: ## classify the sample photos on the command line, with the attention behi
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	@test -f $(MODEL) || { echo "make demo: $(MODEL) does not exist yet"; exit 1; }
 	$(Q)$(NODE) web/cli/cli.js classify demos/samples/*.png demos/samples/*.jpg --model $(MODEL) --top 1 --attention --expect-from-name
+
+docs: ## write the tables of docs/models.md and docs/models/, and docs/map.md, from the program and the sources
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) dist/tesserae-simd.wasm dist/tesserae-simd-all.wasm
+	$(Q)$(NODE) scripts/dev/docs.mjs
 
 serve: ## serve the repository at http://localhost:8080 (PORT=...), cross-origin isolated
 	$(Q)$(NODE) scripts/dev/serve.mjs

@@ -140,8 +140,9 @@ void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k);
 /* JSON array of every architecture that is here (registry.h): [{ "arch", "title", "paper", "reference", "presets": [names] }]. Static. */
 const char *tsr_list_architectures(tsr_context *ctx);
 
-/* What a file with `metadata` as its __metadata__.tesserae would be, as tsr_model_info tells it: parameters, operations, taps, without any
- * weights. {"arch": "vit", "config": {"preset": "vit_ti"}} will do. Holds until the next call of this function.
+/* What a file with `metadata` as its __metadata__.tesserae would be, as tsr_model_info tells it: parameters, operations,
+ * taps, without any weights; and "keys", the names of the config's keys that the architecture reads.
+ * {"arch": "vit", "config": {"preset": "vit_ti"}} will do. Holds until the next call of this function.
  * NULL: TSR_ERR_CONFIG, TSR_ERR_MODEL_HEADER, TSR_ERR_OUT_OF_MEMORY. */
 const char *tsr_describe(tsr_context *ctx, const char *metadata);
 

@@ -1,6 +1,6 @@
-// The papers against the code: docs/map.md has a line for every source file, links lead somewhere, docs/errors.md has
-// every error code, docs/models.md every architecture, docs/api.md the calls and options that the code takes, and
-// README.md the figures of the pages they come from.
+// The papers against the code: links lead somewhere, docs/errors.md has every error code, docs/api.md the calls and
+// options that the code takes, and README.md the figures of the pages they come from. test/zoo.test.js has the pages that
+// `make docs` writes.
 // Run alone: node --test test/docs.test.js (needs no build)
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -8,35 +8,13 @@ import { dirname, join, posix } from 'node:path';
 import { test } from 'node:test';
 import { cellsOf, partOf } from '../scripts/build/docs_marks.mjs';
 import { loadModel, Model, TesseraeError } from '../web/index.js';
-import { root, run } from './helpers/make.js';
+import { root } from './helpers/make.js';
 
-const SOURCES = ['src', 'web', 'scripts', 'demos']; // folders whose every file the map must have
 const read = (/** @type {string} */ path) => readFileSync(join(root, path), 'utf8');
-const papers = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
-
-/** The files git tracks in `folders` and that are still there; without git, those that lie there. */
-async function sourceFiles(/** @type {string[]} */ folders) {
-  const { code, output } = await run('git', ['ls-files', '--', ...folders]);
-  const files = code === 0 ? output.trim().split('\n') : folders.flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile()).map((entry) => posix.join((entry.parentPath ?? entry.path).slice(root.length + 1).replaceAll('\\', '/'), entry.name))
-    .filter((file) => !/(^|\/)(__pycache__|\.)/.test(file)));
-  return files.filter((file) => existsSync(join(root, file)));
-}
+const papers = ['README.md', 'CONTRIBUTING.md', ...['docs', 'docs/models'].flatMap((folder) => readdirSync(join(root, folder))
+  .filter((name) => name.endsWith('.md')).map((name) => `${folder}/${name}`))];
 
 // ---- the checks: text in, faults out, so that the last test can show that each finds its fault ----
-
-/** @param {string} map @param {string[]} files @param {(path: string) => boolean} exists */
-function mapFaults(map, files, exists) {
-  const listed = [...map.matchAll(/^- `([^`]+)`: (.*)$/gm)].map(([, path, about]) => ({ path, about }));
-  const paths = listed.map(({ path }) => path);
-  const has = (/** @type {string} */ file) => paths.some((path) => path === file || (path.endsWith('/') && file.startsWith(path)));
-  return [
-    ...files.filter((file) => !has(file)).map((file) => `docs/map.md has no line for ${file}`),
-    ...paths.filter((path) => !exists(path)).map((path) => `docs/map.md lists ${path}, which does not exist`),
-    ...paths.filter((path, i) => paths.indexOf(path) < i).map((path) => `docs/map.md lists ${path} twice`),
-    ...listed.filter(({ about }) => !about.trim()).map(({ path }) => `docs/map.md says nothing of ${path}`),
-  ];
-}
 
 /** Text without code: what looks like a link in there is none. @param {string} text */
 const prose = (text) => text.replace(/^```[^]*?^```/gm, '').replace(/`[^`]*`/g, (code) => code.replace(/[[\]()]/g, ' '));
@@ -87,12 +65,6 @@ const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([
 
 // ---- the papers as they are ----
 
-test('docs/map.md has a line for every source file, and no other', async () => {
-  const files = await sourceFiles(SOURCES);
-  assert.ok(files.length > 100, 'the sources were not found');
-  assert.deepEqual(mapFaults(read('docs/map.md'), files, (path) => existsSync(join(root, path))), []);
-});
-
 test('links in the papers lead somewhere', () => {
   const open = (/** @type {string} */ path) => (!existsSync(join(root, path)) ? null : path.endsWith('.md') ? read(path) : '');
   assert.deepEqual(papers.flatMap((page) => linkFaults(page, read(page), open)), []);
@@ -109,37 +81,6 @@ test('docs/errors.md has every code, with its stage, what it means and what to d
     const { stage: inScript } = new TesseraeError(code.replaceAll('`', ''), '');
     assert.deepEqual([stage, inCore.get(code.replaceAll('`', '')) ?? stage], [inScript, inScript], `stage of ${code}`);
     assert.ok(meaning.length > 9 && mend.length > 9, `meaning and mend of ${code}`);
-  }
-});
-
-test('docs/models.md has a row and a section for every architecture, the README their number', () => {
-  const archs = readdirSync(join(root, 'src/arch')).flatMap((name) => /^(.*)\.c$/.exec(name)?.[1] ?? []);
-  const models = read('docs/models.md');
-  assert.deepEqual(listFaults(firstCells(section(models, '## Architectures')), archs, 'docs/models.md', 'architecture'), []);
-  const [, said] = /(\d+) architectures/.exec(read('README.md')) ?? [];
-  assert.equal(Number(said), archs.length, "README's number of architectures");
-  // the readers of keys that variants of ViT share, and the page's table of these keys
-  const readers = [...(read('src/parts/vit.c') + read('src/parts/cct.c') + read('src/parts/max_vit.c') + read('src/parts/masking.c'))
-    .matchAll(/^(?:static )?\w+ (tsr_(?:(?:vit|cct|max_vit)_config\w*|masking_vit))\([^]*?^}/gm)];
-  const shared = ['## What variants of ViT share', '## What models of video share'].flatMap((title) => firstCells(section(models, title)));
-  assert.ok(readers.length === 9 && shared.length > 5, 'shared keys were not found');
-  for (const arch of archs) {
-    const text = section(models, `## ${arch}`);
-    assert.ok(text, `docs/models.md has no section ## ${arch}`);
-    const source = read(`src/arch/${arch}.c`);
-    /** @type {typeof readers} */
-    let used = [];
-    for (let deep = 0; deep < 3; deep++) { // a reader calls others
-      const texts = [source, ...used.map(([body]) => body)];
-      used = readers.filter(([, name]) => texts.some((text) => text.includes(`${name}(`)));
-    }
-    const keys = [source, ...used.map(([body]) => body)].flatMap((part) => [...part.matchAll(
-      /tsr_config_(?:int|pair|list|rows|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)]).map(([, key, option]) => key ?? option);
-    const presets = [...source.matchAll(/^ {4}\{"(\w+)", /gm)].map(([, name]) => name).filter((name) => name !== 'tiny');
-    assert.ok(keys.length > 0 && presets.length > 0, `keys and presets of ${arch} were not found`);
-    const rows = [...firstCells(text), ...(used.length ? shared : [])];
-    for (const key of keys) assert.ok(rows.includes(key), `docs/models.md has no row for ${arch}'s key or option ${key}`);
-    for (const preset of presets) assert.ok(text.includes(`\`${preset}\``), `docs/models.md says nothing of ${arch}'s preset ${preset}`);
   }
 });
 
@@ -245,15 +186,6 @@ test('README.md is for a person in a hurry', () => {
 });
 
 test('the checks themselves: each finds its fault', () => {
-  const map = '- `src/a.c`: one\n- `demos/samples/`: pictures\n';
-  const all = () => true;
-  assert.deepEqual(mapFaults(map, ['src/a.c', 'demos/samples/x.png'], all), []);
-  assert.match(mapFaults(map, ['src/b.c'], all).join(), /no line for src\/b\.c/);
-  assert.match(mapFaults(map, ['src/a.cc'], all).join(), /no line for src\/a\.cc/);
-  assert.match(mapFaults(map, [], (path) => path !== 'src/a.c').join(), /lists src\/a\.c, which does not exist/);
-  assert.match(mapFaults(`${map}- \`src/a.c\`: again\n`, [], all).join(), /twice/);
-  assert.match(mapFaults('- `src/a.c`:  \n', [], all).join(), /says nothing/);
-
   const open = (/** @type {string} */ path) => (path === 'docs/b.md' ? '# Two words, `code`\n' : null);
   for (const good of ['[b](b.md)', '[b](b.md#two-words-code)', '[x](https://example.org/x)', '`[b](c.md)`', '```\n[b](c.md)\n```\n', '# Here\n[h](#here)']) {
     assert.deepEqual(linkFaults('docs/a.md', good, open), [], good);

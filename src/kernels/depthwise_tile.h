@@ -1,4 +1,4 @@
-/* The depthwise convolution, shared by the simd and the relaxed file, which define before including:
+/* The depthwise convolution, shared by the simd and the relaxed file. Both define before including:
  *   TSR_DEPTHWISE_KERNEL  its name
  *   TSR_MADD(a, b, c)     a * b + c
  *

@@ -1,4 +1,4 @@
-/* GELU, shared by the simd and the relaxed file, which define TSR_GELU_NAME(op), a kernel's name, and TSR_MADD(a, b, c), a * b + c. It is bound by
+/* GELU, shared by the simd and the relaxed file. Both define TSR_GELU_NAME(op), a kernel's name, and TSR_MADD(a, b, c), a * b + c. It is bound by
  * the number of its operations. */
 #include "kernels.h"
 #include "simd.h"

@@ -1,4 +1,4 @@
-/* The f32 product: layout of its rows, tile and driver, shared by the simd and the relaxed file, which define before including:
+/* The f32 product: layout of its rows, tile and driver, shared by the simd and the relaxed file. Both define before including:
  *   TSR_F32_ROWS          rows of a tile: two accumulators a row must fit the 15 vector registers of x64
  *   TSR_F32_MADD(a, b, c) a * b + c
  *   TSR_F32_KERNEL        name of the product

@@ -1,4 +1,4 @@
-/* Softmax whose results are rows of 7 bits for the 8-bit product, shared by the simd and the relaxed file, which define beside what gemm_q8_rows.h asks:
+/* Softmax whose results are rows of 7 bits for the 8-bit product, shared by the simd and the relaxed file. Both define beside what gemm_q8_rows.h asks:
  *   TSR_MADD(a, b, c)     a * b + c */
 #include "softmax_top.h"
 

@@ -1,4 +1,4 @@
-/* Softmax, shared by the simd and the relaxed file, which define first:
+/* Softmax, shared by the simd and the relaxed file. Both define first:
  *   TSR_SOFTMAX_NAME(op)  name of the kernel
  *   TSR_MADD(a, b, c)     a * b + c
  *   TSR_POWERS_OF_2       1: scores and tops are multiplied by log2(e) together with the scale, which needs a fused TSR_MADD to be exact

@@ -76,6 +76,8 @@ static tsr_status declare(tsr_model *model) {
   model->fixed_inputs = b.fixed_inputs;
   model->option_names = b.options.known;
   model->option_count = b.options.known_count;
+  model->key_names = b.config.known;
+  model->key_count = b.config.known_count;
   return TSR_OK;
 }
 

@@ -35,6 +35,8 @@ struct tsr_model {
   uint32_t fixed_inputs; /* bit i: sessions depend on the numbers of input i */
   const char **option_names; /* of a run */
   int option_count;
+  const char **key_names; /* of the config */
+  int key_count;
   int has_image_spec;
   tsr_image_spec image_spec;
   int max_patches; /* of a picture that keeps its own size (fit "native"); 0: all get the size of image_spec */

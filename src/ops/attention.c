@@ -1,4 +1,5 @@
-/* attention: see ops.inc. The first tasks pack each head's keys and values. Then a task is a block of queries of one head, which takes the keys
+/* attention: softmax attention, a block of queries of one head at a time; see ops.inc.
+ * The first tasks pack each head's keys and values. Then a task is a block of queries of one head, which takes the keys
  * KEYS at a time: their scores live in the thread's scratch, and softmax goes along (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
  * arXiv 2205.14135). So memory grows with N, not with N x M, which is stored only when the probabilities are asked for. */
 #include <math.h>

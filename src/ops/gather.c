@@ -1,4 +1,4 @@
-/* gather: see ops.inc. A task is a block of whole rows of the output. */
+/* gather: rows by number; see ops.inc. A task is a block of whole rows of the output. */
 #include <string.h>
 
 #include "ops.h"

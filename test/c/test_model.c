@@ -238,6 +238,7 @@ static void description(void) {
   tsr_context *ctx = tsr_context_create(1);
   size_t before = tsr_context_bytes(ctx);
   CHECK_HAS(tsr_describe(ctx, wanted), "\"parameters\":86543080,\"operations\":17563828224,");
+  CHECK_HAS(tsr_describe(ctx, wanted), "\"keys\":[\"image_size\",\"patch_size\",\"num_classes\",");
   CHECK(!tsr_describe(ctx, "{\"arch\":\"vitt\",\"config\":{}}"));
   CHECK_INT(ctx->err.code, TSR_ERR_CONFIG);
   CHECK_HAS(tsr_context_message(ctx), "did you mean \"vit\"");
