@@ -1,4 +1,4 @@
-/* The int8 product in portable C. Rows of activations are u8, panels are K rows of 8 columns. */
+/* The int8 product in portable C, with rows of activations in u8 and panels of K rows of 8 columns. */
 #include "gemm_q8.h"
 
 size_t tsr_k_gemm_q8_packed_bytes_ref(int n, int k) {
@@ -32,7 +32,7 @@ void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const floa
   }
 }
 
-/* Without q, whose format is the isa's: the same roundings again. */
+/* Repeats the rounding instead of reading q, because the format of q is private to the isa. */
 void tsr_k_gemm_q8_rest_ref(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m, int k) {
   for (int i = 0; i < m; i++, x += ldx, rest += k) {
     float size = scale[i], inverse = 1 / size, least = (float)-zero[i], most = (float)(TSR_Q8_MAX - zero[i]);

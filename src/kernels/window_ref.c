@@ -1,4 +1,4 @@
-/* Windows over feature maps, channel by channel, in portable C. */
+/* The depthwise convolution and max pooling in portable C. */
 #include "kernels.h"
 
 void tsr_k_depthwise_ref(float *y, const float *x, int step, int line, const float *w, int w_line, const float *bias,
