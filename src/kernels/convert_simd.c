@@ -57,7 +57,8 @@ TSR_INLINE tsr_i32x4 quantize4(const float *w, tsr_f32x4 scale, tsr_f32x4 most, 
 TSR_INLINE void bounds8(const float *w, tsr_f32x4 zero, tsr_f32x4 *most, tsr_f32x4 *pairs) {
   tsr_f32x4 a = tsr_f32x4_load(w), b = tsr_f32x4_load(w + 4);
   tsr_f32x4 above = tsr_f32x4_add(tsr_f32x4_max(zero, a), tsr_f32x4_max(zero, b));
-  tsr_f32x4 below = tsr_f32x4_add(tsr_f32x4_max(zero, tsr_f32x4_sub(zero, a)), tsr_f32x4_max(zero, tsr_f32x4_sub(zero, b)));
+  tsr_f32x4 below =
+      tsr_f32x4_add(tsr_f32x4_max(zero, tsr_f32x4_sub(zero, a)), tsr_f32x4_max(zero, tsr_f32x4_sub(zero, b)));
   *most = tsr_f32x4_max(tsr_f32x4_max(*most, tsr_f32x4_abs(a)), tsr_f32x4_abs(b));
   *pairs = tsr_f32x4_max(*pairs, tsr_f32x4_add(above, tsr_f32x4_swap_pairs(above)));
   *pairs = tsr_f32x4_max(*pairs, tsr_f32x4_add(below, tsr_f32x4_swap_pairs(below)));

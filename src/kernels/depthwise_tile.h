@@ -13,7 +13,8 @@ typedef struct window {
 } window;
 
 /* `pixels` pixels by `vectors` vectors of four channels; both counts are constants at every call. */
-TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels, int vectors) {
+TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels,
+                     int vectors) {
   tsr_f32x4 sum[4][2];
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; p++)
@@ -27,7 +28,8 @@ TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias
       for (int v = 0; v < vectors; v++) {
         tsr_f32x4 u = tsr_f32x4_load(weight + 4 * v);
 #pragma GCC unroll 4
-        for (int p = 0; p < pixels; p++) sum[p][v] = TSR_MADD(tsr_f32x4_load(from + (size_t)p * win->step + 4 * v), u, sum[p][v]);
+        for (int p = 0; p < pixels; p++)
+          sum[p][v] = TSR_MADD(tsr_f32x4_load(from + (size_t)p * win->step + 4 * v), u, sum[p][v]);
       }
   }
 #pragma GCC unroll 4
@@ -37,7 +39,8 @@ TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias
 }
 
 /* The last channels, fewer than four. */
-static void edge(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels, int count) {
+static void edge(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels,
+                 int count) {
   for (int p = 0; p < pixels; p++) {
     tsr_f32x4 sum = bias ? tsr_f32x4_load_part(bias, count, 0) : tsr_f32x4_splat(0);
     for (int r = 0; r < win->rows; r++)
@@ -50,7 +53,8 @@ static void edge(float *y, const float *x, const float *w, const float *bias, co
   }
 }
 
-TSR_INLINE void all_channels(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels) {
+TSR_INLINE void all_channels(float *y, const float *x, const float *w, const float *bias, const window *win,
+                             int pixels) {
   int j = 0;
   for (; j + 8 <= win->c; j += 8) tile(y + j, x + j, w + j, bias ? bias + j : NULL, win, pixels, 2);
   for (; j + 4 <= win->c; j += 4) tile(y + j, x + j, w + j, bias ? bias + j : NULL, win, pixels, 1);

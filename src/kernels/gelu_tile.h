@@ -39,9 +39,12 @@ TSR_INLINE void gelu(float *y, const float *x, int n, const volatile float *cons
     tsr_f32x4_store(y + i, first);
     tsr_f32x4_store(y + i + 4, second);
   }
-  for (; i < n; i += 4) tsr_f32x4_store_part(y + i, gelu4(tsr_f32x4_load_part(x + i, n - i, 0), k, degree, squares, zero), n - i);
+  for (; i < n; i += 4)
+    tsr_f32x4_store_part(y + i, gelu4(tsr_f32x4_load_part(x + i, n - i, 0), k, degree, squares, zero), n - i);
 }
 
 void TSR_GELU_NAME(gelu)(float *y, const float *x, int n) { gelu(y, x, n, fine_constants, FINE, FINE_SQUARES); }
 
-void TSR_GELU_NAME(gelu_coarse)(float *y, const float *x, int n) { gelu(y, x, n, coarse_constants, COARSE, COARSE_SQUARES); }
+void TSR_GELU_NAME(gelu_coarse)(float *y, const float *x, int n) {
+  gelu(y, x, n, coarse_constants, COARSE, COARSE_SQUARES);
+}

@@ -23,8 +23,8 @@ void tsr_k_gemm_f32_rows_ref(float *to, const float *a, int lda, int m, int k) {
     for (int p = 0; p < k; p++) to[(size_t)i * k + p] = a[(size_t)i * lda + p];
 }
 
-void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1,
-                        int k) {
+void tsr_k_gemm_f32_ref(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0,
+                        int n1, int k) {
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {
       const float *column = panels + (size_t)(n / TSR_PANEL * TSR_PANEL) * (size_t)k + n % TSR_PANEL;
@@ -42,8 +42,8 @@ void tsr_k_gemm_f32_strassen_rows_ref(float *to, const float *a, int lda, int m,
   tsr_k_gemm_f32_rows_ref(to + (size_t)begin * k, a + (size_t)begin * lda, lda, end - begin, k);
 }
 
-void tsr_k_gemm_f32_strassen_ref(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0,
-                                 int n1, int k, int levels, float *scratch) {
+void tsr_k_gemm_f32_strassen_ref(float *c, int ldc, const float *a, const float *panels, const float *bias, int m,
+                                 int n0, int n1, int k, int levels, float *scratch) {
   (void)levels, (void)scratch;
   tsr_k_gemm_f32_ref(c, ldc, a, panels, bias, m, n0, n1, k);
 }

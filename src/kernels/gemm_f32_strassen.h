@@ -31,8 +31,8 @@ typedef struct strassen {
 static TSR_NOINLINE size_t operands(int levels) { return levels == 2 ? OPERANDS * OPERANDS : levels ? OPERANDS : 1; }
 
 /* The four sums of a level over n floats, n a multiple of 8: p - q, r - (p - q), r + sign * t, s - (r - (p - q)). */
-static TSR_NOINLINE void sums(float *to1, float *to2, float *to3, float *to4, const float *p, const float *q, const float *r, const float *s,
-                              const float *t, float sign, size_t n) {
+static TSR_NOINLINE void sums(float *to1, float *to2, float *to3, float *to4, const float *p, const float *q,
+                              const float *r, const float *s, const float *t, float sign, size_t n) {
   tsr_f32x4 signs = tsr_f32x4_splat(sign);
 #pragma GCC unroll 1
   for (size_t i = 0; i < n; i += 8)
@@ -68,7 +68,8 @@ static TSR_NOINLINE void add_up(const strassen *s, float *to, int level) {
   size_t n = (size_t)TSR_F32_ROWS * s->k, apart = operands(level - 1) * s->operand;
   for (int i = 0; i < (level == 2 ? 4 : 1); i++) {
     float *at = to + inner[i] * s->operand, *a11 = at + A11 * apart, *a21 = at + S1 * apart;
-    sums(at + S3 * apart, at + S2 * apart, a21, at + S4 * apart, a11, a21, at + A22 * apart, at + A12 * apart, a21, 1, n);
+    sums(at + S3 * apart, at + S2 * apart, a21, at + S4 * apart, a11, a21, at + A22 * apart, at + A12 * apart, a21, 1,
+         n);
   }
   for (int i = 0; level == 2 && i < OPERANDS; i++) add_up(s, to + i * apart, 1);
 }
@@ -112,14 +113,16 @@ static TSR_NOINLINE void add_blocks(const strassen *s, quarter y, quarter a, qua
 static const float zeros[4 * TSR_PANEL];
 
 /* to = from + a * b for all units. from.ld is 0 where `from` is one row for all. b: panels, `panel` floats apart. */
-static TSR_NOINLINE void block(const strassen *s, int level, quarter to, quarter from, const float *a, const float *b, size_t panel, float *scratch, int both) {
+static TSR_NOINLINE void block(const strassen *s, int level, quarter to, quarter from, const float *a, const float *b,
+                               size_t panel, float *scratch, int both) {
   if (!level--) {
     panel_of(&to, &from, s->units, a, b, s->k, both);
     return;
   }
   /* Where `from` is a row, the product is made in `to` itself; else in scratch, and is added to `from` at the end. */
   int half = 1 << level, rows = TSR_F32_ROWS << level, columns = TSR_PANEL << level, apart = from.ld != 0;
-  size_t b_half = (size_t)s->k * TSR_PANEL << level, b_quarter = b_half << level, operand = operands(level) * s->operand;
+  size_t b_half = (size_t)s->k * TSR_PANEL << level, b_quarter = b_half << level;
+  size_t operand = operands(level) * s->operand;
   const float *row = apart ? zeros : from.at, *b12 = b + half * panel, *b21 = b + b_half, *b22 = b12 + b_half;
   quarter y = apart ? (quarter){scratch, 2 * columns, (size_t)4 * rows * columns} : to;
   if (apart) scratch += s->units * y.step;
@@ -127,9 +130,11 @@ static TSR_NOINLINE void block(const strassen *s, int level, quarter to, quarter
   for (int i = 0; i < half; i++) {
     float *at = t + i * b_half;
     size_t p = i * panel;
-    sums(at, at + b_quarter, at + 2 * b_quarter, at + 3 * b_quarter, b12 + p, b + p, b22 + p, b21 + p, b12 + p, -1, b_half);
+    sums(at, at + b_quarter, at + 2 * b_quarter, at + 3 * b_quarter, b12 + p, b + p, b22 + p, b21 + p, b12 + p, -1,
+         b_half);
   }
-  /* The right quarters begin with V, the left ones with the other products, so their first rows differ. */
+  /* V is added only to the right quarters, whose other products begin with the left row. So V begins with the
+   * difference. */
   for (int j = 0; j < columns; j++) difference[j] = row[columns + j] - row[j];
   scratch += 4 * b_quarter;
 
@@ -140,7 +145,8 @@ static TSR_NOINLINE void block(const strassen *s, int level, quarter to, quarter
   static const unsigned char ends[] = {0, 1, 2, 3, 0, 1, 2}, begins[] = {4, 0, 1, 5, 0, 1, 2};
   for (int i = 0; i < OPERANDS; i++) {
     int is_v = i == S1, is_sum = i == S2 || i == S3 || is_v || i == A22;
-    block(s, level, c[is_v && !level ? 1 : ends[i]], c[begins[i]], a + i * operand, bs[i], is_sum ? b_half : panel, scratch, is_v);
+    block(s, level, c[is_v && !level ? 1 : ends[i]], c[begins[i]], a + i * operand, bs[i], is_sum ? b_half : panel,
+          scratch, is_v);
     if (!is_v || !level) continue;
     add_blocks(s, c[1], c[1], c[3], rows, columns);
     add_blocks(s, c[3], c[3], c[2], rows, columns);
@@ -148,14 +154,15 @@ static TSR_NOINLINE void block(const strassen *s, int level, quarter to, quarter
   if (apart) add_blocks(s, to, from, y, 2 * rows, 2 * columns);
 }
 
-void TSR_F32_STRASSEN(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m, int n0, int n1, int k, int levels,
-                      float *scratch) {
+void TSR_F32_STRASSEN(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m, int n0,
+                      int n1, int k, int levels, float *scratch) {
   for (; levels; levels--) {
     strassen s = section(m, k, levels);
     int done = s.units * (TSR_F32_ROWS << levels);
     for (int n = n0; s.units && n < n1; n += TSR_PANEL << levels)
-      block(&s, levels, (quarter){c + n, ldc, (size_t)ldc * TSR_F32_ROWS << levels}, (quarter){(float *)(bias ? bias + n : zeros), 0, 0}, rows,
-            panels + (size_t)n * k, (size_t)k * TSR_PANEL, scratch, 0);
+      block(&s, levels, (quarter){c + n, ldc, (size_t)ldc * TSR_F32_ROWS << levels},
+            (quarter){(float *)(bias ? bias + n : zeros), 0, 0}, rows, panels + (size_t)n * k, (size_t)k * TSR_PANEL,
+            scratch, 0);
     c += (size_t)done * ldc, rows += operands(levels) * s.operand, m -= done;
   }
   if (m) TSR_F32_KERNEL(c, ldc, rows, panels, bias, m, n0, n1, k);

@@ -58,7 +58,7 @@ TSR_INLINE void multiply(tsr_f32x4 *low, tsr_f32x4 *high, const float *a, const 
   const float *end = panel + (size_t)k * TSR_PANEL;
   STEP();
   TSR_OPAQUE(a);
-  TSR_OPAQUE(panel); /* otherwise the compiler adds the first step to the loop's offsets, which then differ from those */
+  TSR_OPAQUE(panel); /* otherwise the compiler adds the first step to the loop's offsets, which then are others */
   if (k % 2 == 0) {
     STEP();
     TSR_OPAQUE(a);
@@ -86,7 +86,8 @@ typedef struct tiles {
  * lower left tile is stored in the lower right one.
  * One call computes all tiles of a panel. It does not loop over all panels, because V8 optimizes a function at its next
  * call, never during one. */
-static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, const float *a, const float *panel, int k, int both) {
+static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, const float *a, const float *panel,
+                                  int k, int both) {
   float *y = c->at;
   const float *x = from->at;
 #pragma GCC unroll 1
@@ -95,7 +96,8 @@ static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, 
     const float *row = x;
     float *to = y;
 #pragma GCC unroll 8
-    for (int r = 0; r < TSR_F32_ROWS; r++, row += from->ld) low[r] = tsr_f32x4_load(row), high[r] = tsr_f32x4_load(row + 4);
+    for (int r = 0; r < TSR_F32_ROWS; r++, row += from->ld)
+      low[r] = tsr_f32x4_load(row), high[r] = tsr_f32x4_load(row + 4);
     if (k) multiply(low, high, a, panel, k, count);
     if (both) {
       float *z = y + (size_t)TSR_F32_ROWS * c->ld;
@@ -112,7 +114,8 @@ static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, 
   }
 }
 
-void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
+void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1,
+                    int k) {
   for (int n = n0; n < n1; n += TSR_PANEL) {
     float begin[TSR_PANEL] = {0}, edge[TSR_F32_ROWS * TSR_PANEL];
     int width = n1 - n < TSR_PANEL ? n1 - n : TSR_PANEL, whole = width < TSR_PANEL ? 0 : m / TSR_F32_ROWS;

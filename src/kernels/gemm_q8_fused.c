@@ -24,7 +24,8 @@ typedef uint8_t tsr_q8_element;
     a += TSR_Q8_ROWS * 4, b += TSR_Q8_ROWS * 4, panel += 32;                                      \
   } while (0)
 
-TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                     const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   const tsr_q8_element *b = rows > TSR_Q8_ROWS ? a + (size_t)TSR_Q8_ROWS * padded : a;
   STEP();
@@ -38,7 +39,8 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_fused
 #define TSR_Q8_TILE 6
 #define TSR_Q8_USES_PAIRS 0
-#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) \
+  ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"
 #else
 typedef int tsr_no_relaxed_simd; /* because ISO C demands a declaration in every file */

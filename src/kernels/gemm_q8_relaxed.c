@@ -61,7 +61,8 @@ static const volatile int16_t one = 1;
     a += APART, panel += 32;                                                       \
   } while (0)
 
-TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                     const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   v128_t ones = wasm_i16x8_splat(one);
   STEP();
@@ -84,7 +85,8 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
     a += 2 * APART, panel += 64;                                                                 \
   } while (0)
 
-TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                              const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   v128_t ones = wasm_i16x8_splat(one);
   STEP_OF_PAIRS();

@@ -29,7 +29,8 @@ void tsr_k_gemm_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, i
 
 /* Not unrolled over k, because the compiler may regroup integer sums and would join several blocks, whose weights then
  * spill (which costs a fifth to half of the speed in V8). */
-TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                     const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   STEP();
   TSR_OPAQUE(a);
@@ -41,5 +42,6 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_simd
 #define TSR_Q8_TILE 4
 #define TSR_Q8_USES_PAIRS 0
-#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) \
+  ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"

@@ -32,8 +32,8 @@ TSR_INLINE tsr_f32x4 finish(tsr_i32x4 sum, tsr_f32x4 scale, tsr_i32x4 zero, cons
 
 /* c [m, width] from q [m, padded] and one panel, TSR_Q8_TILE rows at a time. The last tile may have fewer rows, but q
  * has room for all of them. has_pairs is a constant at every call. */
-TSR_INLINE void rows_of(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero, const int8_t *panel,
-                        const columns *column, int m, int has_pairs) {
+TSR_INLINE void rows_of(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, const int32_t *zero,
+                        const int8_t *panel, const columns *column, int m, int has_pairs) {
 #pragma GCC unroll 1
   for (; m > 0; m -= TSR_Q8_TILE, q += (size_t)padded * TSR_Q8_TILE) {
     tsr_i32x4 low[TSR_Q8_TILE], high[TSR_Q8_TILE];
@@ -79,9 +79,11 @@ void TSR_Q8_KERNEL(float *c, int ldc, const void *q, const float *a_scale, const
     columns column = {w_scale + n, bias ? bias + n : zeros, w_sum + n, TSR_PANEL};
     if (n1 - n < TSR_PANEL) {
       column = (columns){scale, offset, sum, n1 - n};
-      for (int j = 0; j < n1 - n; j++) scale[j] = w_scale[n + j], sum[j] = w_sum[n + j], offset[j] = bias ? bias[n + j] : 0;
+      for (int j = 0; j < n1 - n; j++)
+        scale[j] = w_scale[n + j], sum[j] = w_sum[n + j], offset[j] = bias ? bias[n + j] : 0;
     }
     const int8_t *panel = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded);
-    (k && panel[0] ? panel_of_pairs : panel_of_rows)(c + n, ldc, q, padded, a_scale, a_zero, panel + TSR_Q8_HEADER, &column, m);
+    (k && panel[0] ? panel_of_pairs : panel_of_rows)(c + n, ldc, q, padded, a_scale, a_zero, panel + TSR_Q8_HEADER,
+                                                     &column, m);
   }
 }

@@ -33,8 +33,8 @@ typedef void tsr_kf_gemm_f32_rows(float *to, const float *a, int lda, int m, int
 /* c[i][j] = bias[j] + sum_k a[i][k] * w[j][k] for i < M and columns j in [n0, n1), n0 a multiple of TSR_PANEL.
  * `rows` is a as laid out by gemm_f32_rows, `c` points at column 0. bias NULL: 0. The order of an element's sum over k
  * is fixed, whatever M, N and the tile. */
-typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m, int n0,
-                             int n1, int k);
+typedef void tsr_kf_gemm_f32(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m,
+                             int n0, int n1, int k);
 
 /* The number of Strassen levels that are worth it for a product of M rows (gemm_f32_strassen.h: the same product with
  * fewer multiplications, equal but for rounding): 1 or 2 times all matrices are halved; 0: gemm_f32 is better. N, n0
@@ -45,8 +45,8 @@ typedef int tsr_kf_gemm_f32_levels(int m, int n, int k);
 typedef void tsr_kf_gemm_f32_strassen_rows(float *to, const float *a, int lda, int m, int k, int levels, int begin,
                                            int end);
 /* As gemm_f32, but the order of a sum depends on M, K, levels and the row. scratch: tsr_strassen_scratch floats. */
-typedef void tsr_kf_gemm_f32_strassen(float *c, int ldc, const float *rows, const float *panels, const float *bias, int m,
-                                      int n0, int n1, int k, int levels, float *scratch);
+typedef void tsr_kf_gemm_f32_strassen(float *c, int ldc, const float *rows, const float *panels, const float *bias,
+                                      int m, int n0, int n1, int k, int levels, float *scratch);
 enum { TSR_STRASSEN_ROWS = 4 * TSR_ROW_GROUP };
 static inline size_t tsr_strassen_floats(int m, int k, int levels) { /* 7 operands for 4 quarters */
   size_t rows = ((size_t)m + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP, quarter = (size_t)k >> levels;
@@ -80,7 +80,8 @@ typedef void tsr_kf_gemm_q8(float *c, int ldc, const void *q, const float *a_sca
 
 /* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta for M rows of C, over C. gamma and beta [C] may be NULL: 1 and
  * 0. y may be x. */
-typedef void tsr_kf_layer_norm(float *y, const float *x, const float *gamma, const float *beta, float eps, int m, int c);
+typedef void tsr_kf_layer_norm(float *y, const float *x, const float *gamma, const float *beta, float eps, int m,
+                               int c);
 /* y = softmax(scale * x) over each of M rows of N. y may be x. A row of -inf only gives zeros; NaN or +inf makes the
  * whole row NaN. */
 typedef void tsr_kf_softmax(float *y, int ldy, const float *x, int ldx, float scale, int m, int n);
@@ -118,8 +119,8 @@ typedef void tsr_kf_copy_rows(float *y, int ldy, const float *x, int ldx, int m,
 /* Depthwise convolution of a channels-last map, for `pixels` outputs: y[p][j] = bias[j] + sum over r < rows and t <
  * columns of x[p * step + r * line + t * C + j] * w[r * w_line + t * C + j]; y is [pixels,C] without gaps. bias NULL:
  * 0. The order of the sum is fixed. */
-typedef void tsr_kf_depthwise(float *y, const float *x, int step, int line, const float *w, int w_line, const float *bias,
-                              int pixels, int rows, int columns, int c);
+typedef void tsr_kf_depthwise(float *y, const float *x, int step, int line, const float *w, int w_line,
+                              const float *bias, int pixels, int rows, int columns, int c);
 /* Max pooling over the same windows: y[p][j] = the largest x[p * step + r * line + t * C + j]. A NaN counts only if it
  * is the first. */
 typedef void tsr_kf_max_window(float *y, const float *x, int step, int line, int pixels, int rows, int columns, int c);

@@ -24,7 +24,8 @@ TSR_INLINE float sum_of(const float *x, int c, float shift, int square) {
   return total;
 }
 
-TSR_INLINE void normalize_row(float *y, const float *x, const float *gamma, const float *beta, float mean, float rate, int c) {
+TSR_INLINE void normalize_row(float *y, const float *x, const float *gamma, const float *beta, float mean, float rate,
+                              int c) {
   tsr_f32x4 shift = tsr_f32x4_splat(mean), factor = tsr_f32x4_splat(rate);
   int j = 0;
   for (; j + 4 <= c; j += 4) {

@@ -31,7 +31,8 @@ TSR_INLINE tsr_i32x4 step_of(tsr_f32x4 x, tsr_f32x4 shift, const tsr_f32x4 *k, t
   return tsr_i32x4_sub(tsr_f32x4_bits(tsr_f32x4_add(p, k[MAGIC])), tsr_f32x4_bits(k[MAGIC]));
 }
 
-TSR_INLINE void steps8(tsr_q8_element *y, tsr_f32x4 low, tsr_f32x4 high, tsr_f32x4 shift, const tsr_f32x4 *k, tsr_f32x4 *sums) {
+TSR_INLINE void steps8(tsr_q8_element *y, tsr_f32x4 low, tsr_f32x4 high, tsr_f32x4 shift, const tsr_f32x4 *k,
+                       tsr_f32x4 *sums) {
   TSR_Q8_STORE8(y, APART, tsr_i16x8_narrow(step_of(low, shift, k, &sums[0]), step_of(high, shift, k, &sums[1])));
 }
 
@@ -39,8 +40,10 @@ TSR_INLINE void steps8(tsr_q8_element *y, tsr_f32x4 low, tsr_f32x4 high, tsr_f32
 TSR_INLINE float steps_of(tsr_q8_element *y, const float *x, int n, float top, const tsr_f32x4 *k) {
   tsr_f32x4 zero = tsr_f32x4_splat(0), sums[2] = {zero, zero}, shift = tsr_f32x4_sub(k[TOP], tsr_f32x4_splat(top));
   int j = 0;
-  for (; j + 8 <= n; j += 8, y += 8 / TSR_Q8_GROUP * APART) steps8(y, tsr_f32x4_load(x + j), tsr_f32x4_load(x + j + 4), shift, k, sums);
-  if (j < n) steps8(y, tsr_f32x4_load_part(x + j, n - j, NAN), tsr_f32x4_load_part(x + j + 4, n - j - 4, NAN), shift, k, sums);
+  for (; j + 8 <= n; j += 8, y += 8 / TSR_Q8_GROUP * APART)
+    steps8(y, tsr_f32x4_load(x + j), tsr_f32x4_load(x + j + 4), shift, k, sums);
+  if (j < n)
+    steps8(y, tsr_f32x4_load_part(x + j, n - j, NAN), tsr_f32x4_load_part(x + j + 4, n - j - 4, NAN), shift, k, sums);
   return tsr_f32x4_sum(tsr_f32x4_add(sums[0], sums[1]));
 }
 
@@ -54,7 +57,8 @@ void TSR_Q8_NAME(softmax_part_q8)(void *q, const float *x, int ldx, float scale,
     float top = tsr_top_of(x, n, k[FACTOR]);
     if (top < rows->top) top = rows->top;
     float shift = top == -INFINITY ? 0 : top; /* -inf - -inf would be NaN */
-    float sum = steps_of((tsr_q8_element *)q + (size_t)(i - place) * (size_t)tsr_q8_padded(n) + place * TSR_Q8_GROUP, x, n, shift, k);
+    float sum = steps_of((tsr_q8_element *)q + (size_t)(i - place) * (size_t)tsr_q8_padded(n) + place * TSR_Q8_GROUP, x,
+                         n, shift, k);
     float keep[4];
     tsr_f32x4_store(keep, power_of(tsr_f32x4_splat(rows->top - shift), k));
     *rows = (tsr_softmax_row){top, top == -INFINITY ? 0 : rows->sum * keep[0] + sum, keep[0]};
