@@ -1,4 +1,4 @@
-/* Counting heap and bump arenas; see arena.h. */
+/* The counting heap and the bump arenas; see arena.h. */
 #include "arena.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 enum { TSR_ALIGN = 64, TSR_ARENA_BLOCK_BYTES = 16 * 1024 };
 
-/* Each block is preceded by TSR_ALIGN bytes, whose last word holds the size asked for and the pointer malloc gave. */
+/* Before each block lie at least 64 bytes, whose last words hold the pointer of malloc and the size of the block. */
 typedef struct tsr_block_head {
   void *base;
   size_t bytes;
@@ -77,7 +77,7 @@ void tsr_heap_free(tsr_heap *heap, void *block) {
 
 struct tsr_arena_block {
   tsr_arena_block *next;
-  size_t used, capacity; /* of the bytes behind this head */
+  size_t used, capacity; /* bytes after this head */
 };
 
 enum { TSR_ARENA_HEAD = (sizeof(tsr_arena_block) + 15) & ~15 };

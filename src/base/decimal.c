@@ -1,10 +1,10 @@
-/* Doubles and decimal digits; see decimal.h. */
+/* Conversion between doubles and decimal digits; see decimal.h. */
 #include "decimal.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { MOST_BITS = 59 }; /* of one shift: 10 * 2^59 fits 64 bits */
+enum { MOST_BITS = 59 }; /* the longest shift in one step, because 10 * 2^59 fits 64 bits */
 
 void tsr_decimal_push(tsr_decimal *d, int digit) {
   if (d->count < TSR_DECIMAL_DIGITS) d->digits[d->count++] = (uint8_t)digit;
@@ -16,7 +16,7 @@ static void trim(tsr_decimal *d) {
   if (!d->count) d->point = 0;
 }
 
-/* d / 2^bits: long division from the front, written over what was read. */
+/* d / 2^bits: long division from the front, which overwrites the digits it has read. */
 static void shift_right(tsr_decimal *d, int bits) {
   uint64_t rest = 0;
   int count = d->count;
@@ -31,7 +31,7 @@ static void shift_right(tsr_decimal *d, int bits) {
   trim(d);
 }
 
-/* d * 2^bits: from the back, into room for as many digits more as that can give. */
+/* d * 2^bits: multiplication from the back, into a buffer with room for the most digits that it can add (MORE). */
 static void shift_left(tsr_decimal *d, int bits) {
   enum { MORE = 19 };
   uint8_t product[TSR_DECIMAL_DIGITS + MORE];
@@ -50,7 +50,7 @@ static void shift_left(tsr_decimal *d, int bits) {
   trim(d);
 }
 
-/* Times 2^bits, of either sign and any size. */
+/* d * 2^bits, for bits of either sign and any size. */
 static void shift(tsr_decimal *d, int bits) {
   for (int step; d->count && bits; bits -= step) {
     step = bits > MOST_BITS ? MOST_BITS : bits < -MOST_BITS ? -MOST_BITS : bits;
@@ -68,11 +68,11 @@ void tsr_decimal_set(tsr_decimal *d, double x) {
   else exponent = 1;
   d->count = d->point = 20;
   for (int i = 20; i-- > 0; mantissa /= 10) d->digits[i] = (uint8_t)(mantissa % 10);
-  shift_right(d, 0); /* only drops the zeros in front */
+  shift_right(d, 0); /* only drops leading zeros */
   shift(d, exponent - 1075);
 }
 
-/* Whether what stands from `at` on is more than a half of the place before, or a half and that place odd. */
+/* 1 if the digits from `at` on are more than half a unit of digit at - 1, or exactly half and that digit is odd. */
 static int rounds_up(const tsr_decimal *d, int at) {
   if (at < 0 || at >= d->count) return 0;
   if (d->digits[at] != 5 || at + 1 < d->count) return d->digits[at] >= 5;
@@ -103,9 +103,11 @@ double tsr_decimal_get(tsr_decimal *d) {
   if (!d->count || d->point < -330) return 0;
   if (d->point > 310) return INFINITY;
   int exponent = 0;
-  for (int step; d->point > 0; exponent += step) shift(d, -(step = 3 * d->point)); /* 8^p < 10^p: never below 1/16 */
+  /* never below 1/16, because 8^p < 10^p */
+  for (int step; d->point > 0; exponent += step) shift(d, -(step = 3 * d->point));
   for (int step; d->point < 0 || d->digits[0] < 5; exponent -= step) shift(d, step = d->point < 0 ? -3 * d->point : 1);
-  /* d is in [1/2, 1) and the number d * 2^exponent: with 53 bits before the point, or fewer below the normal numbers, it is rounded */
+  /* Now d is in [1/2, 1) and the number is d * 2^exponent. It is rounded to 53 bits, or fewer for a subnormal
+   * number. */
   int bits = exponent < -1021 ? 53 + 1021 + exponent : 53;
   if (bits < 0) return 0;
   shift(d, bits);

@@ -1,29 +1,31 @@
-/* Doubles to decimal digits and back, exactly: for printing numbers and for reading those that one operation cannot convert.
- * By halving and doubling in decimal, which is slow and short; the C library's way costs a downloaded file 8 kB. */
+/* decimal.h converts doubles to decimal digits and back, exactly. format.c prints with it, and json.c reads with it the
+ * numbers that one operation cannot convert. It halves and doubles decimal digits, which is slow but short: the C
+ * library's conversion would add 8 kB to each downloaded file. */
 #ifndef TSR_BASE_DECIMAL_H
 #define TSR_BASE_DECIMAL_H
 
 #include <stdint.h>
 
-/* More digits than any number halfway between two doubles has (768): what is cut off beyond never decides a rounding. */
+/* More digits than any number halfway between two doubles has (768), so digits beyond never decide a rounding. */
 enum { TSR_DECIMAL_DIGITS = 800 };
 
-/* 0.d1 d2 d3 ... times 10^point; d1 is not 0; no digits: 0. */
+/* The number 0.d1 d2 d3 ... * 10^point. d1 is not 0; the number 0 has no digits. */
 typedef struct tsr_decimal {
   int count, point;
   uint8_t digits[TSR_DECIMAL_DIGITS];
 } tsr_decimal;
 
-/* Of a finite x >= 0: every digit. */
+/* Sets d to every digit of x, finite and >= 0. */
 void tsr_decimal_set(tsr_decimal *d, double x);
 
-/* Keeps `digits` digits (none or fewer than none: 0 or 1 times 10^point), halves to even. */
+/* Rounds d to `digits` digits, halves to even. With digits <= 0 the result is 0 or 1 * 10^point. */
 void tsr_decimal_round(tsr_decimal *d, int digits);
 
-/* One more digit at the end; `point` does not move. Past TSR_DECIMAL_DIGITS only whether there was one that is not 0 is kept. */
+/* Appends one digit, 0..9; `point` does not move. After TSR_DECIMAL_DIGITS digits it only records that a digit other
+ * than 0 was appended. */
 void tsr_decimal_push(tsr_decimal *d, int digit);
 
-/* The nearest double, halves to even; infinity where that is too large. Uses `d` up. */
+/* The double nearest to d, halves to even; infinity when d is too large. Overwrites d. */
 double tsr_decimal_get(tsr_decimal *d);
 
 #endif

@@ -1,5 +1,6 @@
-/* Elementary functions; see elementary.h. An argument is brought near 0 by a number in two parts, of which the first has few enough bits
- * that its multiples are exact; then as many terms of the series as a double can hold, from the last one to the first. */
+/* Elementary functions; see elementary.h. The argument is reduced to near 0 by a multiple of a constant in two parts;
+ * the first part has so few bits that its multiples are exact. Then the series is summed from its last term to its
+ * first, with as many terms as a double's precision needs. */
 #include "elementary.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@ static double sine(double x, int turns) {
   double n = rint(x * 0.63661977236758138), sum = 1;
   x = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
   turns = (int)((unsigned)turns + (unsigned)(int)n);
-  int even = turns & 1; /* a cosine, whose powers are even */
+  int even = turns & 1; /* a cosine: its series has the even powers */
   for (int k = even ? 18 : 19; k > 1; k -= 2) sum = 1 - sum * x * x / (k * (k - 1));
   if (!even) sum *= x;
   return turns & 2 ? -sum : sum;
@@ -35,7 +36,7 @@ double tsr_exp(double x) {
 double tsr_log(double x) {
   uint64_t bits;
   memcpy(&bits, &x, sizeof bits);
-  uint64_t near = bits - ((uint64_t)0x3FE6A09E << 32); /* so that the rest is between the roots of 1/2 and 2 */
+  uint64_t near = bits - ((uint64_t)0x3FE6A09E << 32); /* makes the reduced x lie between sqrt(1/2) and sqrt(2) */
   double n = (double)((int64_t)near >> 52), sum = 0;
   bits -= near >> 52 << 52;
   memcpy(&x, &bits, sizeof x);

@@ -1,13 +1,14 @@
-/* Elementary functions for tables and scalars: short, and good to 1e-15; the C library's are longer by 3 kB. Never in a kernel. */
+/* elementary.h has sin, cos, exp and log for tables and scalars, with an error of about 1e-15. They are 3 kB shorter
+ * than the C library's. Kernels do not use them. */
 #ifndef TSR_BASE_ELEMENTARY_H
 #define TSR_BASE_ELEMENTARY_H
 
-/* NaN beyond |x| = 1e6, where a position's angle never is. */
+/* NaN for |x| > 1e6; the angles of position embeddings stay below. */
 double tsr_sin(double x);
 double tsr_cos(double x);
-/* 0 below -708, without the numbers under the normal ones. */
+/* 0 for x < -708, so no result is subnormal. */
 double tsr_exp(double x);
-/* Of a normal number above 0; anything for others. */
+/* For normal x > 0; the result for other x is undefined. */
 double tsr_log(double x);
 
 #endif

@@ -13,7 +13,7 @@ typedef struct writer {
   va_list args;
 } writer;
 
-/* What stands between % and the letter; precision -1: none. */
+/* What lies between % and the letter; precision -1: none given. */
 typedef struct spec {
   int width, precision, longs;
 } spec;
@@ -36,7 +36,7 @@ static void put_whole(writer *w, uint64_t value, unsigned base, int width) {
   while (count) put(w, digits[--count]);
 }
 
-/* The digits with their point; `decimals` of them stand behind it. */
+/* The digits of d with `decimals` of them after the point. */
 static void put_fixed(writer *w, const tsr_decimal *d, int decimals) {
   int point = d->point > 0 ? d->point : 0;
   if (!point) put(w, '0');
@@ -74,7 +74,7 @@ static void put_double(writer *w, double x, int letter, int precision) {
   put_whole(w, (uint64_t)(exponent < 0 ? -exponent : exponent), 10, 2);
 }
 
-/* The next argument as a whole number: without a sign, where `letter` is not d. */
+/* The next argument as an integer: signed for %d, else unsigned. */
 static uint64_t next_whole(writer *w, int longs, int letter) {
   if (longs == 2) return va_arg(w->args, unsigned long long);
   if (letter == 'd') return (uint64_t)(longs ? va_arg(w->args, long) : va_arg(w->args, int));
@@ -109,7 +109,8 @@ int tsr_print_list(char *to, size_t room, const char *format, va_list args) {
     if (*format == '.') {
       if (*++format == '*') s.precision = va_arg(w.args, int), format++;
       else
-        for (s.precision = 0; *format >= '0' && *format <= '9'; format++) s.precision = s.precision * 10 + *format - '0';
+        for (s.precision = 0; *format >= '0' && *format <= '9'; format++)
+          s.precision = s.precision * 10 + *format - '0';
     }
     for (; *format == 'l'; format++) s.longs++;
     if (*format == 'z') s.longs = sizeof(size_t) > sizeof(long) ? 2 : 1, format++;

@@ -1,5 +1,5 @@
-/* SHA-256 (FIPS 180-4), fed in pieces: checks a model file while it streams in, without holding it.
- * The Web Cryptography digest needs the whole file in one buffer; that is why it is here. */
+/* sha256.h computes SHA-256 (FIPS 180-4) piece by piece, to check a model file while it streams in. It is here because
+ * the digest of Web Cryptography needs the whole file in one buffer. */
 #ifndef TSR_BASE_SHA256_H
 #define TSR_BASE_SHA256_H
 
@@ -12,8 +12,11 @@ typedef struct tsr_sha256 {
   uint8_t block[64];
 } tsr_sha256;
 
+/* Starts a digest. */
 void tsr_sha256_begin(tsr_sha256 *sha);
+/* Adds n bytes. */
 void tsr_sha256_feed(tsr_sha256 *sha, const void *bytes, size_t n);
+/* Writes the digest of all bytes added; a new digest needs another begin. */
 void tsr_sha256_end(tsr_sha256 *sha, uint8_t digest[32]);
 
 #endif

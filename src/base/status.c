@@ -1,4 +1,4 @@
-/* Status names and the sticky error; see status.h. */
+/* The names of status codes, and the sticky error; see status.h. */
 #include "status.h"
 
 #include <stdarg.h>

@@ -1,5 +1,6 @@
-/* Shapes and element types. Dims are in PyTorch's order; maps are channels last ([B,H,W,C]), tokens are [B,N,C].
- * Shape alphabet everywhere: B batch, N tokens, C channels, H heads, D head width, P patch, L depth. */
+/* tensor.h has shapes and element types. Dims are in PyTorch's order; maps are channels last ([B,H,W,C]), tokens are
+ * [B,N,C]. The letters of shapes, everywhere: B batch, N tokens, C channels, H heads, D head width, P patch, L
+ * depth. */
 #ifndef TSR_BASE_TENSOR_H
 #define TSR_BASE_TENSOR_H
 
@@ -26,7 +27,7 @@ size_t tsr_dtype_bytes(tsr_dtype dtype);
 
 enum { TSR_MAX_DIMS = 6 };
 
-/* ndim 0 is a scalar (one element). A dim may be 0 (no elements). */
+/* A shape. ndim 0 is a scalar (one element). A dim may be 0 (no elements). */
 typedef struct tsr_shape {
   int ndim;
   int32_t dims[TSR_MAX_DIMS];
@@ -34,17 +35,19 @@ typedef struct tsr_shape {
 
 /* tsr_shape_of(3, 1, 65, 256) -> [1,65,256] */
 #define tsr_shape_of(...) TSR_SHAPE_PADDED(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
-/* Six dims always: arguments of a plain function take half the code that a variable list takes, in some 300 places. */
+/* Always passes six dims, because plain arguments take half the code of a variable list, at about 300 calls. */
 #define TSR_SHAPE_PADDED(ndim, a, b, c, d, e, f, ...) tsr_shape_make(ndim, a, b, c, d, e, f)
 tsr_shape tsr_shape_make(int ndim, int a, int b, int c, int d, int e, int f);
-/* Number of elements; 0 with *overflow set when it does not fit 31 bits. `overflow` may be NULL for checked shapes. */
+/* The number of elements; 0 with *overflow set to 1 when a dim is below 0 or the number does not fit 31 bits.
+ * `overflow` may be NULL for shapes that were checked. */
 size_t tsr_shape_count(const tsr_shape *shape, int *overflow);
+/* 1 if rank and dims are equal, else 0. */
 int tsr_shape_equal(const tsr_shape *a, const tsr_shape *b);
 /* The last dim; 1 for a scalar. */
 int tsr_shape_last(const tsr_shape *shape);
 
 enum { TSR_SHAPE_TEXT = 80 };
-/* "[1,65,256]" into text[TSR_SHAPE_TEXT]; returns text. */
+/* Writes "[1,65,256]" and the like to `text`, and returns `text`. */
 const char *tsr_shape_print(const tsr_shape *shape, char text[TSR_SHAPE_TEXT]);
 
 #endif

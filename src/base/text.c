@@ -1,4 +1,4 @@
-/* A growing text; see text.h. */
+/* The text that grows; see text.h. */
 #include "text.h"
 
 #include <stdarg.h>

@@ -1,8 +1,9 @@
 /* The thread pool; see threads.h.
  *
- * A job is a count of tasks to take: whoever counts `left` down from n takes task tasks - n, and subtracts what it has done from
- * `pending` at the end. The caller waits for tasks, not for threads: one that wakes late finds nothing left and disturbs
- * nobody. Fields of the job change only while pending is 0, and a task that was taken keeps pending above 0. */
+ * A job has two atomic counters: `left`, tasks left to take, and `pending`, tasks left to finish. The thread that
+ * counts `left` down from n takes task tasks - n. Before it waits again, it subtracts the number of tasks it has done
+ * from `pending`. The caller waits for tasks, not for threads, so a thread that wakes late finds no task left and does
+ * no harm. The fields of the job change only while pending is 0, and a task that was taken keeps pending above 0. */
 #include "threads.h"
 
 #ifdef TSR_THREADS
@@ -13,22 +14,23 @@
 #include <pthread.h>
 #endif
 
-/* How often a thread looks for a change before it sleeps. Layers follow each other within microseconds, but the last task that another thread is
- * at may take forty, and to be woken takes as long again: looking for some 10 us only, small models waited a fifth of their time. Who
- * looks for long where a thread is kept from running takes its core away from it, however: so each wait that ends in time lets the next
- * one look longer, up to some 200 us, and one that does not starts over. Natively a look ends with an instruction that pauses. */
+/* How many times a thread reads the value (spins) before it sleeps. Layers follow each other within microseconds, but
+ * the last task of another thread may take 40 us, and waking a thread takes as long again: with spins of about 10 us
+ * only, small models waited for a fifth of their time. A thread that spins for long may, however, take the core away
+ * from a thread that has work. Therefore each wait that ends while spinning lets the next one spin longer, up to about
+ * 200 us, and a wait that ends in sleep starts over. Natively each spin ends with a pause instruction. */
 #ifdef __wasm__
-enum { LEAST_LOOKS = 20000, MOST_LOOKS = 500000 };
+enum { LEAST_SPINS = 20000, MOST_SPINS = 500000 };
 #else
-enum { LEAST_LOOKS = 500, MOST_LOOKS = 5000 };
+enum { LEAST_SPINS = 500, MOST_SPINS = 5000 };
 #endif
 enum { STACK_BYTES = 256 * 1024 };
 
-/* A number that threads wait on. Each stands in a cache line of its own: waiting threads read it all the time. */
+/* A number that threads wait on. Each has a cache line of its own, because waiting threads read it all the time. */
 typedef struct gate {
   _Alignas(64) atomic_int value;
   atomic_int asleep;   /* threads that must be woken when the value changes */
-  atomic_int patience; /* looks above the least ones that the next wait is worth */
+  atomic_int patience; /* spins of the next wait, above LEAST_SPINS */
 } gate;
 
 #ifndef __wasm__
@@ -46,9 +48,9 @@ struct tsr_pool {
   tsr_task_fn *run;
   void *user;
   gate round;   /* counts the jobs */
-  gate pending; /* tasks that are not done */
-  _Alignas(64) atomic_int left; /* tasks that nobody has taken; below 0 once threads have looked in vain */
-  atomic_int quit;              /* the threads end, or one of them trapped */
+  gate pending; /* tasks left to finish */
+  _Alignas(64) atomic_int left; /* tasks left to take; below 0 once threads tried to take one and found none */
+  atomic_int quit;              /* 1: the threads must end, or one of them trapped */
 #ifdef __wasm__
   void *stacks[TSR_MAX_THREADS];
 #else
@@ -95,16 +97,17 @@ static void relax(void) {
 
 #endif
 
-/* Returns soon after the gate's value is another. */
+/* Returns soon after the gate's value is no longer `value`. */
 static void wait_while(tsr_pool *pool, gate *g, int value) {
-  int looks = LEAST_LOOKS + atomic_load(&g->patience);
-  for (int i = 0; i < looks; i++, relax())
+  int spins = LEAST_SPINS + atomic_load(&g->patience);
+  for (int i = 0; i < spins; i++, relax())
     if (atomic_load(&g->value) != value) {
-      if (looks < MOST_LOOKS) atomic_store(&g->patience, looks + looks / 4 - LEAST_LOOKS);
+      if (spins < MOST_SPINS) atomic_store(&g->patience, spins + spins / 4 - LEAST_SPINS);
       return;
     }
   atomic_store(&g->patience, 0);
-  atomic_fetch_add(&g->asleep, 1); /* before the value is looked at again: who changes it after that sees a sleeper */
+  /* Before sleep_while reads the value again, because a thread that changes it afterwards must see a sleeper. */
+  atomic_fetch_add(&g->asleep, 1);
   sleep_while(pool, g, value);
   atomic_fetch_sub(&g->asleep, 1);
 }
@@ -121,7 +124,7 @@ static void take_tasks(tsr_pool *pool, int thread) {
 
 static void work(tsr_pool *pool, int thread) {
   for (;;) {
-    int seen = atomic_load(&pool->round.value); /* before `quit`: what is set after that changes the round too */
+    int seen = atomic_load(&pool->round.value); /* read before `quit`, because setting quit changes the round as well */
     if (atomic_load(&pool->quit)) return;
     take_tasks(pool, thread);
     wait_while(pool, &pool->round, seen);
@@ -143,14 +146,14 @@ void tsr_pool_run(tsr_pool *pool, int tasks, tsr_task_fn *run, void *user) {
   take_tasks(pool, 0);
   for (int n; (n = atomic_load(&pool->pending.value)) > 0;) wait_while(pool, &pool->pending, n);
 #ifdef __wasm__
-  if (atomic_load(&pool->quit)) __builtin_trap(); /* as the thread did: results are missing */
+  if (atomic_load(&pool->quit)) __builtin_trap(); /* a thread trapped, so results are missing */
 #endif
 }
 
 #ifdef __wasm__
 
 tsr_pool *tsr_pool_create(tsr_heap *heap, int threads) {
-  (void)threads; /* they come with tsr_pool_admit */
+  (void)threads; /* tsr_pool_admit adds them */
   tsr_pool *pool = tsr_heap_calloc(heap, 1, sizeof *pool);
   if (!pool) return NULL;
   pool->heap = heap;

@@ -9,12 +9,12 @@ struct tsr_exec {
   tsr_heap *heap;
   const tsr_graph *graph;
   const tsr_kernels *kernels;
-  size_t *offset;   /* of each value's root; SIZE_MAX: not in the arena */
-  char *memory;     /* activations, what a node's tasks share, each thread's scratch */
+  size_t *offset; /* of each value in `memory`, if it is a root that a node makes; else SIZE_MAX */
+  char *memory;   /* activations, then the memory that a node's tasks share, then each thread's scratch */
   size_t activations, shared, scratch, bytes;
 };
 
-/* A node's arguments; with `exec` NULL only shapes and weights, which is all that a statement of work needs. */
+/* A node's arguments. With `exec` NULL they have only shapes and weights, which is enough for the op's `work`. */
 static tsr_op_args args_of(const tsr_graph *g, const tsr_exec *exec, const tsr_kernels *kernels, const tsr_node *node) {
   tsr_op_args args = {.attrs = &node->attrs, .kernels = kernels, .n_in = node->n_in, .n_out = node->n_out};
   for (int i = 0; i < node->n_in + node->n_out; i++) {
@@ -35,12 +35,13 @@ const float *tsr_exec_data(const tsr_exec *exec, tsr_value value) {
   return (const float *)(exec->memory + exec->offset[info->root]);
 }
 
-/* Lifetimes of the roots that nodes make: from their node to their last reader; outputs live to the end. */
+/* The lifetime of each root that a node makes: from that node to the last reader. Outputs live to the end. */
 static void lifetimes(const tsr_graph *g, tsr_plan_item *items) {
   for (int v = 0; v < g->value_count; v++) {
     const tsr_value_info *info = &g->values[v];
     if (info->node < 0 || info->root != v) continue;
-    items[v] = (tsr_plan_item){.bytes = tsr_shape_count(&info->shape, NULL) * sizeof(float), .first = info->node, .last = info->node};
+    size_t bytes = tsr_shape_count(&info->shape, NULL) * sizeof(float);
+    items[v] = (tsr_plan_item){.bytes = bytes, .first = info->node, .last = info->node};
   }
   for (int n = 0; n < g->node_count; n++)
     for (int i = 0; i < g->nodes[n].n_in; i++) items[g->values[g->nodes[n].in[i]].root].last = n;
@@ -68,7 +69,8 @@ static size_t aligned(size_t bytes, int *overflow) {
   return tsr_size_add(bytes, TSR_PLAN_ALIGN - 1, overflow) & ~(size_t)(TSR_PLAN_ALIGN - 1);
 }
 
-tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels, int threads) {
+tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels,
+                          int threads) {
   tsr_exec *exec = tsr_heap_calloc(heap, 1, sizeof *exec);
   int overflow = 0;
   if (exec) {
@@ -94,7 +96,8 @@ tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph
   exec->bytes = tsr_size_add(exec->bytes, tsr_size_mul(exec->scratch, (size_t)threads, &overflow), &overflow);
   if (!overflow) exec->memory = tsr_heap_alloc(heap, exec->bytes);
   if (!exec->memory) {
-    tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for activations (%.1f MB); a smaller batch, picture or capture needs less",
+    tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
+                  "no memory for activations (%.1f MB); a smaller batch, image or capture needs less",
                   overflow ? 4096.0 : (double)exec->bytes / 1e6);
     tsr_exec_destroy(exec);
     return NULL;
@@ -106,7 +109,7 @@ typedef struct step {
   const tsr_exec *exec;
   tsr_op op;
   tsr_op_args args;
-  int first; /* number of the first task of this round */
+  int first; /* number of the first task of this round of tasks */
 } step;
 
 static void run_task(void *user, int task, int thread) {

@@ -1,5 +1,5 @@
-/* Runs a graph: plans its memory once, then walks the nodes, each split over the pool's threads by output tile, so that
- * any number of threads gives the same bits. */
+/* exec.h runs a graph: it plans the memory once, then runs node after node on a pool of threads. Each node is split
+ * into tasks by output tile, so that any number of threads gives the same bits. */
 #ifndef TSR_EXEC_H
 #define TSR_EXEC_H
 
@@ -8,20 +8,24 @@
 
 typedef struct tsr_exec tsr_exec;
 
-/* Plans and allocates for `graph`, which must outlive the executor. Wanted taps and the output stay readable after the run.
- * NULL and TSR_ERR_OUT_OF_MEMORY (says how much was needed). */
-tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels, int threads);
-/* Other kernels from now on; they must take the packed weights and scratch of those it was created with. */
+/* A new executor: plans and allocates memory for runs of `graph` on `threads` threads. `graph` must outlive it.
+ * NULL and TSR_ERR_OUT_OF_MEMORY (the message says how much was needed). */
+tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels,
+                          int threads);
+/* Uses other kernels from now on. They must have the formats of packed weights and scratch of the kernels before. */
 void tsr_exec_use(tsr_exec *exec, const tsr_kernels *kernels);
-/* Inputs' data are taken from the graph's values as they stand now. Cannot fail. */
+/* Runs the graph on the inputs' data that its values point to now. Cannot fail. */
 void tsr_exec_run(tsr_exec *exec, tsr_pool *pool);
-/* The numbers of a value after a run (any value before its memory is reused: the output, wanted taps, inputs, vectors). */
+/* The numbers of a value after a run, f32, owned by the executor or by the input. They are valid for the output, wanted
+ * taps, inputs and vectors until the next run; the memory of other values is reused during a run. NULL: not in
+ * memory. */
 const float *tsr_exec_data(const tsr_exec *exec, tsr_value value);
 /* Bytes of activations and scratch. */
 size_t tsr_exec_bytes(const tsr_exec *exec);
+/* Frees the executor. NULL is allowed. */
 void tsr_exec_destroy(tsr_exec *exec);
 
-/* Multiply-adds of one run. Needs no executor. */
+/* The multiply-adds of one run of `graph`. Needs no executor. */
 double tsr_graph_operations(const tsr_graph *graph, const tsr_kernels *kernels);
 
 #endif

@@ -1,14 +1,14 @@
-/* Memory planning; see plan.h. */
+/* The memory planner; see plan.h. */
 #include "plan.h"
 
 #include <stdint.h>
 
-/* Larger first, equals in the order given: one order only, so that plans are repeatable. */
+/* Larger first, equal sizes in the order given. The order is total, so that plans are repeatable. */
 static int comes_before(const tsr_plan_item *items, int a, int b) {
   return items[a].bytes != items[b].bytes ? items[a].bytes > items[b].bytes : a < b;
 }
 
-/* Restores the heap items[0 .. count).order, whose root is the last in order, below `at`. */
+/* Restores the heap items[0 .. count).order below `at`. Its root is the item that comes last in order. */
 static void sift_down(tsr_plan_item *items, int at, int count) {
   int moved = items[at].order;
   for (int child; (child = 2 * at + 1) < count; at = child) {
@@ -19,7 +19,7 @@ static void sift_down(tsr_plan_item *items, int at, int count) {
   items[at].order = moved;
 }
 
-/* Item indices by falling size, in items[i].order: a heap sort. */
+/* Writes the items' indices by decreasing size into items[i].order, with a heap sort. */
 static void sort_by_size(tsr_plan_item *items, int count) {
   for (int i = 0; i < count; i++) items[i].order = i;
   for (int i = count / 2 - 1; i >= 0; i--) sift_down(items, i, count);
@@ -35,8 +35,8 @@ static int overlap_in_time(const tsr_plan_item *a, const tsr_plan_item *b) {
   return a->first <= b->last && b->first <= a->last;
 }
 
-/* Gives the item that is next in order the lowest aligned offset where it fits among those placed before it, and moves it to
- * its place among them: items[0 .. placed).order holds their indices by rising offset. 0 when it does not fit a size_t. */
+/* Places the next item in order at the lowest aligned offset where it fits among those placed before. Then inserts its
+ * index into items[0 .. placed].order, which is sorted by offset. Returns 0 when the offset does not fit a size_t. */
 static int place(tsr_plan_item *items, int placed) {
   int index = items[placed].order, at = placed;
   tsr_plan_item *item = &items[index];
@@ -61,7 +61,7 @@ size_t tsr_plan_memory(tsr_plan_item *items, int count) {
   sort_by_size(items, count);
   for (int i = 0; i < count; i++) {
     tsr_plan_item *item = &items[items[i].order];
-    if (!item->bytes) item->offset = 0; /* these come last */
+    if (!item->bytes) item->offset = 0; /* items without bytes come last */
     else if (!place(items, i)) return SIZE_MAX;
     if (item->offset + item->bytes > total) total = item->offset + item->bytes;
   }

@@ -1,7 +1,7 @@
-/* A strict JSON reader; see json.h. Recursive descent, one function for each rule of RFC 8259.
+/* The JSON reader; see json.h. Recursive descent, with one function for each rule of RFC 8259.
  *
- * Details that matter with hostile input: recursion is bounded by TSR_JSON_MAX_DEPTH; duplicate keys are found by
- * sorting, in O(n log n) for any keys; numbers are converted without asking the locale for its decimal point. */
+ * For untrusted input: TSR_JSON_MAX_DEPTH bounds the recursion; sorting finds duplicate keys in O(n log n) for any
+ * keys; numbers are converted without the locale, whose decimal point may be a comma. */
 #include "json.h"
 
 #include <math.h>
@@ -50,7 +50,7 @@ static size_t utf8_encode(uint32_t code, char out[4]) {
   return size;
 }
 
-/* Whether a terminal or page shows it as one visible character, in the order of the text. */
+/* 1 if a terminal or page shows the code point as one visible character, in the order of the text. */
 static int printable(uint32_t code) {
   if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0xfeff) return 0;
   return !((code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
@@ -85,7 +85,7 @@ static void *fail_memory(json_parser *p) {
   return NULL;
 }
 
-/* Says what was expected where, and what stands there. */
+/* Fails with what was expected at which byte, and what was found. */
 static void *fail_at(json_parser *p, size_t at, const char *expected) {
   if (at >= p->length) {
     tsr_error_set(p->err, TSR_ERR_MODEL_HEADER, "%s: expected %s at byte %zu, found the end", p->what, expected, at);
@@ -101,7 +101,7 @@ static void *fail_at(json_parser *p, size_t at, const char *expected) {
 
 /* ---- strings ---- */
 
-/* Four hex digits at `at` into *code. */
+/* Reads four hex digits at `at` into *code. 0 on failure. */
 static int read_hex4(json_parser *p, size_t at, uint32_t *code) {
   uint32_t value = 0;
   for (size_t i = 0; i < 4; i++) {
@@ -117,7 +117,7 @@ static int read_hex4(json_parser *p, size_t at, uint32_t *code) {
   return 1;
 }
 
-/* The escape at p->at, which is a backslash: its UTF-8 into `out`; returns its bytes, 0 on failure. */
+/* Reads the escape whose backslash is at p->at: its UTF-8 goes to `out`. Returns the number of bytes, 0 on failure. */
 static size_t read_escape(json_parser *p, char out[4]) {
   static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
   size_t start = p->at;
@@ -153,7 +153,8 @@ static size_t string_end(const json_parser *p) {
 static const char *parse_string(json_parser *p, size_t *length) {
   size_t end = string_end(p);
   if (end == p->length) return fail_at(p, end, "the closing quote of a string");
-  char *out = tsr_arena_alloc(p->arena, end - p->at); /* unescaping only shrinks; the opening quote pays for the 0 */
+  /* Large enough: unescaping never lengthens the text, and the byte of the opening quote is for the final 0. */
+  char *out = tsr_arena_alloc(p->arena, end - p->at);
   if (!out) return fail_memory(p);
   size_t used = 0;
   p->at++;
@@ -184,12 +185,12 @@ static int is_digit(const json_parser *p) {
   return p->at < p->length && p->text[p->at] >= '0' && p->text[p->at] <= '9';
 }
 
-/* What the grammar finds in a number: value = (-1)^negative * mantissa * 10^exponent, exact where `digits` <= 19. */
+/* The parts of a number: value = (-1)^negative * mantissa * 10^exponent, exact while `digits` <= 19. */
 typedef struct decimal {
   int negative;
   uint64_t mantissa;
   size_t digits;    /* of the mantissa, without leading zeros */
-  int64_t exponent; /* saturates far beyond double */
+  int64_t exponent; /* saturates far outside the range of double */
 } decimal;
 
 static int read_digits(json_parser *p, decimal *d, int64_t step) {
@@ -230,13 +231,14 @@ static int read_decimal(json_parser *p, decimal *d) {
   return 1;
 }
 
-/* By way of the digits themselves: right for any number, and slow. */
+/* Converts from all decimal digits: correct for any number, but slow. */
 static double convert_slowly(const json_parser *p, size_t begin, const decimal *d) {
   tsr_decimal digits = {.count = 0};
   int64_t point = (int64_t)d->digits + d->exponent;
   digits.point = point > 1000 ? 1000 : point < -1000 ? -1000 : (int)point;
   for (size_t i = begin; i < p->at && p->text[i] != 'e' && p->text[i] != 'E'; i++)
-    if (p->text[i] >= '0' && p->text[i] <= '9' && (digits.count || p->text[i] != '0')) tsr_decimal_push(&digits, p->text[i] - '0');
+    if (p->text[i] >= '0' && p->text[i] <= '9' && (digits.count || p->text[i] != '0'))
+      tsr_decimal_push(&digits, p->text[i] - '0');
   return tsr_decimal_get(&digits);
 }
 
@@ -247,7 +249,7 @@ static int parse_number(json_parser *p, double *out) {
   double value = (double)d.mantissa, power = 1;
   int64_t zeros = d.exponent < 0 ? -d.exponent : d.exponent;
   if (d.digits <= 19 && d.mantissa <= (uint64_t)1 << 53 && zeros <= 22) {
-    while (zeros--) power *= 10; /* a double holds 10^22, and the mantissa: the one rounding is the correct one */
+    while (zeros--) power *= 10; /* a double holds 10^22 and the mantissa exactly, so the result is rounded once */
     value = d.exponent < 0 ? value / power : value * power;
   } else if (d.digits) {
     value = convert_slowly(p, begin, &d);
@@ -260,7 +262,7 @@ static int parse_number(json_parser *p, double *out) {
 /* ---- objects ---- */
 
 void tsr_sort_pointers(const void **items, size_t count, int (*compare)(const void *a, const void *b)) {
-  size_t build = count / 2, end = count; /* heapsort: first build the heap, then take its largest off the end */
+  size_t build = count / 2, end = count; /* heapsort: first builds the heap, then moves its largest item to the end */
   while (end > 1) {
     size_t root = 0;
     const void *item;
@@ -313,7 +315,7 @@ static void skip_space(json_parser *p) {
   while (p->at < p->length && p->text[p->at] && strchr(" \t\n\r", p->text[p->at])) p->at++;
 }
 
-/* Whether the next character, after white space, is `c`; moves past it then. */
+/* Skips white space; if the next character is `c`, moves past it and returns 1. */
 static int take(json_parser *p, char c) {
   skip_space(p);
   if (p->at >= p->length || p->text[p->at] != c) return 0;
@@ -334,7 +336,7 @@ static tsr_json *parse_member(json_parser *p) {
   return parse_value(p, key);
 }
 
-/* The members or items up to the closing bracket; the opening one is behind. */
+/* Reads the members or items and the closing bracket; p->at is after the opening one. */
 static int parse_children(json_parser *p, tsr_json *parent) {
   int object = parent->kind == TSR_JSON_OBJECT;
   char close = object ? '}' : ']';
@@ -360,7 +362,7 @@ static int parse_children(json_parser *p, tsr_json *parent) {
 }
 
 static int parse_word(json_parser *p, tsr_json *node) {
-  static const char *const words[] = {"null", "false", "true"}; /* by their kinds */
+  static const char *const words[] = {"null", "false", "true"}; /* in the order of tsr_json_kind */
   for (int kind = TSR_JSON_NULL; kind <= TSR_JSON_TRUE; kind++) {
     size_t size = strlen(words[kind]);
     if (p->length - p->at < size || memcmp(p->text + p->at, words[kind], size)) continue;
@@ -426,7 +428,7 @@ const tsr_json *tsr_json_get(const tsr_json *object, const char *key) {
 int tsr_json_int(const tsr_json *value, int64_t lo, int64_t hi, int64_t *out) {
   if (!value || value->kind != TSR_JSON_NUMBER) return 0;
   double number = value->number;
-  /* 2^63 is the first double that int64_t does not hold; the cast beyond it would be undefined. */
+  /* The cast of a double of 2^63 or more to int64_t would be undefined. */
   if (!(number >= -9223372036854775808.0 && number < 9223372036854775808.0) || floor(number) != number) return 0;
   int64_t whole = (int64_t)number;
   if (whole < lo || whole > hi) return 0;

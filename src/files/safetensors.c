@@ -1,17 +1,17 @@
-/* The streaming safetensors reader; see safetensors.h and docs/format.md.
+/* The safetensors reader; see safetensors.h and docs/format.md.
  *
  *   [8 bytes: N, little endian][N bytes: JSON header][tensors, one after the other, without gaps]
  *    READ_LENGTH                READ_HEADER           READ_DATA
  *
- * The header is judged as a whole, before the first tensor is handed out. After it, each piece of a tensor is a window
- * of the incoming bytes: lent to the sink in place where it lies whole and aligned in one chunk, otherwise collected in
- * one staging buffer that all pieces share. */
+ * The whole header is checked before the first tensor is passed on. A piece of a tensor that lies whole and aligned in
+ * one chunk is passed to the sink in place; any other piece is collected in one staging buffer, which all pieces
+ * share. */
 #include "safetensors.h"
 
 #include <stdalign.h>
 #include <string.h>
 
-enum { LENGTH_BYTES = 8, START_BYTES = 64 /* shown of a text that is no model */, STAGE_ALIGN = 64 };
+enum { LENGTH_BYTES = 8, START_BYTES = 64 /* quoted of a text that is not a model */, STAGE_ALIGN = 64 };
 
 typedef enum read_state { READ_LENGTH, READ_TEXT, READ_HEADER, READ_DATA } read_state;
 
@@ -22,26 +22,26 @@ struct tsr_safetensors {
   uint64_t total;    /* of the file; UINT64_MAX: unknown */
   tsr_status status; /* the first failure; nothing is read after it */
   read_state state;
-  char start[START_BYTES]; /* READ_LENGTH, READ_TEXT: what came so far */
+  char start[START_BYTES]; /* READ_LENGTH, READ_TEXT: the first bytes, as far as they have come */
   size_t start_got;
-  char *text; /* READ_HEADER: the header, until it is parsed */
+  char *text; /* READ_HEADER: the text of the header, until it is parsed */
   size_t text_bytes, text_got;
   tsr_arena arena; /* the parsed header */
   tsr_safetensors_header header;
   int at;        /* READ_DATA: index of the tensor that is arriving */
-  size_t piece;  /* how the sink wants it */
-  uint64_t got;  /* its bytes that were handed out or skipped */
-  char *stage;   /* a piece that does not lie whole in a chunk */
+  size_t piece;  /* bytes of it to pass on at a time, as the sink said */
+  uint64_t got;  /* its bytes that were passed on or skipped */
+  char *stage;   /* a piece that lies in more than one chunk, or is not aligned */
   size_t stage_bytes, staged;
 };
 
-/* Records a failure; yields the status that stands. */
+/* Records a failure; its value is the status of the first one. */
 #define FAIL(reader, code, ...) ((reader)->status = tsr_error_set((reader)->err, code, __VA_ARGS__))
 
 /* ---- the header, entry by entry; functions return 1, or 0 after a FAIL ---- */
 
-/* The whole number that `value` is written as, in plain digits (1.0, 1e3 and -0 are not): 1; 0 if it is none, -1 if it
- * does not fit 64 bits. Read from the text, since a double is exact only up to 2^53. */
+/* Reads a whole number in plain digits (not 1.0, 1e3 or -0) from the text of `value`, because a double is exact only up
+ * to 2^53. Returns 1; 0 if it is not such a number; -1 if it does not fit 64 bits. */
 static int read_whole(const char *text, const tsr_json *value, uint64_t *out) {
   uint64_t number = 0;
   if (value->kind != TSR_JSON_NUMBER) return 0;
@@ -55,7 +55,7 @@ static int read_whole(const char *text, const tsr_json *value, uint64_t *out) {
   return 1;
 }
 
-/* Item `index` of the field `field`, in digits. */
+/* Reads item `index` of the field `field`, a whole number. */
 static int check_whole(tsr_safetensors *r, const char *name, const char *field, int index, const tsr_json *item,
                        uint64_t *out) {
   int good = read_whole(r->text, item, out);
@@ -124,7 +124,7 @@ static int read_offsets(tsr_safetensors *r, const char *name, const tsr_json *va
          check_whole(r, name, "data_offsets", 1, value->child->next, &entry->end);
 }
 
-/* "name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, these three fields and no other. */
+/* "name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, with these three fields and no other. */
 static int read_entry(tsr_safetensors *r, const tsr_json *member, tsr_tensor_entry *entry) {
   static const char *const fields[] = {"dtype", "shape", "data_offsets"};
   const tsr_json *found[3];
@@ -167,7 +167,7 @@ static int check_metadata(tsr_safetensors *r, const tsr_json *metadata) {
   return 1;
 }
 
-/* By place in the file. Only tensors without elements may share one; their names break the tie. */
+/* Orders by place in the file. Only tensors without elements can share a place; their names break the tie. */
 static int compare_entries(const void *a, const void *b) {
   const tsr_tensor_entry *x = a, *y = b;
   if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
@@ -175,7 +175,7 @@ static int compare_entries(const void *a, const void *b) {
   return strcmp(x->name, y->name);
 }
 
-/* Every tensor starts where the one before ends, and holds shape x dtype bytes. */
+/* Checks that every tensor starts where the one before ends, and has shape x dtype bytes. */
 static int check_offsets(tsr_safetensors *r, const tsr_tensor_entry *entries, int count) {
   uint64_t start = 0;
   for (int i = 0; i < count; i++) {
@@ -208,7 +208,7 @@ static int fail_memory(tsr_safetensors *r) {
   return 0;
 }
 
-/* Copies the entries in the order of their offsets, so that the sink can walk them as the bytes come. */
+/* Copies the entries in the order of their offsets, which is the order of their bytes. */
 static int sort_entries(tsr_safetensors *r, const tsr_tensor_entry *entries, int count) {
   tsr_tensor_entry *sorted = tsr_arena_alloc(&r->arena, (size_t)count * sizeof *sorted);
   const void **order = tsr_heap_calloc(r->heap, (size_t)count, sizeof *order);
@@ -256,7 +256,7 @@ static int check_total(tsr_safetensors *r) {
 static void start_tensors(tsr_safetensors *r);
 
 static void parse_header(tsr_safetensors *r) {
-  tsr_error err = {0}; /* its own, since the reader's may hold an older failure */
+  tsr_error err = {0}; /* separate, because r->err may hold an older failure */
   const tsr_json *root = tsr_json_parse(&r->arena, &err, r->text, r->text_bytes, "header");
   if (!root) {
     FAIL(r, err.code, "%s", err.message);
@@ -270,7 +270,7 @@ static void parse_header(tsr_safetensors *r) {
   start_tensors(r);
 }
 
-/* ---- the bytes, as they come; take_* return how many of the n bytes they used ---- */
+/* ---- the incoming bytes; take_* return how many of the n bytes they used ---- */
 
 static uint64_t header_length(const char *start) {
   uint64_t length = 0;
@@ -278,8 +278,8 @@ static uint64_t header_length(const char *start) {
   return length;
 }
 
-/* Whether the first bytes are ASCII text, a byte order mark before it allowed. Below four bytes it cannot be told: a
- * length of a header may look so, since only its upper bytes must be 0. */
+/* 1 if the first bytes are ASCII text, possibly after a byte order mark. Fewer than four bytes do not decide it,
+ * because the length of a header may look like text: only its upper bytes must be 0. */
 static int looks_like_text(const char *start, size_t n) {
   if (n < 4) return 0;
   if (!memcmp(start, "\xef\xbb\xbf", 3)) start += 3, n -= 3;
@@ -294,7 +294,7 @@ static void fail_text(tsr_safetensors *r) {
        tsr_print_text(r->start, r->start_got, shown));
 }
 
-/* What the file is instead, for those that people have; else nothing. An end for messages. */
+/* The end of a message that names the file's real format, for formats that users try; else "". */
 static const char *other_format(const char *start) {
   if (!memcmp(start, "PK\3\4", 4)) return "; this is a zip archive, as torch.save writes: save it with safetensors";
   if (!memcmp(start, "\x80\2", 2)) return "; this is a Python pickle: save it with safetensors";
@@ -309,7 +309,7 @@ static void start_header(tsr_safetensors *r) {
   unsigned long long wants = length, has = r->total;
   if (length > TSR_SAFETENSORS_MAX_HEADER) {
     if (looks_like_text(r->start, LENGTH_BYTES)) {
-      r->state = READ_TEXT; /* to quote more of it */
+      r->state = READ_TEXT; /* reads on, to quote more of the text */
       return;
     }
     FAIL(r, TSR_ERR_MODEL_HEADER, "the header's length is %llu bytes, the limit is %d%s", wants,
@@ -327,7 +327,7 @@ static void start_header(tsr_safetensors *r) {
   }
 }
 
-/* The first bytes, up to `limit` of them, into r->start. */
+/* Collects the first bytes of the file in r->start, up to `limit` of them. */
 static size_t take_start(tsr_safetensors *r, const char *bytes, size_t n, size_t limit) {
   size_t part = limit - r->start_got < n ? limit - r->start_got : n;
   memcpy(r->start + r->start_got, bytes, part);
@@ -356,14 +356,15 @@ static uint64_t entry_bytes(const tsr_safetensors *r) {
   return r->header.entries[r->at].end - r->header.entries[r->at].begin;
 }
 
-/* The next n bytes of the tensor r->at are there: hands them out, unless nobody wants them. */
+/* Passes the next n bytes of the tensor r->at to the sink, unless the sink skips the tensor. */
 static void hand_out(tsr_safetensors *r, const void *bytes, size_t n) {
   const tsr_tensor_entry *entry = &r->header.entries[r->at];
   if (r->piece && r->sink.take) r->status = r->sink.take(r->sink.user, entry, r->got, bytes, n);
   r->got += n;
 }
 
-/* Asks the sink about the next tensor that takes bytes; those before it are empty and complete at once. */
+/* Starts the next tensor that has bytes, and asks the sink for its piece; empty tensors before it are complete at
+ * once. */
 static void start_tensors(tsr_safetensors *r) {
   static const alignas(STAGE_ALIGN) char nothing[STAGE_ALIGN];
   while (!r->status && r->at < r->header.count) {
@@ -378,7 +379,7 @@ static void start_tensors(tsr_safetensors *r) {
   r->stage_bytes = 0;
 }
 
-/* Makes the staging buffer hold `bytes`. Freed before it is made larger: its old content is not needed. */
+/* Makes the staging buffer hold `bytes`. A smaller buffer is freed first, because its content is not needed. */
 static int reserve_stage(tsr_safetensors *r, uint64_t bytes) {
   if (bytes <= r->stage_bytes) return 1;
   tsr_heap_free(r->heap, r->stage);

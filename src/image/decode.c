@@ -1,4 +1,4 @@
-/* The way of an encoded image: guard, decoder, orientation. */
+/* Decoding of an image file: guard, decoder, orientation. */
 #include "guard.h"
 
 void tsr_image_free(tsr_heap *heap, tsr_image *image) {

@@ -1,4 +1,5 @@
-/* The one EXIF field that changes pixels: orientation, tag 0x0112 of IFD0. EXIF data is a small TIFF file:
+/* The reader of the EXIF orientation, tag 0x0112 of IFD0, the only EXIF field that changes pixels. EXIF data is a small
+ * TIFF file:
  *
  *   "II" or "MM"   byte order           2 bytes
  *   42             magic                2
@@ -20,7 +21,7 @@ int tsr_exif_orientation(const uint8_t *tiff, size_t n) {
   size_t ifd = exif_u32(tiff + 4, big);
   if (ifd < 8 || ifd > n - 2) return 1;
   size_t count = exif_u16(tiff + ifd, big), room = (n - ifd - 2) / ENTRY;
-  if (count > room) count = room; /* a cut block: look at what is there */
+  if (count > room) count = room; /* the block is cut: read the entries that it has */
   for (size_t i = 0; i < count; i++) {
     const uint8_t *entry = tiff + ifd + 2 + i * ENTRY;
     if (exif_u16(entry, big) != 0x0112) continue;

@@ -1,4 +1,4 @@
-/* The limits of an image's size, which guard_png.c and guard_jpeg.c hold every file against. */
+/* The check of an image's size against the limits, for guard_png.c and guard_jpeg.c. */
 #include "guard.h"
 
 tsr_status tsr_guard_dimensions(tsr_error *err, uint32_t width, uint32_t height) {

@@ -1,4 +1,4 @@
-/* What the guard learns about an encoded image before any decoder sees its bytes. Private to src/image/. */
+/* guard.h checks the structure of an encoded image before a decoder reads its bytes. Private to src/image/. */
 #ifndef TSR_IMAGE_GUARD_H
 #define TSR_IMAGE_GUARD_H
 
@@ -11,7 +11,7 @@ enum { TSR_PNG_GREY = 0, TSR_PNG_RGB = 2, TSR_PNG_PALETTE = 3, TSR_PNG_GREY_ALPH
 typedef struct tsr_image_info {
   tsr_image_kind kind;
   int width, height;            /* as stored, before EXIF orientation */
-  size_t exif_at, exif_bytes;   /* the TIFF block of the EXIF data; exif_bytes 0: none */
+  size_t exif_at, exif_bytes;   /* offset and length of the EXIF data's TIFF block; exif_bytes 0: none */
   int depth, color, interlaced; /* PNG: bits per sample, colour type, Adam7 */
   size_t palette_at;            /* PNG: offset of the palette's first byte */
   int palette_count;            /* PNG: entries */
@@ -20,11 +20,12 @@ typedef struct tsr_image_info {
 } tsr_image_info;
 
 typedef enum tsr_guard_depth {
-  TSR_GUARD_HEADER, /* stop once width and height are known: the rest of the file may be missing */
+  TSR_GUARD_HEADER, /* stop once width and height are known; the rest of the file may be missing */
   TSR_GUARD_FILE    /* check every chunk or marker up to IEND or EOI */
 } tsr_guard_depth;
 
-/* Reads the structure of `bytes` and fills *info. On success a decoder may take the file as complete and well-formed:
+/* Checks the structure of a file of n bytes and fills *info. On success a decoder may rely on a complete, well-formed
+ * file:
  *
  *   PNG   IHDR first and legal, palette present where needed, IDAT chunks in one run, IEND present, CRC right for
  *         every critical chunk, no unknown critical chunk, enough compressed data for the size
@@ -32,11 +33,11 @@ typedef enum tsr_guard_depth {
  *         well-formed and defined before use, every component coded, restart markers complete and in order,
  *         at most TSR_IMAGE_MAX_SCANS scans, EOI present
  *
- * What it cannot see is damage inside a JPEG's entropy-coded data that leaves the markers whole.
- * Errors as tsr_image_decode, without TSR_ERR_OUT_OF_MEMORY. */
+ * It cannot find damage inside a JPEG's entropy-coded data that leaves the markers whole.
+ * Errors are those of tsr_image_decode, without TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_guard_read(tsr_error *err, const uint8_t *bytes, size_t n, tsr_guard_depth depth, tsr_image_info *info);
 
-/* The two halves of tsr_guard_read, called once the signature is known. */
+/* tsr_guard_read calls one of these, once the signature is known. */
 tsr_status tsr_guard_png(tsr_error *err, const uint8_t *bytes, size_t n, tsr_guard_depth depth, tsr_image_info *info);
 tsr_status tsr_guard_jpeg(tsr_error *err, const uint8_t *bytes, size_t n, tsr_guard_depth depth, tsr_image_info *info);
 
@@ -44,28 +45,32 @@ tsr_status tsr_guard_jpeg(tsr_error *err, const uint8_t *bytes, size_t n, tsr_gu
 enum { TSR_PNG_SIGNATURE_BYTES = 8 };
 extern const uint8_t tsr_png_signature[TSR_PNG_SIGNATURE_BYTES];
 
-/* TSR_ERR_IMAGE_CORRUPT for 0 x n, TSR_ERR_IMAGE_TOO_LARGE beyond the limits of image.h. */
+/* Checks the size. TSR_ERR_IMAGE_CORRUPT: a side is 0. TSR_ERR_IMAGE_TOO_LARGE: it exceeds a limit of image.h. */
 tsr_status tsr_guard_dimensions(tsr_error *err, uint32_t width, uint32_t height);
 
-/* Orientation 1..8 from the TIFF block of EXIF data; 1 where there is none or it makes no sense. Never fails:
- * broken metadata is no reason to refuse a photo. */
+/* The orientation 1..8 from the TIFF block of EXIF data; 1 where it is missing or invalid. It never fails, because
+ * broken metadata is no reason to refuse an image. */
 int tsr_exif_orientation(const uint8_t *tiff, size_t n);
 
-/* Decodes a PNG that the guard has passed into RGB. *out is filled on success only. */
+/* Decodes a PNG that passed the guard to RGB. *out is written only on success. TSR_ERR_IMAGE_CORRUPT,
+ * TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, const tsr_image_info *info,
                           tsr_image *out);
 
-/* The two things taken from stb_image: its JPEG decoder and its inflater. */
+/* Two parts of stb_image are used: its JPEG decoder and its inflater. */
 
-/* Decodes a JPEG that the guard has passed into RGB. *out is filled on success only. */
+/* Decodes a JPEG that passed the guard to RGB. *out is written only on success. TSR_ERR_IMAGE_CORRUPT,
+ * TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_stb_jpeg(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, size_t n, const tsr_image_info *info,
                         tsr_image *out);
 
-/* Slack that `capacity` must have beyond `needed`; see stb.c. */
+/* The bytes that `capacity` must have beyond `needed`; stb.c says why. */
 enum { TSR_INFLATE_SLACK = 65536 };
-/* Inflates zlib data into out[capacity]; at least `needed` bytes must come out. NULL on success, else the reason. */
+/* Inflates n bytes of zlib data into out[capacity] and checks that they give at least `needed` bytes. Returns NULL on
+ * success, else the reason. */
 const char *tsr_stb_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t capacity, size_t needed);
 
+/* Big-endian numbers of 16 and 32 bits. */
 static inline uint32_t tsr_be16(const uint8_t *p) { return (uint32_t)p[0] << 8 | p[1]; }
 static inline uint32_t tsr_be32(const uint8_t *p) { return tsr_be16(p) << 16 | tsr_be16(p + 2); }
 

@@ -1,6 +1,6 @@
-/* JPEG markers, walked the way stb_image walks them, so that both agree on what is in the file (ITU-T T.81, Annex B).
- * stb takes a failed marker after the frame header for the end of a good image, fills missing data with grey, and
- * decodes as many scans as the file has; all of that is refused here. */
+/* The guard of JPEG, which reads the markers in the same way as stb_image does (ITU-T T.81, Annex B), so that both
+ * agree on the content of the file. stb treats a broken marker after the frame header as the end of a good image, fills
+ * missing data with grey, and decodes any number of scans. The guard refuses all of that. */
 #include "guard.h"
 
 #include <string.h>
@@ -28,20 +28,20 @@ enum {
 
 typedef struct jpeg_component {
   uint8_t id, h, v, table;
-  int seen; /* a scan brought its DC coefficients, not only a refinement of them */
+  int seen; /* 1 once a scan had its DC coefficients, not only a refinement of them */
 } jpeg_component;
 
 typedef struct jpeg_walk {
   tsr_error *err;
   const uint8_t *bytes;
-  size_t n, at; /* at: of the next byte to read */
+  size_t n, at; /* at: offset of the next byte to read */
   tsr_image_info *info;
   const uint8_t *segment; /* the content of the current segment, without marker and length */
   size_t segment_bytes;
   int framed, progressive, components;
   jpeg_component component[4];
   int h_max, v_max;
-  unsigned quantizers, dc_tables, ac_tables; /* which were defined, a bit each */
+  unsigned quantizers, dc_tables, ac_tables; /* the tables defined so far, a bit each */
   int restart, scans, adobe; /* restart interval in MCUs; adobe: colour transform of the Adobe marker, -1 without one */
 } jpeg_walk;
 
@@ -57,7 +57,7 @@ static tsr_status unsupported(jpeg_walk *w, const char *what) {
       what);
 }
 
-/* 0xff, any number of 0xff, the code. Before the frame header junk is skipped, as every decoder does. */
+/* Reads a marker: 0xff, any number of 0xff, the code. Before the frame header it skips junk, as every decoder does. */
 static tsr_status next_marker(jpeg_walk *w, int *marker) {
   while (!w->framed && w->at < w->n && w->bytes[w->at] != 0xff) w->at++;
   if (w->at < w->n && w->bytes[w->at] != 0xff) return corrupt(w, "no marker where one should be");
@@ -155,7 +155,7 @@ static tsr_status read_frame(jpeg_walk *w, int marker) {
 
 static uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-/* The components of a scan: finds them, checks their tables, counts the scan's MCUs and 8 x 8 blocks. */
+/* Finds the components of a scan, checks their tables, and counts the scan's MCUs and 8 x 8 blocks. */
 static tsr_status scan_components(jpeg_walk *w, int first, int refines, uint32_t *mcus, uint32_t *blocks) {
   const uint8_t *s = w->segment;
   int count = s[0], per_mcu = 0, used = 0;
@@ -175,7 +175,7 @@ static tsr_status scan_components(jpeg_walk *w, int first, int refines, uint32_t
   }
   uint32_t width = (uint32_t)w->info->width, height = (uint32_t)w->info->height;
   uint32_t h_max = (uint32_t)w->h_max, v_max = (uint32_t)w->v_max;
-  if (count == 1) { /* not interleaved: an MCU is a block, and only blocks with pixels in them count */
+  if (count == 1) { /* not interleaved: an MCU is one block, and only blocks that contain pixels count */
     *mcus = *blocks = divide_up(divide_up(width * c->h, h_max), 8) * divide_up(divide_up(height * c->v, v_max), 8);
   } else {
     *mcus = divide_up(width, 8 * h_max) * divide_up(height, 8 * v_max);
@@ -184,8 +184,9 @@ static tsr_status scan_components(jpeg_walk *w, int first, int refines, uint32_t
   return TSR_OK;
 }
 
-/* Steps over entropy-coded data to the next marker, minding restart markers. A block of a baseline scan takes at least
- * 2 bits and one of a progressive scan's DC 1 bit: `bits` refuses a few bytes that claim to be millions of pixels. */
+/* Skips entropy-coded data to the next marker and checks its restart markers. `bits` is the least number of bits that
+ * the scan must have, so that a few bytes cannot claim to be millions of pixels: a block of a baseline scan takes at
+ * least 2 bits, one of a progressive scan's DC at least 1. */
 static tsr_status skip_entropy(jpeg_walk *w, uint32_t mcus, uint64_t bits) {
   size_t begin = w->at;
   uint32_t restarts = 0, expected = w->restart ? (mcus - 1) / (uint32_t)w->restart : 0;
@@ -208,7 +209,7 @@ static tsr_status skip_entropy(jpeg_walk *w, uint32_t mcus, uint64_t bits) {
       break;
     }
   }
-  /* A restart marker behind the last MCU, where one would stand if there were more, is written by some encoders. */
+  /* Some encoders write a restart marker after the last MCU, where one would be if more MCUs followed. */
   if (w->restart && mcus % (uint32_t)w->restart == 0 && restarts == expected + 1) expected++;
   if (restarts != expected) return corrupt(w, "restart markers are missing or too many");
   if ((uint64_t)(w->at - begin) * 8 < bits) return corrupt(w, "a scan with too little data for the size of the image");
@@ -226,7 +227,7 @@ static tsr_status read_scan(jpeg_walk *w) {
   const uint8_t *spectral = s + 1 + 2 * s[0];
   int first = spectral[0], last = spectral[1], refines = spectral[2] >> 4, low = spectral[2] & 15;
   if (!w->progressive)
-    first = 0, last = 63, refines = 0, low = 0; /* some encoders write other numbers; they mean nothing here */
+    first = 0, last = 63, refines = 0, low = 0; /* some encoders write other numbers, which have no meaning here */
   else if (first > last || last > 63 || (!first && last) || (first && s[0] != 1) || refines > 13 || low > 13)
     return corrupt(w, "a progressive scan with broken limits");
   if (!w->progressive && (spectral[0] || spectral[2])) return corrupt(w, "a baseline scan with broken limits");
@@ -242,7 +243,7 @@ static tsr_status read_end(jpeg_walk *w) {
     if (!w->component[i].seen) return corrupt(w, "a component without a scan");
     if (!(w->quantizers >> w->component[i].table & 1)) return corrupt(w, "a component without a quantization table");
   }
-  /* With four components Pillow takes Adobe's inverted inks for granted; stb needs the marker to know. */
+  /* With four components Pillow assumes Adobe's inverted inks; stb assumes them only with the marker. */
   if (w->components == 4 && w->adobe != 0 && w->adobe != 2)
     return unsupported(w, "with four components and no Adobe marker");
   return TSR_OK;

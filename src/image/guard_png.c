@@ -1,4 +1,4 @@
-/* PNG's structure: chunks, their order and checksums, the header's legal values. png.c decodes what passes here. */
+/* The guard of PNG: it checks chunks, their order and checksums, and the header's values. png.c decodes the pixels. */
 #include "guard.h"
 
 #include <ctype.h>
@@ -7,7 +7,7 @@ const uint8_t tsr_png_signature[TSR_PNG_SIGNATURE_BYTES] = {0x89, 'P', 'N', 'G',
 
 #define PNG_CHUNK(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
-/* CRC-32 of PNG, four bits at a time: 16 words of table for a few hundred MB a second. */
+/* CRC-32 of PNG, four bits at a time, with a table of only 16 words; it checks a few hundred MB a second. */
 static uint32_t png_crc(const uint8_t *p, size_t n) {
   static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
                                      0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
@@ -24,7 +24,7 @@ static uint32_t png_crc(const uint8_t *p, size_t n) {
 /* A chunk: length 4, type 4, data, CRC 4 (of type and data). */
 typedef struct png_chunk {
   uint32_t type, length;
-  size_t at; /* of the length field */
+  size_t at; /* offset of the length field */
   char name[5];
   const uint8_t *data;
 } png_chunk;
@@ -69,7 +69,7 @@ static tsr_status png_header(tsr_error *err, const png_chunk *chunk, tsr_image_i
   if (status != TSR_OK) return status;
   info->width = (int)tsr_be32(d), info->height = (int)tsr_be32(d + 4);
   info->depth = d[8], info->color = d[9], info->interlaced = d[12];
-  /* Legal depths of each colour type, as a set of bits: 1 | 2 | 4 | 8 | 16. */
+  /* The allowed depths of each colour type: depth 1, 2, 4, 8 or 16 is the bit of that value. */
   static const uint8_t depths[7] = {1 | 2 | 4 | 8 | 16, 0, 8 | 16, 1 | 2 | 4 | 8, 8 | 16, 0, 8 | 16};
   int power_of_two = !(info->depth & (info->depth - 1));
   if (info->color > 6 || !power_of_two || !(depths[info->color] & info->depth))
@@ -120,7 +120,7 @@ tsr_status tsr_guard_png(tsr_error *err, const uint8_t *bytes, size_t n, tsr_gua
     status = png_next(err, bytes, n, at, &chunk);
     if (status != TSR_OK) break;
     if (chunk.type == PNG_CHUNK('I', 'E', 'N', 'D')) {
-      if (info->idat_bytes) return TSR_OK; /* what follows is not the image's business */
+      if (info->idat_bytes) return TSR_OK; /* bytes after IEND do not belong to the image */
       status = tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT, "PNG: no pixel data (IDAT) before IEND; save the file again");
     } else if (chunk.type == PNG_CHUNK('P', 'L', 'T', 'E')) {
       status = png_palette(err, &chunk, info);

@@ -1,13 +1,14 @@
-/* From the bytes of a photo to a model's input: decode, orient, resize, normalise.
+/* image.h turns the bytes of a JPEG or PNG into a model's input: it decodes, orients, resizes and normalises.
  *
  *   tsr_image photo = {0};
  *   tsr_image_decode(&heap, &err, bytes, n, &photo);      // RGB, EXIF orientation applied
  *   tsr_image_preprocess(&heap, &err, &photo, &spec, pixels);   // f32 [3,H,W]
  *   tsr_image_free(&heap, &photo);
  *
- * Pixels equal those of Pillow 13 for resizing, fitting and every PNG but 16-bit grey (Pillow's convert('RGB') clips
- * that to white, here the high byte is kept). A JPEG differs a little from libjpeg-turbo, as any two decoders do:
- * at most 3 of 255 on the golden files, 0.2 on average with 4:2:2 and below 0.1 otherwise. */
+ * Pixels equal those of Pillow 13 after resizing and fitting, and for every PNG but 16-bit grey: Pillow's
+ * convert('RGB') clips that to white, and here the high byte is kept. A JPEG differs a little from libjpeg-turbo, as
+ * any two decoders do: by at most 3 of 255 on the golden files, on average by 0.2 with 4:2:2 and by less than 0.1
+ * otherwise. */
 #ifndef TSR_IMAGE_H
 #define TSR_IMAGE_H
 
@@ -24,7 +25,8 @@ enum {
   TSR_IMAGE_MAX_SCANS = 100
 };
 
-/* width x height x channels bytes, rows from the top, no padding; owned by whoever holds the struct. */
+/* An image: uint8 [height,width,channels], rows from the top, without padding. The holder of the struct owns the pixels
+ * and frees them with tsr_image_free. An empty image is all zero. */
 typedef struct tsr_image {
   uint8_t *pixels;
   int width, height, channels;
@@ -38,56 +40,65 @@ typedef enum tsr_filter {
   TSR_FILTER_BOX
 } tsr_filter;
 
-/* How the picture is fitted to the size: SQUASH resizes to width x height whatever the aspect; CROP resizes the shorter
- * side to floor(size / crop_pct), as timm's eval transform does, and cuts the centre with the rounding of torchvision's
- * CenterCrop; for non-square targets as timm's ResizeKeepRatio + CenterCrop ('center' crop mode), but with the filter
- * asked for. The resized picture is never smaller than the target, as crop_pct is at most 1, so nothing is padded. */
+/* How the image is fitted to the size.
+ * SQUASH: resizes to width x height and ignores the aspect ratio.
+ * CROP: resizes the shorter side to floor(size / crop_pct), as timm's evaluation transform does, and crops the centre
+ *   with the rounding of torchvision's CenterCrop. A target that is not square is treated as timm's ResizeKeepRatio +
+ *   CenterCrop ('center' crop mode) treat it, but with the given filter. The resized image is never smaller than the
+ *   target, because crop_pct is at most 1; so nothing is padded. */
 typedef enum tsr_fit { TSR_FIT_CROP, TSR_FIT_SQUASH } tsr_fit;
 
 typedef struct tsr_image_spec {
   int width, height, channels; /* channels 3 (RGB) or 1 (Pillow's convert('L')) */
   tsr_filter filter;
   tsr_fit fit;
-  float crop_pct;              /* in (0, 1]; used with CROP; taken as the decimal of up to six places that was meant */
+  float crop_pct;              /* in (0, 1]; for CROP; read as the nearest decimal of up to six places */
   float mean[3], std[3];       /* of pixels scaled to 0..1 */
 } tsr_image_spec;
 
-/* The size, of whole patches, for a model that takes any: spec's width and height are the most, max_patches the most in all. As near to the
- * picture's own as that allows: it is not enlarged, a larger one keeps its aspect ratio to the nearest patch. Sets spec's width and height. */
+/* Sets spec's width and height to a size in whole patches of `patch` pixels, for a model that takes any size. spec's
+ * width and height before the call are the largest sides, max_patches is the largest number of patches. Within these
+ * limits the size is the nearest to the image's own: an image is not enlarged, and a larger one keeps its aspect ratio
+ * to the nearest patch. */
 void tsr_image_native_size(const tsr_image *image, int patch, int max_patches, tsr_image_spec *spec);
 
-/* Width and height from a JPEG or PNG header, before EXIF orientation, without decoding.
- * Errors as tsr_image_decode. */
+/* Reads width and height from a JPEG or PNG header, before EXIF orientation, without decoding. Errors are those of
+ * tsr_image_decode. */
 tsr_status tsr_image_size(tsr_error *err, const void *bytes, size_t n, int *width, int *height);
 
-/* Decodes a JPEG or PNG to 8-bit RGB (alpha dropped as Pillow's convert('RGB') does, grey spread, 16 bit reduced,
- * palette resolved), with EXIF orientation applied. *out must be empty; on failure it stays empty.
- * TSR_ERR_IMAGE_FORMAT (not a JPEG or PNG; says what it looks like: GIF, WebP, AVIF, text, empty; or a kind of JPEG
- * that is not decoded: arithmetic, lossless, 12 bit, four components without an Adobe marker),
- * TSR_ERR_IMAGE_TOO_LARGE (side, pixels, file bytes or scans over the limits: names the limit),
- * TSR_ERR_IMAGE_CORRUPT (truncated, bad chunk or marker), TSR_ERR_OUT_OF_MEMORY. */
+/* Decodes a JPEG or PNG file of n bytes to 8-bit RGB with its EXIF orientation applied. Alpha is dropped, as Pillow's
+ * convert('RGB') does; grey is spread to RGB, 16 bits are reduced to 8, a palette is looked up. *out must be empty and
+ * stays empty on failure.
+ *   TSR_ERR_IMAGE_FORMAT: not a JPEG or PNG (the message says what it looks like: GIF, WebP, AVIF, text, empty), or a
+ *     kind of JPEG that is not decoded (arithmetic coding, lossless, 12 bit, four components without an Adobe marker).
+ *   TSR_ERR_IMAGE_TOO_LARGE: side, pixels, file bytes or scans exceed a limit (the message names the limit).
+ *   TSR_ERR_IMAGE_CORRUPT: truncated, or a bad chunk or marker.
+ *   TSR_ERR_ARGUMENT: *out is not empty. TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_image_decode(tsr_heap *heap, tsr_error *err, const void *bytes, size_t n, tsr_image *out);
 
-/* Applies an EXIF orientation (1..8; others: nothing) in place, exchanging width and height where it turns. */
+/* Applies an EXIF orientation (1..8; other numbers change nothing) in place. It exchanges width and height where the
+ * image turns. TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_image_orient(tsr_heap *heap, tsr_error *err, tsr_image *image, int orientation);
 
-/* Pillow's Image.resize((width, height), filter, box), 8 bit per channel; box = {left, top, right, bottom} or NULL for
- * the whole; an empty box is refused. Of 4 channels each is filtered on its own: Pillow's RGBX, not RGBA, which it
- * multiplies by alpha first. *out must be empty. TSR_ERR_ARGUMENT (size or box out of range), TSR_ERR_OUT_OF_MEMORY. */
+/* Pillow's Image.resize((width, height), filter, box), with 8 bits per channel. box is {left, top, right, bottom}, or
+ * NULL for the whole image. With 4 channels each is filtered separately, as in Pillow's RGBX; for RGBA Pillow
+ * multiplies by alpha first. *out must be empty. TSR_ERR_ARGUMENT (size or filter out of range, an empty box or one
+ * outside the image, *out not empty), TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_image_resize(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height,
                             tsr_filter filter, const float box[4], tsr_image *out);
 
-/* Convert to spec->channels, fit, scale to 0..1, normalise: out is f32 [channels, height, width], (v/255 - mean) / std.
- * Converts before it fits, as Image.open(f).convert('L') does. `image` may have 1 to 4 channels (alpha is dropped).
- * TSR_ERR_ARGUMENT (spec out of range), TSR_ERR_OUT_OF_MEMORY. */
+/* Converts to spec->channels, fits and normalises: out f32 [channels,height,width] = (v / 255 - mean) / std, where v is
+ * 0..255. Converts before it fits, as Image.open(f).convert('L') does. `image` may have 1 to 4 channels; alpha is
+ * dropped. TSR_ERR_ARGUMENT (spec out of range), TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_image_preprocess(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec,
                                 float *out);
 
-/* The same up to scaling: the converted, resized and cropped 8-bit picture, spec->width x spec->height with
- * spec->channels. *out must be empty. Errors as tsr_image_preprocess. */
+/* The same without normalising: *out gets the converted, resized and cropped 8-bit image, uint8 [height,width,channels]
+ * of spec. *out must be empty. Errors are those of tsr_image_preprocess. */
 tsr_status tsr_image_fit(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec,
                          tsr_image *out);
 
+/* Frees the pixels and makes the image empty. */
 void tsr_image_free(tsr_heap *heap, tsr_image *image);
 
 #endif

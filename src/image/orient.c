@@ -1,4 +1,4 @@
-/* EXIF orientation: which side of the picture the stored first row and column are.
+/* The EXIF orientation applied to the pixels. The number says how to turn the stored image so that it is upright:
  *
  *   1 as it is   2 mirrored   3 turned by 180   4 flipped top to bottom
  *   5 transposed 6 turn right by 90   7 transposed the other way   8 turn left by 90 */
@@ -7,7 +7,7 @@
 #include <string.h>
 
 tsr_status tsr_image_orient(tsr_heap *heap, tsr_error *err, tsr_image *image, int orientation) {
-  enum { TILE = 64 }; /* columns at a time: keeps the source lines of a transposition in the cache */
+  enum { TILE = 64 }; /* columns at a time, so that the source lines of a transposition stay in the cache */
   if (!image->pixels || orientation < 2 || orientation > 8) return TSR_OK;
   int turned = orientation >= 5;
   int width = turned ? image->height : image->width, height = turned ? image->width : image->height;
@@ -15,9 +15,9 @@ tsr_status tsr_image_orient(tsr_heap *heap, tsr_error *err, tsr_image *image, in
   uint8_t *fresh = tsr_heap_calloc(heap, (size_t)width * (size_t)height, pixel);
   if (!fresh)
     return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                         "no memory to turn a %d x %d picture (%zu bytes in use); give a smaller picture", image->width,
+                         "no memory to turn a %d x %d image (%zu bytes in use); give a smaller image", image->width,
                          image->height, heap->in_use);
-  /* Where the new top left pixel comes from, and how the source moves for a step right and a step down. */
+  /* Where the new top left pixel comes from, and how the source position changes for a step right and a step down. */
   int from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   int from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   ptrdiff_t along = (ptrdiff_t)pixel * (from_right ? -1 : 1);

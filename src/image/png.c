@@ -1,15 +1,16 @@
-/* PNG pixels to RGB: inflate, undo the row filters, spread samples (W3C PNG specification, third edition).
- * The guard has read the chunks; here is only what IDAT holds. Ancillary chunks (tRNS, gAMA, iCCP) change nothing:
- * Pillow's convert('RGB') drops alpha and does not manage colour.
+/* The decoder of PNG pixels to RGB: inflate, undo the row filters, spread samples (W3C PNG specification, third
+ * edition). It reads only the IDAT data, because the guard has read the other chunks. Ancillary chunks (tRNS, gAMA,
+ * iCCP) change nothing, because Pillow's convert('RGB') drops alpha and does not manage colour.
  *
- * 16-bit samples keep their high byte. For RGB that is what Pillow does; for 16-bit grey Pillow's convert('RGB') clips
- * every value above 255 to white, which nobody wants: there the high byte is a deviation on purpose. */
+ * 16-bit samples keep their high byte, as in Pillow for RGB. For 16-bit grey this deviates on purpose, because Pillow's
+ * convert('RGB') clips every value above 255 to white. */
 #include "guard.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Adam7: first column and row of each pass, and the steps. A PNG that is not interlaced is one pass with steps 1. */
+/* A pass of Adam7: its first column and row, and its steps. A PNG that is not interlaced is one pass with steps of
+ * 1. */
 typedef struct png_pass {
   uint8_t x0, y0, step_x, step_y;
 } png_pass;
@@ -35,7 +36,8 @@ static size_t row_bytes(const tsr_image_info *info, int width) {
   return ((size_t)width * (size_t)(png_samples(info) * info->depth) + 7) / 8;
 }
 
-/* Bytes the inflated data must have: every row of every pass with its filter byte. At most 8 * MAX_PIXELS + change. */
+/* The bytes that the inflated data must have: every row of every pass with its filter byte. At most 8 *
+ * TSR_IMAGE_MAX_PIXELS and the filter bytes. */
 static size_t png_raw_bytes(const tsr_image_info *info) {
   size_t total = 0;
   const png_pass *passes = info->interlaced ? adam7 : whole;
@@ -51,8 +53,8 @@ static uint8_t paeth(int a, int b, int c) {
   return (uint8_t)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
 }
 
-/* Undoes a row's filter in place. `up` is the row above, already undone; `back` the bytes of a whole pixel, at least 1.
- * 0 for an unknown filter. */
+/* Undoes the filter of a row of n bytes in place. `up` is the row above, already undone; `back` the bytes of a pixel,
+ * at least 1. Returns 0 for an unknown filter. */
 static int unfilter(int filter, uint8_t *row, const uint8_t *up, size_t n, size_t back) {
   size_t first = back < n ? back : n;
   switch (filter) {
@@ -75,8 +77,8 @@ static int unfilter(int filter, uint8_t *row, const uint8_t *up, size_t n, size_
   }
 }
 
-/* Grey or palette row of 1, 2, 4 or 8 bits (16 for grey: the high byte): colours[] has the RGB of each of the
- * `known` values. Returns the first value without a colour, or -1. */
+/* Converts a grey or palette row of 1, 2, 4 or 8 bits (or grey of 16 bits, of which it takes the high byte) to RGB.
+ * colours[] has the RGB of each of the `known` values. Returns the first value without a colour, or -1. */
 static int spread_indexed(const uint8_t *row, int depth, int width, const uint8_t (*colours)[3], int known,
                           uint8_t *out, size_t step) {
   for (int x = 0; x < width; x++, out += step) {
@@ -93,7 +95,7 @@ static int spread_indexed(const uint8_t *row, int depth, int width, const uint8_
   return -1;
 }
 
-/* A row of RGB or RGBA (samples 3, 4) or grey and alpha (2): the alpha is left out. */
+/* Converts a row of RGB or RGBA (samples 3, 4) or of grey and alpha (2) to RGB, without alpha. */
 static void spread_samples(const uint8_t *row, int samples, int sample_bytes, int width, uint8_t *out, size_t step) {
   int green = samples > 2 ? sample_bytes : 0, blue = 2 * green;
   for (int x = 0; x < width; x++, out += step, row += samples * sample_bytes)
@@ -110,7 +112,8 @@ static int fill_colours(const uint8_t *bytes, const tsr_image_info *info, uint8_
   return known;
 }
 
-/* raw: the inflated data. zeros: what lies above the first row, as many bytes as the longest row. */
+/* Converts all rows. raw: the inflated data. zeros: the row above the first one, as many zeros as the longest row has
+ * bytes. */
 static tsr_status png_rows(tsr_error *err, const uint8_t *bytes, const tsr_image_info *info, uint8_t *raw,
                            const uint8_t *zeros, tsr_image *out) {
   uint8_t colours[256][3];
@@ -143,7 +146,8 @@ static tsr_status png_rows(tsr_error *err, const uint8_t *bytes, const tsr_image
   return TSR_OK;
 }
 
-/* The zlib stream is the data of all IDAT chunks in a row: one chunk is used where it lies, more are joined. */
+/* The zlib stream, which is the data of all IDAT chunks joined. A single chunk is used in place; otherwise *owned gets
+ * the joined copy. */
 static const uint8_t *join_idat(tsr_heap *heap, const uint8_t *bytes, const tsr_image_info *info, uint8_t **owned) {
   *owned = NULL;
   if (info->idat_count == 1) return bytes + info->idat_at + 8;
@@ -161,7 +165,7 @@ static const uint8_t *join_idat(tsr_heap *heap, const uint8_t *bytes, const tsr_
 tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, const tsr_image_info *info,
                           tsr_image *out) {
   size_t needed = png_raw_bytes(info), capacity = needed + TSR_INFLATE_SLACK;
-  /* Deflate packs at most 1032:1; a size that the data cannot fill is refused before memory is asked for. */
+  /* Deflate compresses at most 1032:1, so a size that the data cannot fill is refused before memory is allocated. */
   if (needed / 1032 > info->idat_bytes)
     return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
                          "PNG: %zu bytes of IDAT cannot hold %d x %d pixels; fetch the file anew", info->idat_bytes,
@@ -175,7 +179,7 @@ tsr_status tsr_png_decode(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, 
   if (raw) image.pixels = tsr_heap_alloc(heap, (size_t)image.width * (size_t)image.height * 3);
   if (!image.pixels) {
     status = tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                           "no memory to decode a %d x %d PNG (%zu bytes in use); give a smaller picture", info->width,
+                           "no memory to decode a %d x %d PNG (%zu bytes in use); give a smaller image", info->width,
                            info->height, heap->in_use);
   } else {
     const char *reason = tsr_stb_inflate(packed, info->idat_bytes, raw, capacity, needed);

@@ -1,5 +1,6 @@
-/* A picture to a model's input: colours, fit, scale, normalise. The reference is timm's evaluation transform over
- * torchvision's Resize and CenterCrop on a Pillow image, after Image.convert(); tests compare with Pillow. */
+/* Preprocessing of an image to a model's input: convert colours, fit, scale, normalise. The reference is timm's
+ * evaluation transform, with torchvision's Resize and CenterCrop on a Pillow image, after Image.convert(). Tests
+ * compare with Pillow. */
 #include "resize.h"
 
 #include <math.h>
@@ -7,13 +8,13 @@
 
 enum {
   MAX_SCALED_SIDE = 32768
-}; /* of size / crop_pct: keeps the longer side, up to 8192 times that, in TSR_RESIZE_MAX_TARGET */
+}; /* of size / crop_pct; the longer side is up to 8192 times that, which fits TSR_RESIZE_MAX_TARGET */
 
 /* Python's round(): halves go to the even neighbour. rint() does that in the default rounding mode. */
 static int round_even(double x) { return (int)rint(x); }
 
-/* floor(size / crop_pct) with crop_pct as the decimal that was meant: 0.8 as a float is 0.800000012, and
- * 224 / 0.800000012 is below 280. A float carries six decimals. */
+/* floor(size / crop_pct), with crop_pct rounded to six decimals, because 0.8 as a float is 0.800000012 and
+ * 224 / 0.800000012 is below 280. */
 static double scaled_side(int size, float crop_pct) { return floor(size / (round((double)crop_pct * 1e6) / 1e6)); }
 
 static tsr_status check_spec(tsr_error *err, const tsr_image_spec *spec) {
@@ -29,20 +30,21 @@ static tsr_status check_spec(tsr_error *err, const tsr_image_spec *spec) {
   if (!(spec->crop_pct > 0 && spec->crop_pct <= 1))
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "preprocess: crop_pct is %g, expected above 0 and at most 1",
                          (double)spec->crop_pct);
-  /* Written so that infinity, from a crop_pct that rounds to 0, is refused too. */
+  /* Written so that infinity, from a crop_pct that rounds to 0, is also refused. */
   if (!(scaled_side(spec->width, spec->crop_pct) <= MAX_SCALED_SIDE &&
         scaled_side(spec->height, spec->crop_pct) <= MAX_SCALED_SIDE))
     return tsr_error_set(err, TSR_ERR_ARGUMENT,
-                         "preprocess: crop_pct %g of %d x %d means a picture of more than %d pixels a side",
+                         "preprocess: crop_pct %g of %d x %d means an image of more than %d pixels a side",
                          (double)spec->crop_pct, spec->width, spec->height, MAX_SCALED_SIDE);
   return TSR_OK;
 }
 
-/* The size the whole picture is resized to for CROP. Never smaller than the target, as crop_pct is at most 1. */
+/* The size to which CROP resizes the whole image. It is never smaller than the target, because crop_pct is at most
+ * 1. */
 static void crop_size(const tsr_image *image, const tsr_image_spec *spec, int *width, int *height) {
   double scaled_w = scaled_side(spec->width, spec->crop_pct), scaled_h = scaled_side(spec->height, spec->crop_pct);
   int w = image->width, h = image->height;
-  if (scaled_w == scaled_h) { /* torchvision's Resize(int): the longer side is cut off, not rounded */
+  if (scaled_w == scaled_h) { /* torchvision's Resize(int): the longer side is rounded down */
     *width = w <= h ? (int)scaled_w : (int)(scaled_w * w / h);
     *height = w <= h ? (int)(scaled_w * h / w) : (int)scaled_w;
   } else { /* timm's ResizeKeepRatio: the ratio is rounded first */
@@ -62,20 +64,20 @@ void tsr_image_native_size(const tsr_image *image, int patch, int max_patches, t
   double w = image->width, h = image->height, scale = fmin(1, sqrt((double)max_patches * patch * patch / (w * h)));
   scale = fmin(scale, fmin(spec->width / w, spec->height / h));
   int rows = patches_in(h * scale, patch, most_rows), columns = patches_in(w * scale, patch, most_columns);
-  while (rows * columns > max_patches) { /* rounding: less of the side that has more than its share */
+  while (rows * columns > max_patches) { /* rounding gave too many: shortens the side that was rounded up more */
     if (rows * w >= columns * h) rows--;
     else columns--;
   }
   spec->width = columns * patch, spec->height = rows * patch;
 }
 
-/* Pillow's convert: RGB(A) to L by fixed-point weights, L to RGB by repetition, alpha dropped. */
+/* Pillow's convert: RGB(A) to L by fixed-point weights, L to RGB by repetition; alpha is dropped. */
 static tsr_status convert(tsr_heap *heap, tsr_error *err, const tsr_image *image, int channels, tsr_image *out) {
   size_t count = (size_t)image->width * (size_t)image->height;
   uint8_t *to = tsr_heap_alloc(heap, count * (size_t)channels);
   if (!to)
     return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                         "no memory to convert a %d x %d picture (%zu bytes in use); give a smaller one", image->width,
+                         "no memory to convert a %d x %d image (%zu bytes in use); give a smaller image", image->width,
                          image->height, heap->in_use);
   *out = (tsr_image){to, image->width, image->height, channels};
   const uint8_t *from = image->pixels;

@@ -1,14 +1,14 @@
-/* Pillow's resize for 8 bits a channel, pixel for pixel.
+/* The resize of Pillow for 8 bits a channel, with the same pixels.
  *
- * A target pixel is a weighted mean of source pixels around its centre. The filter is widened by the scale when
- * shrinking (so nothing is skipped), weights are computed in double, normalised, and rounded to 22 bits after the
- * point; each pass adds up in 32-bit integers, rounds and clips to 8 bits. One pass goes across, one down, and a pass
- * that would change nothing is left out. Since Pillow 13 the pass down comes first where the height shrinks much more
- * than the width (columns_first below, found by trying and checked on every golden case); before 13 the pass across
- * always did, which changes some pixels by a step. NEAREST is another algorithm: it steps through the source in double.
- * The same operations in the same order as Pillow's give the same bits. (The sine of LANCZOS may differ in its last
- * place from a C library's; that would have to survive rounding to 22 bits to be seen.)
- * With 4 channels each is filtered on its own: Pillow's RGBX, not RGBA, which it multiplies by alpha first. */
+ * A target pixel is a weighted mean of source pixels around its centre. When shrinking, the filter is widened by the
+ * scale, so that no source pixel is skipped. Weights are computed in double, normalised, and rounded to 22 bits after
+ * the point. Each pass sums in 32-bit integers, rounds and clips to 8 bits. One pass goes across, one down; a pass that
+ * would change nothing is left out. Since Pillow 13 the pass down comes first where the height shrinks much more than
+ * the width (columns_first below, found by experiments and checked on every golden case). Before 13 the pass across
+ * always came first, which changes some pixels by one step. NEAREST is a different algorithm, which steps through the
+ * source in double. The operations and their order are Pillow's, so the bits are the same. (The sine of LANCZOS may
+ * differ in its last digit from a C library's, which shows only if it survives the rounding to 22 bits.)
+ * With 4 channels each is filtered separately, as in Pillow's RGBX; for RGBA Pillow multiplies by alpha first. */
 #include "resize.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@
 #include "base/elementary.h"
 
 #if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF /* a fused multiply-add would round once where Pillow rounds twice */
+#pragma STDC FP_CONTRACT OFF /* because a fused multiply-add would round once where Pillow rounds twice */
 #endif
 
 enum { PRECISION_BITS = 32 - 8 - 2, ROUND = 1 << (PRECISION_BITS - 1) };
@@ -47,7 +47,7 @@ static double filter_lanczos(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) *
 
 typedef struct filter_kind {
   double (*weight)(double x);
-  double support; /* weight is 0 beyond */
+  double support; /* the weight is 0 beyond this distance */
 } filter_kind;
 
 static const filter_kind filter_kinds[] = {
@@ -58,14 +58,14 @@ static const filter_kind filter_kinds[] = {
     [TSR_FILTER_BOX] = {filter_box, 0.5},
 };
 
-/* One direction of a resize: which source pixels each target pixel sums, and with which weights. */
+/* One direction of a resize: the source pixels that each target pixel sums, and their weights. */
 typedef struct axis {
-  int count, taps;   /* target pixels; room for weights of each */
+  int count, taps;   /* target pixels; room for the weights of each */
   int *start, *used; /* [count]: first source pixel, number of source pixels */
   int32_t *weights;  /* [count, taps] */
 } axis;
 
-/* The first source pixel the axis reads, and the one behind the last: both ends move in step with the target. */
+/* The first source pixel that the axis reads, and the one after the last. Both ends increase with the target pixel. */
 static int axis_first(const axis *a) { return a->start[0]; }
 static int axis_end(const axis *a) { return a->start[a->count - 1] + a->used[a->count - 1]; }
 
@@ -78,8 +78,8 @@ static void free_axis(tsr_heap *heap, axis *a) {
   *a = (axis){0};
 }
 
-/* Weights for target pixels first .. first + count - 1 of `target`, the source from box0 to box1 (in 0..size).
- * One block holds weights, start and used. 0: no memory. */
+/* Computes the weights for target pixels first .. first + count - 1 of `target`, whose source is box0 to box1 (in
+ * 0..size). One block holds weights, start and used. Returns 0 when memory is out. */
 static int plan_axis(tsr_heap *heap, int size, float box0, float box1, int target, int first, int count,
                      const filter_kind *kind, axis *a) {
   double scale = (double)(box1 - box0) / target;
@@ -118,7 +118,8 @@ static inline uint8_t clip8(int32_t sum) {
   return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-/* One row, from source column in_x on; `channels` is a constant at each call, so that the inner loops unroll. */
+/* Resizes one row, from source column in_x on. `channels` is a constant at each call, so that the inner loops
+ * unroll. */
 static inline void row_across(const uint8_t *in, int in_x, uint8_t *out, const axis *a, const int channels) {
   for (int i = 0; i < a->count; i++, out += channels) {
     const int32_t *weights = a->weights + (size_t)i * (size_t)a->taps;
@@ -130,14 +131,14 @@ static inline void row_across(const uint8_t *in, int in_x, uint8_t *out, const a
   }
 }
 
-/* Pixels of which the first is the one at column x and row y of the source. */
+/* A part of the source, whose first pixel is at column x and row y. */
 typedef struct view {
   const uint8_t *pixels;
   size_t stride;
   int x, y;
 } view;
 
-/* Rows y .. y + rows - 1 of `in`, each made a->count pixels wide. NULL: no memory. */
+/* Rows y .. y + rows - 1 of `in`, each resized to a->count pixels. NULL: no memory. */
 static uint8_t *pass_across(tsr_heap *heap, view in, int y, int rows, const axis *a, int channels) {
   size_t row = (size_t)a->count * (size_t)channels;
   uint8_t *pixels = tsr_heap_alloc(heap, row * (size_t)rows), *out = pixels;
@@ -152,8 +153,8 @@ static uint8_t *pass_across(tsr_heap *heap, view in, int y, int rows, const axis
   return pixels;
 }
 
-/* Columns x .. x + columns - 1 of `in`, each made a->count pixels high. Goes row by row, so that the inner loop runs
- * along memory: sums has one int32 for each byte of a row. NULL: no memory. */
+/* Columns x .. x + columns - 1 of `in`, each resized to a->count pixels. Goes row by row, so that the inner loop reads
+ * memory in order; `sums` has one int32 for each byte of a row. NULL: no memory. */
 static uint8_t *pass_down(tsr_heap *heap, view in, int x, int columns, const axis *a, int channels) {
   size_t row = (size_t)columns * (size_t)channels;
   int32_t *sums = tsr_heap_alloc(heap, row * sizeof *sums);
@@ -175,12 +176,12 @@ static uint8_t *pass_down(tsr_heap *heap, view in, int x, int columns, const axi
 
 static tsr_status no_memory(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height) {
   return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                       "no memory to resize %d x %d to %d x %d (%zu bytes in use); give a smaller picture",
+                       "no memory to resize %d x %d to %d x %d (%zu bytes in use); give a smaller image",
                        image->width, image->height, width, height, heap->in_use);
 }
 
-/* The source columns of NEAREST. Pillow adds the step up instead of multiplying, so the steps before the window have to
- * be taken too; should all those roundings step outside, the last column is as near as any. */
+/* The source columns of NEAREST. Pillow adds steps up instead of multiplying, so the steps before the window are added
+ * as well. If the rounding errors lead outside, the last column is taken. */
 static void nearest_columns(float box0, float box1, int target, int size, int first, int count, int *columns) {
   double step = (double)(box1 - box0) / target, at = box0 + step * 0.5;
   for (int i = 0; i < first + count; i++, at += step)
@@ -209,7 +210,7 @@ static tsr_status resize_nearest(tsr_heap *heap, tsr_error *err, const tsr_image
   return TSR_OK;
 }
 
-/* No resizing at all: whole numbers, and as many pixels as the result has. */
+/* Copies the window without resizing: the box has whole numbers, and as many pixels as the result. */
 static tsr_status cut(tsr_heap *heap, tsr_error *err, const tsr_image *image, const float box[4], tsr_window window,
                       tsr_image *out) {
   size_t pixel = (size_t)image->channels, row = (size_t)window.width * pixel;
@@ -226,12 +227,13 @@ static tsr_status cut(tsr_heap *heap, tsr_error *err, const tsr_image *image, co
 
 static int is_whole(float x) { return x == floorf(x); }
 
-/* Which pass Pillow 13 does first. It looks at the whole picture, whatever the box. */
+/* 1 if Pillow 13 does the pass down first. It decides by the size of the whole image, not of the box. */
 static int columns_first(const tsr_image *image, int width, int height) {
   return image->height > height && image->height - height > 2 * (image->width - width);
 }
 
-/* Both passes in Pillow's order, each on no more than the other one needs. An axis without weights needs no pass. */
+/* Both passes in Pillow's order; the first computes only what the second needs. An axis without weights needs no
+ * pass. */
 static uint8_t *both_passes(tsr_heap *heap, const tsr_image *image, const axis *ax, const axis *ay, tsr_window window,
                             int down_first) {
   int channels = image->channels;

@@ -1,10 +1,10 @@
-/* What kind of file this is: PNG and JPEG go on to their guards, what else can be told apart is named in the error. */
+/* The file's format, from its first bytes. PNG and JPEG go on to their guards; the error names other known formats. */
 #include "guard.h"
 
 #include <ctype.h>
 #include <string.h>
 
-/* What a file looks like that is neither PNG nor JPEG; `at` is where the mark stands. */
+/* A format other than PNG and JPEG, with the bytes that mark it and their offset `at`. */
 typedef struct known_format {
   const char *name, *mark;
   uint8_t at, length;
@@ -31,7 +31,7 @@ static const known_format known_formats[] = {
     {"gzip data", "\x1f\x8b", 0, 2},
 };
 
-/* `text` (lower case) begins at bytes[at], in any case. */
+/* 1 if `text` (lower case) is at bytes[at], in upper or lower case. */
 static int begins(const uint8_t *bytes, size_t n, size_t at, const char *text) {
   size_t length = strlen(text);
   if (at > n || n - at < length) return 0;

@@ -1,10 +1,11 @@
-/* The only file that includes stb_image (2.30, public domain, by Sean Barrett; found through the include path, never
- * copied). Taken from it: the JPEG decoder and the inflater. Its PNG reader is not compiled: it ignores CRCs, overflows
- * sizes for 16-bit images, reads past short palettes and keeps three copies of the pixels; png.c does that part.
+/* The only file that includes stb_image, for its JPEG decoder and its inflater. stb_image 2.30 is by Sean Barrett, in
+ * the public domain; it is found through the include path and not copied here. Its PNG reader is not compiled, because
+ * it ignores CRCs, overflows sizes of 16-bit images, reads past short palettes and keeps three copies of the pixels;
+ * png.c reads PNG.
  *
- * The one exception to "no globals": stb's allocation hooks have no user pointer, so the heap of the running call is
- * kept in a thread-local variable, set and cleared by tsr_stb_jpeg. In a wasm build without threads the compiler
- * turns it into a plain static, which is as good there. */
+ * This is the one exception to "no globals": stb's allocation hooks have no user pointer, so tsr_stb_jpeg sets a
+ * thread-local variable to the heap of the running call, and clears it. A wasm build without threads makes it a plain
+ * static, which is as good there. */
 #include "guard.h"
 
 #include <limits.h>
@@ -12,13 +13,13 @@
 
 typedef struct stb_call {
   tsr_heap *heap;
-  size_t before, budget; /* heap->in_use when the call began; bytes it may use on top */
+  size_t before, budget; /* heap->in_use when the call began; bytes that the call may use in addition */
   int out_of_memory, over_budget;
 } stb_call;
 
 static _Thread_local stb_call *stb_current;
 
-/* Zeroed: stb leaves the pixels of blocks it skips unwritten, and those must not be old memory. */
+/* Memory is zeroed, because stb does not write the pixels of blocks that it skips, and those must not be old memory. */
 static void *stb_hook_alloc(size_t bytes) {
   stb_call *call = stb_current;
   if (bytes > call->budget || call->heap->in_use - call->before > call->budget - bytes) {
@@ -43,7 +44,7 @@ static void stb_hook_free(void *block) { tsr_heap_free(stb_current->heap, block)
 #define STBI_MALLOC(bytes) stb_hook_alloc(bytes)
 #define STBI_REALLOC_SIZED(block, old_bytes, bytes) stb_hook_realloc(block, old_bytes, bytes)
 #define STBI_FREE(block) stb_hook_free(block)
-#define STBI_ASSERT(condition) ((void)0) /* library code never aborts; the fuzzer looks after memory */
+#define STBI_ASSERT(condition) ((void)0) /* library code never aborts; the fuzzer finds memory errors */
 #define STBI_ONLY_JPEG
 #define STBI_SUPPORT_ZLIB
 #define STBI_NO_STDIO
@@ -54,8 +55,8 @@ static void stb_hook_free(void *block) { tsr_heap_free(stb_current->heap, block)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 
-/* Broken files can overflow the sums of the inverse DCT. They wrap on every machine this runs on and only change pixel
- * values, so it is not worth a slower transform; the sanitizer is told. */
+/* Broken files can overflow the sums of the inverse DCT. The sums wrap on every machine this runs on, and the overflow
+ * only changes pixel values, so the sanitizer ignores it instead of a slower transform avoiding it. */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((no_sanitize("signed-integer-overflow"))), apply_to = function)
 #elif defined(__GNUC__)
@@ -63,7 +64,7 @@ static void stb_hook_free(void *block) { tsr_heap_free(stb_current->heap, block)
 #pragma GCC optimize("wrapv")
 #endif
 
-/* Not popped after the include: gcc reports unused functions at the end of the file. */
+/* Not popped after the include, because gcc reports unused functions at the end of the file. */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -83,7 +84,8 @@ static void stb_hook_free(void *block) { tsr_heap_free(stb_current->heap, block)
 _Static_assert(STBI_MAX_DIMENSIONS == TSR_IMAGE_MAX_SIDE, "stb and the guard agree on the largest side");
 _Static_assert(TSR_IMAGE_MAX_FILE_BYTES < INT_MAX, "stb takes sizes as int");
 
-/* Per pixel, with sides padded to whole blocks: 4 planes, 4 planes of 16-bit coefficients, 3 bytes of output. */
+/* The bytes that stb may use. Per pixel, with sides padded to whole blocks: 4 planes, 4 planes of 16-bit coefficients,
+ * 3 bytes of output. */
 static size_t stb_jpeg_budget(const tsr_image_info *info) {
   return 16 * (size_t)(info->width + 64) * (size_t)(info->height + 64) + (256u << 10);
 }
@@ -102,7 +104,7 @@ tsr_status tsr_stb_jpeg(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, si
   tsr_heap_free(heap, pixels);
   if (call.out_of_memory)
     return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                         "no memory to decode a %d x %d JPEG (%zu bytes in use); give a smaller picture", info->width,
+                         "no memory to decode a %d x %d JPEG (%zu bytes in use); give a smaller image", info->width,
                          info->height, heap->in_use);
   const char *reason = call.over_budget ? "it needs more memory than its size allows" : stbi_failure_reason();
   return tsr_error_set(err, TSR_ERR_IMAGE_CORRUPT,
@@ -110,8 +112,8 @@ tsr_status tsr_stb_jpeg(tsr_heap *heap, tsr_error *err, const uint8_t *bytes, si
                        info->height, reason ? reason : "unknown reason");
 }
 
-/* Files with more pixel data than their size needs exist and are read by everybody. stb stops with "output buffer
- * limit" there; a single step writes at most 65535 bytes, so with the slack all `needed` bytes are there by then. */
+/* Some files have more pixel data than their size needs, and all decoders read them. There stb stops with "output
+ * buffer limit". Because one step writes at most 65535 bytes, with the slack all `needed` bytes are written by then. */
 const char *tsr_stb_inflate(const uint8_t *in, size_t n, uint8_t *out, size_t capacity, size_t needed) {
   if (capacity > INT_MAX || n > INT_MAX) return "too much data";
   int got = stbi_zlib_decode_buffer((char *)out, (int)capacity, (const char *)in, (int)n);

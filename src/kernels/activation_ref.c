@@ -1,10 +1,11 @@
-/* Elementwise operations in portable C. */
+/* The elementwise operations in portable C. */
 #include "kernels.h"
 
 #include <math.h>
 
 void tsr_k_gelu_ref(float *y, const float *x, int n) {
-  /* erfc, not 1 + erf: keeps the digits of the negative side. Below -40 it is 0, and -inf * 0 would be NaN. */
+  /* erfc instead of 1 + erf, because it keeps the digits of the negative side. Below -40 erfc is 0, and -inf * 0 is
+   * NaN. */
   for (int i = 0; i < n; i++)
     y[i] = x[i] < -40 ? 0 : (float)(0.5 * x[i] * erfc(x[i] * -0.70710678118654752440));
 }

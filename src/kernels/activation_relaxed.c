@@ -1,8 +1,8 @@
-/* Activations with fused multiply-add where the machine has it. */
+/* The activations with fused multiply-add where the machine has it. */
 #ifdef __wasm_relaxed_simd__
 #define TSR_GELU_NAME(op) tsr_k_##op##_relaxed
 #define TSR_MADD(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #include "gelu_tile.h"
 #else
-typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */
+typedef int tsr_no_relaxed_simd; /* because ISO C demands a declaration in every file */
 #endif

@@ -1,4 +1,4 @@
-/* Elementwise operations with SIMD. */
+/* The elementwise operations with SIMD. */
 #include "kernels.h"
 #include "simd.h"
 

@@ -1,4 +1,4 @@
-/* Widening of half floats and quantization of weights in portable C. */
+/* The widening of half floats and the quantization of weights in portable C. */
 #include "convert.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@ static float from_bits(uint32_t bits) {
   return y;
 }
 
-/* 1 sign, 5 exponent (bias 15), 10 mantissa bits. */
+/* A half float has 1 bit of sign, 5 of exponent (bias 15) and 10 of mantissa. */
 static float from_f16(uint32_t h) {
   uint32_t sign = (h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
   if (exponent == 31) return from_bits(sign | 0x7f800000 | mantissa << 13); /* infinity, NaN with its payload */
@@ -30,7 +30,7 @@ void tsr_k_bf16_to_f32_ref(float *y, const void *x, int n) {
   for (int i = 0; i < n; i++) {
     uint16_t h;
     memcpy(&h, (const char *)x + 2 * (size_t)i, sizeof h);
-    y[i] = from_bits((uint32_t)h << 16); /* the upper half of an f32 */
+    y[i] = from_bits((uint32_t)h << 16); /* bf16 is the upper half of an f32 */
   }
 }
 

@@ -1,9 +1,9 @@
-/* Widening of half floats and quantization of weights with SIMD. */
+/* The widening of half floats and the quantization of weights with SIMD. */
 #include "convert.h"
 #include "simd.h"
 
-/* Exponent and mantissa move to their place in f32; times 2^112 corrects the bias and, exactly, normalizes subnormals.
- * Where the exponent was 31 it becomes 255: infinity, or NaN with its payload. */
+/* Exponent and mantissa move to their place in f32; multiplying by 2^112 corrects the bias and normalizes subnormals,
+ * exactly. An exponent of 31 becomes 255: infinity, or NaN with its payload. */
 enum { MAGNITUDE, INFINITE, EXPONENT, F16_CONSTANTS };
 static const volatile int32_t f16_constants[F16_CONSTANTS] = { /* volatile: see simd.h */
     [MAGNITUDE] = 0x7fff, [INFINITE] = 0x0f7fffff, [EXPONENT] = 0x7f800000};
@@ -52,11 +52,13 @@ TSR_INLINE tsr_i32x4 quantize4(const float *w, tsr_f32x4 scale, tsr_f32x4 most, 
   return tsr_i32x4_sub(tsr_f32x4_bits(tsr_f32x4_add(ratio, magic)), tsr_f32x4_bits(magic));
 }
 
-/* Eight weights: their largest size into *most, the sums of their parts (convert_ref.c) into *pairs. NaN is dropped. */
+/* Updates *most with the largest |w| of eight weights, *pairs with the sums of their parts (convert_ref.c), without
+ * NaN. */
 TSR_INLINE void bounds8(const float *w, tsr_f32x4 zero, tsr_f32x4 *most, tsr_f32x4 *pairs) {
   tsr_f32x4 a = tsr_f32x4_load(w), b = tsr_f32x4_load(w + 4);
   tsr_f32x4 above = tsr_f32x4_add(tsr_f32x4_max(zero, a), tsr_f32x4_max(zero, b));
-  tsr_f32x4 below = tsr_f32x4_add(tsr_f32x4_max(zero, tsr_f32x4_sub(zero, a)), tsr_f32x4_max(zero, tsr_f32x4_sub(zero, b)));
+  tsr_f32x4 below =
+      tsr_f32x4_add(tsr_f32x4_max(zero, tsr_f32x4_sub(zero, a)), tsr_f32x4_max(zero, tsr_f32x4_sub(zero, b)));
   *most = tsr_f32x4_max(tsr_f32x4_max(*most, tsr_f32x4_abs(a)), tsr_f32x4_abs(b));
   *pairs = tsr_f32x4_max(*pairs, tsr_f32x4_add(above, tsr_f32x4_swap_pairs(above)));
   *pairs = tsr_f32x4_max(*pairs, tsr_f32x4_add(below, tsr_f32x4_swap_pairs(below)));

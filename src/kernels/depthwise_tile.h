@@ -1,9 +1,10 @@
-/* The depthwise convolution, shared by the simd and the relaxed file. Both define before including:
- *   TSR_DEPTHWISE_KERNEL  its name
+/* depthwise_tile.h has the depthwise convolution for the simd and the relaxed file, which define before including it:
+ *   TSR_DEPTHWISE_KERNEL  name of the kernel
  *   TSR_MADD(a, b, c)     a * b + c
  *
- * A tile is 4 neighbouring pixels by 8 channels: each weight is loaded once for all of them, and eight sums hide the latency of the
- * additions. An element's sum has the same order in every tile, and so the same bits wherever rows are cut. */
+ * A tile is 4 neighbouring pixels by 8 channels. Each weight is loaded once for the 4 pixels, and eight sums hide the
+ * latency of the additions. An element's sum has the same order in every tile, so the bits do not depend on the
+ * tiling. */
 #include "kernels.h"
 #include "simd.h"
 
@@ -11,8 +12,9 @@ typedef struct window {
   int step, line, w_line, rows, columns, c;
 } window;
 
-/* Pixels p < pixels and vectors v < vectors from channel j on; both counts are constants in every instance. */
-TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels, int vectors) {
+/* `pixels` pixels by `vectors` vectors of four channels; both counts are constants at every call. */
+TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels,
+                     int vectors) {
   tsr_f32x4 sum[4][2];
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; p++)
@@ -26,7 +28,8 @@ TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias
       for (int v = 0; v < vectors; v++) {
         tsr_f32x4 u = tsr_f32x4_load(weight + 4 * v);
 #pragma GCC unroll 4
-        for (int p = 0; p < pixels; p++) sum[p][v] = TSR_MADD(tsr_f32x4_load(from + (size_t)p * win->step + 4 * v), u, sum[p][v]);
+        for (int p = 0; p < pixels; p++)
+          sum[p][v] = TSR_MADD(tsr_f32x4_load(from + (size_t)p * win->step + 4 * v), u, sum[p][v]);
       }
   }
 #pragma GCC unroll 4
@@ -36,7 +39,8 @@ TSR_INLINE void tile(float *y, const float *x, const float *w, const float *bias
 }
 
 /* The last channels, fewer than four. */
-static void edge(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels, int count) {
+static void edge(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels,
+                 int count) {
   for (int p = 0; p < pixels; p++) {
     tsr_f32x4 sum = bias ? tsr_f32x4_load_part(bias, count, 0) : tsr_f32x4_splat(0);
     for (int r = 0; r < win->rows; r++)
@@ -49,14 +53,16 @@ static void edge(float *y, const float *x, const float *w, const float *bias, co
   }
 }
 
-TSR_INLINE void all_channels(float *y, const float *x, const float *w, const float *bias, const window *win, int pixels) {
+TSR_INLINE void all_channels(float *y, const float *x, const float *w, const float *bias, const window *win,
+                             int pixels) {
   int j = 0;
   for (; j + 8 <= win->c; j += 8) tile(y + j, x + j, w + j, bias ? bias + j : NULL, win, pixels, 2);
   for (; j + 4 <= win->c; j += 4) tile(y + j, x + j, w + j, bias ? bias + j : NULL, win, pixels, 1);
   if (j < win->c) edge(y + j, x + j, w + j, bias ? bias + j : NULL, win, pixels, win->c - j);
 }
 
-/* A call for each few pixels, not one long loop: V8 optimizes a function at its next call, never in the middle of one. */
+/* Called for every few pixels instead of looping over all, because V8 optimizes a function at its next call, never
+ * during one. */
 static TSR_NOINLINE void four(float *y, const float *x, const float *w, const float *bias, const window *win) {
   all_channels(y, x, w, bias, win, 4);
 }

@@ -1,16 +1,23 @@
-/* GELU, shared by the simd and the relaxed file. Both define TSR_GELU_NAME(op), a kernel's name, and TSR_MADD(a, b, c), a * b + c. It is bound by
- * the number of its operations. */
+/* gelu_tile.h has GELU for the simd and the relaxed file, which define before including it:
+ *   TSR_GELU_NAME(op)     name of a kernel
+ *   TSR_MADD(a, b, c)     a * b + c
+ *
+ * The number of operations limits its speed. */
 #include "kernels.h"
 #include "simd.h"
 
-/* gelu(x) = max(x, 0) - h(|x|) with h(a) = a/2 erfc(a / sqrt 2), a small bump that is 0 at both ends: h(a) = a / p(a)^16, p of degree 6
- * (minimax, 2.2e-7 absolute; 5e-7 with all rounding). No exp; exact for 0 and large |x|, as p^16 overflows. The form is
- * Hastings' (Approximations for Digital Computers, 1955). GELU_COARSE: p of degree 4 and p^8, 7.3e-5 off at most. */
+/* gelu(x) = max(x, 0) - h(|x|) with h(a) = a/2 erfc(a / sqrt 2), a small bump that is 0 at both ends. Approximation:
+ * h(a) = a / p(a)^16 with p of degree 6 (minimax, error 2.2e-7 absolute; 5e-7 with all rounding). It needs no exp, and
+ * is exact for 0 and for large |x|, because p^16 overflows there. The form is Hastings' (Approximations for Digital
+ * Computers, 1955). gelu_coarse: p of degree 4 and p^8, error at most 7.3e-5. */
 enum { FINE = 6, COARSE = 4, FINE_SQUARES = 4, COARSE_SQUARES = 3 };
-static const volatile float fine_constants[FINE + 2] = { /* p's coefficients from a^0 up, and where a is cut off; volatile: see simd.h */
+/* The coefficients of p from a^0 up, then the largest a. volatile: see simd.h. */
+static const volatile float fine_constants[FINE + 2] = {
     1.04427484f, 0.0520639827f, 0.022113701f, 0.00337053333f, 7.53063591e-05f, 3.96544662e-05f, 6.98735952e-06f, 40,
 };
-static const volatile float coarse_constants[COARSE + 2] = {1.09104022f, 0.104636809f, 0.0583642815f, 0.000676296155f, 0.00410076427f, 200};
+static const volatile float coarse_constants[COARSE + 2] = {
+    1.09104022f, 0.104636809f, 0.0583642815f, 0.000676296155f, 0.00410076427f, 200,
+};
 
 TSR_INLINE tsr_f32x4 gelu4(tsr_f32x4 x, const tsr_f32x4 *k, int degree, int squares, tsr_f32x4 zero) {
   tsr_f32x4 a = tsr_f32x4_min(tsr_f32x4_abs(x), k[degree + 1]), p = k[degree];
@@ -26,15 +33,18 @@ TSR_INLINE void gelu(float *y, const float *x, int n, const volatile float *cons
 #pragma GCC unroll 8
   for (int i = 0; i < degree + 2; i++) k[i] = tsr_f32x4_splat(constants[i]);
   int i = 0;
-  for (; i + 8 <= n; i += 8) { /* two at a time: fewer turns of the loop */
+  for (; i + 8 <= n; i += 8) { /* two at a time, for fewer turns of the loop */
     tsr_f32x4 first = gelu4(tsr_f32x4_load(x + i), k, degree, squares, zero);
     tsr_f32x4 second = gelu4(tsr_f32x4_load(x + i + 4), k, degree, squares, zero);
     tsr_f32x4_store(y + i, first);
     tsr_f32x4_store(y + i + 4, second);
   }
-  for (; i < n; i += 4) tsr_f32x4_store_part(y + i, gelu4(tsr_f32x4_load_part(x + i, n - i, 0), k, degree, squares, zero), n - i);
+  for (; i < n; i += 4)
+    tsr_f32x4_store_part(y + i, gelu4(tsr_f32x4_load_part(x + i, n - i, 0), k, degree, squares, zero), n - i);
 }
 
 void TSR_GELU_NAME(gelu)(float *y, const float *x, int n) { gelu(y, x, n, fine_constants, FINE, FINE_SQUARES); }
 
-void TSR_GELU_NAME(gelu_coarse)(float *y, const float *x, int n) { gelu(y, x, n, coarse_constants, COARSE, COARSE_SQUARES); }
+void TSR_GELU_NAME(gelu_coarse)(float *y, const float *x, int n) {
+  gelu(y, x, n, coarse_constants, COARSE, COARSE_SQUARES);
+}

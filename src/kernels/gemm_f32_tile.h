@@ -1,21 +1,25 @@
-/* The f32 product: layout of its rows, tile and driver, shared by the simd and the relaxed file. Both define before including:
- *   TSR_F32_ROWS          rows of a tile: two accumulators a row must fit the 15 vector registers of x64
+/* gemm_f32_tile.h has the f32 product (layout of its rows, tile and driver) for the simd and the relaxed file, which
+ * define before including it:
+ *   TSR_F32_ROWS          rows of a tile; two accumulators a row must fit the 15 vector registers of x64
  *   TSR_F32_MADD(a, b, c) a * b + c
  *   TSR_F32_KERNEL        name of the product
  *   TSR_F32_LAYOUT        name of the kernel that lays out its rows
  *
- * Per step of k a tile loads one packed row of 8 columns and multiplies it with one element of each of its rows, which lie side by side.
- * A tile whose rows or columns are fewer is computed whole, beside c: there is one tile, which V8 has to optimize, and an element's sum has
- * the same order and the same arithmetic in all: splitting rows over threads never changes a bit.
+ * Per step of k a tile loads one packed row of 8 columns and multiplies it with one element of each of its rows, which
+ * lie side by side. Partial tiles are computed as full tiles in a scratch buffer, because one loop is then all that V8
+ * has to optimize. An element's sum has the same order and arithmetic in all tiles, so splitting rows over threads
+ * never changes a bit.
  *
- * What counts beside multiplications is the number of instructions: a core that is shared with another thread starts half as many
- * of them in a cycle. V8 takes one more for each v128.load32_splat, base + offset, as it does not fold the offset and moves nothing out of
- * loops; but it does not compute twice what it has at hand. So the first step stands before the loop, where it leaves these sums
- * in registers: 24 instructions a step in place of 31, 1.28 times as fast on a busy core. */
+ * The number of instructions matters besides the multiplications, because a core that is shared with another thread
+ * starts half as many of them in a cycle. For each v128.load32_splat V8 spends one more instruction, base + offset,
+ * because it neither folds the offset nor moves it out of the loop; but it reuses a sum that is already in a register.
+ * So the first step is written before the loop, where it leaves these sums in registers: 24 instructions a step instead
+ * of 31, 1.28 times as fast on a busy core. */
 #include "kernels.h"
 #include "simd.h"
 
-/* Groups of TSR_F32_ROWS rows [K, rows]; in a group that is not full the last places are a copy of its last row. */
+/* Writes groups of TSR_F32_ROWS rows as [K, rows]. In a group that is not full the missing rows are copies of its
+ * last. */
 TSR_NOINLINE void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int k) {
   for (int i = 0; i < m; i += TSR_F32_ROWS) {
     const float *row[TSR_F32_ROWS];
@@ -48,19 +52,20 @@ TSR_NOINLINE void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int 
     panel += TSR_PANEL, a += TSR_F32_ROWS;                                    \
   } while (0)
 
-/* low, high [rows, 4] += a [k, rows] * panel [k, 8], k > 0; opaque: a number above 0. */
+/* low, high [rows, 4] += a [k, rows] * panel [k, 8], k > 0. `opaque` is a number above 0 that the compiler does not
+ * know. */
 TSR_INLINE void multiply(tsr_f32x4 *low, tsr_f32x4 *high, const float *a, const float *panel, int k, int opaque) {
   const float *end = panel + (size_t)k * TSR_PANEL;
   STEP();
   TSR_OPAQUE(a);
-  TSR_OPAQUE(panel); /* or the compiler adds the first step to the loop's offsets, which are others then */
+  TSR_OPAQUE(panel); /* otherwise the compiler adds the first step to the loop's offsets, which then are others */
   if (k % 2 == 0) {
     STEP();
     TSR_OPAQUE(a);
     TSR_OPAQUE(panel);
   }
 #pragma GCC unroll 1
-  while (panel != end) { /* two steps a turn: 45 instructions with V8's check of the stack, in place of 50 */
+  while (panel != end) { /* two steps a turn: 45 instructions with V8's check of the stack, instead of 50 */
     STEP();
     TSR_OPAQUE(a);
     TSR_OPAQUE(opaque);
@@ -69,17 +74,20 @@ TSR_INLINE void multiply(tsr_f32x4 *low, tsr_f32x4 *high, const float *a, const 
   }
 }
 
-/* Tiles below each other; floats from one to the next. */
+/* Tiles below each other. */
 typedef struct tiles {
-  float *at;
-  int ld;
-  size_t step;
+  float *at;   /* the first tile */
+  int ld;      /* floats from one row to the next */
+  size_t step; /* floats from one tile to the next */
 } tiles;
 
-/* c = from + a [count][k, rows] * panel [k, 8] for `count` tiles of c and of `from`, which may be one row (ld and step 0) for all. With `both`, c is
- * the upper right of four tiles; the product is added to it, and, with the lower left, is the lower right.
- * A call for all, not one for each tile; and not one for all panels: V8 optimizes a function at its next call, never in the middle of one. */
-static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, const float *a, const float *panel, int k, int both) {
+/* c = from + a [count][k, rows] * panel [k, 8] for `count` tiles of c and of `from`, which may be one row (ld and step
+ * 0) for all. With `both`, c is the upper right of four tiles: the product is added to c, and the product plus the
+ * lower left tile is stored in the lower right one.
+ * One call computes all tiles of a panel. It does not loop over all panels, because V8 optimizes a function at its next
+ * call, never during one. */
+static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, const float *a, const float *panel,
+                                  int k, int both) {
   float *y = c->at;
   const float *x = from->at;
 #pragma GCC unroll 1
@@ -88,7 +96,8 @@ static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, 
     const float *row = x;
     float *to = y;
 #pragma GCC unroll 8
-    for (int r = 0; r < TSR_F32_ROWS; r++, row += from->ld) low[r] = tsr_f32x4_load(row), high[r] = tsr_f32x4_load(row + 4);
+    for (int r = 0; r < TSR_F32_ROWS; r++, row += from->ld)
+      low[r] = tsr_f32x4_load(row), high[r] = tsr_f32x4_load(row + 4);
     if (k) multiply(low, high, a, panel, k, count);
     if (both) {
       float *z = y + (size_t)TSR_F32_ROWS * c->ld;
@@ -105,7 +114,8 @@ static TSR_NOINLINE void panel_of(const tiles *c, const tiles *from, int count, 
   }
 }
 
-void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1, int k) {
+void TSR_F32_KERNEL(float *c, int ldc, const float *a, const float *panels, const float *bias, int m, int n0, int n1,
+                    int k) {
   for (int n = n0; n < n1; n += TSR_PANEL) {
     float begin[TSR_PANEL] = {0}, edge[TSR_F32_ROWS * TSR_PANEL];
     int width = n1 - n < TSR_PANEL ? n1 - n : TSR_PANEL, whole = width < TSR_PANEL ? 0 : m / TSR_F32_ROWS;

@@ -1,5 +1,6 @@
-/* The int8 product through i32x4.relaxed_dot_i8x16_i7x16_add, on the relaxed file's packing and rows: one instruction on machines
- * with dot products of bytes (VNNI, Arm's SDOT), several elsewhere. The context's trial (context.c) finds out which. */
+/* The int8 product with i32x4.relaxed_dot_i8x16_i7x16_add, on the packing and rows of gemm_q8_relaxed.c. It is one
+ * instruction on machines with dot products of bytes (VNNI, Arm's SDOT), and several elsewhere. A trial (trial.c)
+ * measures whether it is faster. */
 #ifdef __wasm_relaxed_simd__
 #include <stdint.h>
 
@@ -9,8 +10,9 @@
 typedef uint8_t tsr_q8_element;
 #define TSR_Q8_ROWS 3
 
-/* Two groups of rows: fewer sums than 10 would wait for each other where the instruction is one and takes 5 cycles. The first step stands
- * before the loop, and nothing is unrolled over k: see gemm_f32_tile.h. */
+/* A tile has two groups of rows, because where this is one instruction it takes 5 cycles, and fewer than 10 sums would
+ * wait for each other. The first step is written before the loop, and nothing is unrolled over k: see
+ * gemm_f32_tile.h. */
 #define STEP()                                                                                    \
   do {                                                                                            \
     v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);                           \
@@ -22,7 +24,8 @@ typedef uint8_t tsr_q8_element;
     a += TSR_Q8_ROWS * 4, b += TSR_Q8_ROWS * 4, panel += 32;                                      \
   } while (0)
 
-TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                     const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   const tsr_q8_element *b = rows > TSR_Q8_ROWS ? a + (size_t)TSR_Q8_ROWS * padded : a;
   STEP();
@@ -36,8 +39,9 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_fused
 #define TSR_Q8_TILE 6
 #define TSR_Q8_USES_PAIRS 0
-#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) \
+  ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"
 #else
-typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */
+typedef int tsr_no_relaxed_simd; /* because ISO C demands a declaration in every file */
 #endif

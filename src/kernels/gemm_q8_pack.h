@@ -1,5 +1,5 @@
-/* Packing of int8 rows with SIMD, for every 8-bit product whose blocks are 8 columns of two or of four neighbours in k
- * (`group`). What is no whole panel, and the end of k, goes through the plain code of gemm_q8.h. */
+/* gemm_q8_pack.h packs int8 rows with SIMD, for 8-bit products whose blocks are 8 columns of `group` (2 or 4)
+ * neighbours in k. Partial panels and the end of k are packed by the plain code of gemm_q8.h. */
 #ifndef TSR_KERNELS_GEMM_Q8_PACK_H
 #define TSR_KERNELS_GEMM_Q8_PACK_H
 
@@ -7,17 +7,17 @@
 #include "simd.h"
 
 TSR_INLINE void tsr_q8_transpose(tsr_i32x4 r[4], const int8_t *w, int ldw) {
-  tsr_f32x4 t[4]; /* bits that are moved only */
+  tsr_f32x4 t[4]; /* as f32 only to move the bits */
   for (int i = 0; i < 4; i++) t[i] = tsr_i32x4_as_f32(tsr_i32x4_load(w + (size_t)i * ldw));
   tsr_f32x4_transpose(t);
   for (int i = 0; i < 4; i++) r[i] = tsr_f32x4_bits(t[i]);
 }
 
-/* The first k & ~15 of a panel's 8 rows; returns that number. */
+/* Packs the first k & ~15 numbers of a panel's 8 rows; returns that number. */
 TSR_INLINE int tsr_q8_pack_panel(int8_t *panel, const int8_t *w, int ldw, int k, int group) {
   int p = 0;
   for (; p + 16 <= k; p += 16) {
-    tsr_i32x4 low[4], high[4]; /* columns 0 to 3 and 4 to 7: four times four neighbours of each */
+    tsr_i32x4 low[4], high[4]; /* columns 0 to 3 and 4 to 7: of each, four times four neighbours */
     tsr_q8_transpose(low, w + p, ldw);
     tsr_q8_transpose(high, w + 4 * (size_t)ldw + p, ldw);
     for (int i = 0; i < 4; i++, panel += 4 * TSR_PANEL) {

@@ -1,4 +1,4 @@
-/* The int8 product in portable C. Rows of activations are u8, panels are K rows of 8 columns. */
+/* The int8 product in portable C, with rows of activations in u8 and panels of K rows of 8 columns. */
 #include "gemm_q8.h"
 
 size_t tsr_k_gemm_q8_packed_bytes_ref(int n, int k) {
@@ -32,8 +32,9 @@ void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const floa
   }
 }
 
-/* Without q, whose format is the isa's: the same roundings again. */
-void tsr_k_gemm_q8_rest_ref(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m, int k) {
+/* Repeats the rounding instead of reading q, because the format of q is private to the isa. */
+void tsr_k_gemm_q8_rest_ref(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m,
+                            int k) {
   for (int i = 0; i < m; i++, x += ldx, rest += k) {
     float size = scale[i], inverse = 1 / size, least = (float)-zero[i], most = (float)(TSR_Q8_MAX - zero[i]);
     for (int p = 0; p < k; p++) {
@@ -46,13 +47,14 @@ void tsr_k_gemm_q8_rest_ref(float *rest, const float *scale, const int32_t *zero
 }
 
 void tsr_k_gemm_q8_ref(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,
-                       const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias, int m, int n0,
-                       int n1, int k) {
+                       const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias, int m,
+                       int n0, int n1, int k) {
   int padded = tsr_q8_padded(k);
   for (int i = 0; i < m; i++)
     for (int n = n0; n < n1; n++) {
       const uint8_t *row = (const uint8_t *)q + (size_t)i * padded;
-      const int8_t *column = panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded) + TSR_Q8_HEADER + n % TSR_PANEL;
+      const int8_t *column =
+          panels + (size_t)(n / TSR_PANEL) * tsr_q8_panel_bytes(padded) + TSR_Q8_HEADER + n % TSR_PANEL;
       int32_t sum = 0;
       for (int p = 0; p < k; p++) sum += row[p] * column[(size_t)p * TSR_PANEL];
       float scale = a_scale[i] * w_scale[n];

@@ -1,8 +1,10 @@
-/* The int8 product through i16x8.relaxed_dot_i8x16_i7x16: sixteen products an instruction. Activations are u8 of
- * 0..127, where the instruction is the same on every machine; a block of a panel is 8 columns of four neighbours in k.
+/* The int8 product with i16x8.relaxed_dot_i8x16_i7x16, which makes sixteen products an instruction. Activations are u8
+ * of 0..127, because for these the instruction is the same on every machine. A block of a panel is 8 columns of four
+ * neighbours in k.
  *
- * A pair of products fits i16 (gemm_q8.h) and is widened and added to the sums: two more instructions. Where the weights keep
- * within TSR_Q8_PAIRS, two such pairs are added in i16 first, and widened together: a quarter faster in V8. */
+ * A pair of products fits i16 (gemm_q8.h) and is widened and added to the sums, with two more instructions. Where the
+ * weights keep within TSR_Q8_PAIRS, two such pairs are first added in i16 and then widened together, which is a quarter
+ * faster in V8. */
 #ifdef __wasm_relaxed_simd__
 #include <stdint.h>
 
@@ -15,8 +17,8 @@ typedef uint8_t tsr_q8_element;
 #define TSR_MADD(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #include "softmax_q8_tile.h"
 
-/* Whether a packed panel keeps within TSR_Q8_PAIRS. Eight neighbours in k are two blocks of 32 bytes; positive and negative parts of
- * each pair of bytes of both are added up. */
+/* 1 if a packed panel keeps within TSR_Q8_PAIRS. Eight neighbours in k are two blocks of 32 bytes; the positive and the
+ * negative parts of each pair of bytes of both blocks are added up. */
 static int has_pairs(const int8_t *panel, int padded) {
   v128_t zero = wasm_i8x16_const_splat(0), most = zero, least = zero;
   for (int p = 0; p < padded; p += 8, panel += 64)
@@ -41,12 +43,13 @@ void tsr_k_gemm_q8_pack_relaxed(int8_t *panels, const int8_t *w, int ldw, int n0
 }
 
 #define DOT(w, a) wasm_i16x8_relaxed_dot_i8x16_i7x16(w, a)
-/* Pairs of i16 added up. V8 keeps the ones of extadd_pairwise in memory and loads their address at every use. */
+/* Adds up pairs of i16. Not with extadd_pairwise, because V8 keeps its ones in memory and loads their address at every
+ * use. */
 static const volatile int16_t one = 1;
 #define WIDEN(x) wasm_i32x4_dot_i16x8(x, ones)
 
-/* Three rows: their 6 sums, 4 weights, the ones and what is at work fit the 15 vector registers of x64. The first step stands before the
- * loop, and nothing is unrolled over k: see gemm_f32_tile.h. */
+/* A tile has three rows, because their 6 sums, 4 weights, the ones and temporaries fit the 15 vector registers of x64.
+ * The first step is written before the loop, and nothing is unrolled over k: see gemm_f32_tile.h. */
 #define STEP()                                                                     \
   do {                                                                             \
     v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);            \
@@ -58,7 +61,8 @@ static const volatile int16_t one = 1;
     a += APART, panel += 32;                                                       \
   } while (0)
 
-TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                     const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   v128_t ones = wasm_i16x8_splat(one);
   STEP();
@@ -81,7 +85,8 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
     a += 2 * APART, panel += 64;                                                                 \
   } while (0)
 
-TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                              const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   v128_t ones = wasm_i16x8_splat(one);
   STEP_OF_PAIRS();
@@ -98,5 +103,5 @@ TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low,
   ((has_pairs) ? sums_of_pairs(rows, a, low, high, padded, panel) : sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"
 #else
-typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */
+typedef int tsr_no_relaxed_simd; /* because ISO C demands a declaration in every file */
 #endif

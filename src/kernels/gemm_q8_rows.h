@@ -1,9 +1,10 @@
-/* Packing and quantization for the 8-bit products, shared by the simd and the relaxed file. They define first:
+/* gemm_q8_rows.h packs weights and quantizes rows for 8-bit products. The simd and the relaxed file define before
+ * including it:
  *   TSR_Q8_NAME(op)        name of the kernel, e.g. tsr_k_##op##_simd
  *   tsr_q8_element         type of a quantized activation
- *   TSR_Q8_GROUP           neighbours in k per block of a panel; their activations fill 32 bits, a unit
+ *   TSR_Q8_GROUP           neighbours in k per block of a panel; their activations fill 32 bits, called a unit
  *   TSR_Q8_ROWS            rows of a group
- *   TSR_Q8_STORE8(y, apart, v)    stores eight i16 of 0..127 as elements, in units that are `apart` elements from each other */
+ *   TSR_Q8_STORE8(y, apart, v)    stores eight i16 of 0..127 as elements, in units `apart` elements from each other */
 #include "gemm_q8_pack.h"
 
 int TSR_Q8_NAME(gemm_q8_row_bytes)(int k) {
@@ -11,11 +12,11 @@ int TSR_Q8_NAME(gemm_q8_row_bytes)(int k) {
   return padded > INT32_MAX / bytes ? INT32_MAX : padded * bytes;
 }
 
-/* The row's range; *is_finite: neither NaN nor an infinity is in it (nor does its sum overflow). */
+/* The row's range. *is_finite becomes 1 if it has neither NaN nor an infinity and its sum does not overflow. */
 static tsr_q8_range range_of_row(const float *x, int k, int *is_finite) {
   tsr_f32x4 low = tsr_f32x4_splat(0), high = low, sum = low;
   int p = 0;
-  for (; p + 4 <= k; p += 4) { /* min and max drop a NaN in their second operand */
+  for (; p + 4 <= k; p += 4) { /* min and max drop a NaN of their second operand */
     tsr_f32x4 v = tsr_f32x4_load(x + p);
     low = tsr_f32x4_min(low, v), high = tsr_f32x4_max(high, v), sum = tsr_f32x4_add(sum, v);
   }
@@ -28,7 +29,7 @@ static tsr_q8_range range_of_row(const float *x, int k, int *is_finite) {
   return tsr_q8_range_of(least, greatest);
 }
 
-/* tsr_q8_value of four, without its last clamp; a row of finite numbers needs none of the others. */
+/* tsr_q8_value of four numbers without its last clamp. A row of finite numbers needs no other clamp either. */
 TSR_INLINE tsr_i32x4 quantize4(const float *x, tsr_f32x4 low, tsr_f32x4 high, tsr_f32x4 inverse, tsr_f32x4 magic,
                                tsr_i32x4 offset, int is_finite) {
   tsr_f32x4 v = tsr_f32x4_load(x);

@@ -1,5 +1,5 @@
-/* The int8 product through i32x4.dot_i16x8, which every simd128 engine has. Activations are kept as i16, weights stay
- * int8 in memory (half the traffic) and are widened at use; a block of a panel is 8 columns of a pair in k. */
+/* The int8 product with i32x4.dot_i16x8, which every simd128 engine has. Activations are stored as i16. Weights stay
+ * int8 in memory, which halves the traffic, and are widened at use. A block of a panel is 8 columns of a pair in k. */
 #include <stdint.h>
 
 typedef int16_t tsr_q8_element;
@@ -15,7 +15,7 @@ void tsr_k_gemm_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, i
   tsr_q8_pack_simd(panels, w, ldw, n0, n1, k, TSR_Q8_GROUP);
 }
 
-/* The first step stands before the loop: see gemm_f32_tile.h. */
+/* The first step is written before the loop: see gemm_f32_tile.h. */
 #define STEP()                                                                                \
   do {                                                                                        \
     tsr_i16x8 w0 = tsr_i16x8_load_i8x8(panel), w1 = tsr_i16x8_load_i8x8(panel + 8);           \
@@ -27,9 +27,10 @@ void tsr_k_gemm_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, i
     a += APART, panel += 2 * TSR_PANEL;                                                       \
   } while (0)
 
-/* Not unrolled over k: integer sums may be regrouped, so the compiler would take several blocks together, whose
- * weights then spill (a fifth to half of the speed in V8). */
-TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded, const int8_t *panel) {
+/* Not unrolled over k, because the compiler may regroup integer sums and would join several blocks, whose weights then
+ * spill (which costs a fifth to half of the speed in V8). */
+TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
+                     const int8_t *panel) {
   const int8_t *end = panel + (size_t)padded * TSR_PANEL;
   STEP();
   TSR_OPAQUE(a);
@@ -41,5 +42,6 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
 #define TSR_Q8_KERNEL tsr_k_gemm_q8_simd
 #define TSR_Q8_TILE 4
 #define TSR_Q8_USES_PAIRS 0
-#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
+#define TSR_Q8_SUMS(rows, has_pairs, a, low, high, padded, panel) \
+  ((void)(has_pairs), sums(rows, a, low, high, padded, panel))
 #include "gemm_q8_tile.h"

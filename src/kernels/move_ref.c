@@ -1,4 +1,4 @@
-/* Transposition and copies in portable C. */
+/* The transposition and copies of rows in portable C. */
 #include "kernels.h"
 
 #include <string.h>

@@ -1,9 +1,9 @@
-/* Transposition with SIMD: blocks of 4 x 4, and the three planes of a picture; copies of short rows. */
+/* The transposition (blocks of 4 x 4, and the three planes of an image) and copies of short rows with SIMD. */
 #include "kernels.h"
 #include "simd.h"
 
-/* Three planes into pixels. Each store writes a fourth number, which the next pixel replaces; the last one is written
- * number by number. */
+/* Joins three planes to pixels. Each store also writes a fourth number, which the next pixel replaces; the last pixel
+ * is written number by number. */
 static void pixels(float *y, const float *x, int ldx, int columns) {
   int j = 0;
   for (; j + 4 < columns; j += 4, y += 12) {
@@ -36,7 +36,8 @@ void tsr_k_transpose_simd(float *y, int ldy, const float *x, int ldx, int rows, 
   tsr_k_transpose_ref(y + i, ldy, x + (size_t)i * ldx, ldx, rows - i, columns);
 }
 
-/* From here on memcpy is faster: engines have wider moves than 128 bits, but a call costs some ten nanoseconds. */
+/* From this length on memcpy is faster, because engines have moves wider than 128 bits, but a call costs about 10
+ * ns. */
 enum { LONG_ROW = 64 };
 
 void tsr_k_copy_rows_simd(float *y, int ldy, const float *x, int ldx, int m, int n) {
@@ -46,6 +47,6 @@ void tsr_k_copy_rows_simd(float *y, int ldy, const float *x, int ldx, int m, int
   }
   for (int i = 0; i < m; i++, y += ldy, x += ldx) {
     for (int j = 0; j + 4 <= n; j += 4) tsr_f32x4_store(y + j, tsr_f32x4_load(x + j));
-    tsr_f32x4_store(y + n - 4, tsr_f32x4_load(x + n - 4)); /* what is left, and some of it again */
+    tsr_f32x4_store(y + n - 4, tsr_f32x4_load(x + n - 4)); /* the last four, some of them a second time */
   }
 }

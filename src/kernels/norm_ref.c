@@ -1,4 +1,5 @@
-/* Layer norm, softmax, L2 normalization and dot products in portable C. Sums are in double, so that these are the yardstick. */
+/* Layer norm, softmax, L2 normalization and dot products in portable C. Sums are in double, because the other variants
+ * are compared with these. */
 #include "gemm_q8.h"
 
 #include <math.h>
@@ -22,7 +23,7 @@ void tsr_k_softmax_ref(float *y, int ldy, const float *x, int ldx, float scale, 
     double sum = 0;
     for (int j = 0; j < n; j++)
       if (scale * row[j] > max) max = scale * row[j];
-    if (max == -INFINITY) max = 0; /* -inf - -inf would be NaN; so exp is 0 and the row's NaNs, if any, stay */
+    if (max == -INFINITY) max = 0; /* -inf - -inf would be NaN; with 0, exp is 0, and NaNs of the row stay */
     for (int j = 0; j < n; j++) sum += out[j] = (float)exp((double)(scale * row[j]) - max);
     for (int j = 0; j < n; j++) out[j] = sum == 0 ? 0 : (float)(out[j] / sum);
   }

@@ -9,8 +9,8 @@ TSR_INLINE tsr_f32x4 add_term(tsr_f32x4 sum, const float *x, tsr_f32x4 shift, in
   return tsr_f32x4_add(sum, square ? tsr_f32x4_mul(v, v) : v);
 }
 
-/* Sum of x[j] - shift, squared or not; shift 0 with square 0 is the plain sum. Four accumulators: an add's latency is
- * three to four times its throughput, and shorter sums round less. */
+/* The sum of x[j] - shift, squared if `square`. Four accumulators, because an addition's latency is three to four times
+ * its throughput, and because shorter sums round less. */
 TSR_INLINE float sum_of(const float *x, int c, float shift, int square) {
   tsr_f32x4 s = tsr_f32x4_splat(shift), sum[4];
   int j = 0;
@@ -24,7 +24,8 @@ TSR_INLINE float sum_of(const float *x, int c, float shift, int square) {
   return total;
 }
 
-TSR_INLINE void normalize_row(float *y, const float *x, const float *gamma, const float *beta, float mean, float rate, int c) {
+TSR_INLINE void normalize_row(float *y, const float *x, const float *gamma, const float *beta, float mean, float rate,
+                              int c) {
   tsr_f32x4 shift = tsr_f32x4_splat(mean), factor = tsr_f32x4_splat(rate);
   int j = 0;
   for (; j + 4 <= c; j += 4) {
@@ -40,7 +41,7 @@ void tsr_k_layer_norm_simd(float *y, const float *x, const float *gamma, const f
   for (int i = 0; i < m; i++, x += c, y += c) {
     float mean = sum_of(x, c, 0, 0) / (float)c;
     float rate = 1 / sqrtf(sum_of(x, c, mean, 1) / (float)c + eps);
-    if (gamma && beta) normalize_row(y, x, gamma, beta, mean, rate, c); /* a loop of its own, without questions */
+    if (gamma && beta) normalize_row(y, x, gamma, beta, mean, rate, c); /* a loop of its own, without tests for NULL */
     else normalize_row(y, x, gamma, beta, mean, rate, c);
   }
 }

@@ -1,10 +1,10 @@
-/* Chooses the kernels: one constant table per isa, made from kernels.inc. */
+/* The choice of kernels: one constant table per isa, made from kernels.inc. */
 #include "kernels.h"
 
 #include <string.h>
 
-/* A table lists every row up to its isa; a later row for the same op replaces the earlier one, which is the fallback
- * that kernels.h promises. Compilers take a replaced initializer for a slip, so that warning is off here. */
+/* A table lists every row up to its isa. A later row for the same op replaces the earlier one, which gives the fallback
+ * that kernels.h promises. The compilers' warning about a replaced initializer is therefore off here. */
 #pragma GCC diagnostic push
 #if defined(__clang__)
 #pragma GCC diagnostic ignored "-Winitializer-overrides"
@@ -15,7 +15,7 @@
 #define ROW(op, isa) .op = tsr_k_##op##_##isa,
 #define TSR_KERNEL(op, isa) TAKE_##isa(op, isa)
 
-/* Every op needs a ref: one without fails to compile here. */
+/* Every op needs a ref variant: an op without one fails to compile here. */
 static const tsr_kernels table_ref = {
 #define X(op) ROW(op, ref)
   TSR_KERNEL_OPS(X)
@@ -57,5 +57,5 @@ const tsr_kernels *tsr_kernels_select(const char *isa) {
   if (isa && !strcmp(isa, "ref")) return &table_ref;
   if (isa && !strcmp(isa, "simd")) return &table_simd;
   if (isa && !strcmp(isa, "fused") && TABLE_OTHER) return TABLE_OTHER;
-  return &TABLE_BEST; /* NULL, "relaxed", and names from a newer caller */
+  return &TABLE_BEST; /* NULL, "relaxed" and unknown names */
 }

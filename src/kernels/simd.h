@@ -1,11 +1,12 @@
-/* 128-bit vectors for the kernels: wasm simd128 where the compiler has it, plain C elsewhere.
+/* simd.h has 128-bit vectors for the kernels: wasm simd128 where the compiler has it, plain C elsewhere.
  *
- * The plain C exists so that sanitizers, fuzzers and debuggers run the same kernels natively; it is not meant to be
- * fast. Results are the same bits in both: every operation here is exactly specified (no fused, no estimated ones).
- * Loads and stores need no alignment.
+ * The plain C lets sanitizers, fuzzers and debuggers run the same kernels natively; it is not meant to be fast. Both
+ * give the same bits, because every operation here is exactly specified (none is fused or estimated). Loads and stores
+ * need no alignment.
  *
  * Constants inside loops: V8 builds a v128 constant anew at every use. Keep them in a `static const volatile` table and
- * load them before the loop: volatile, because the compiler would otherwise fold the load back into a constant. */
+ * load them before the loop. The table is volatile, because otherwise the compiler folds the load back into a
+ * constant. */
 #ifndef TSR_KERNELS_SIMD_H
 #define TSR_KERNELS_SIMD_H
 
@@ -13,13 +14,14 @@
 
 #define TSR_NOINLINE __attribute__((noinline))
 #define TSR_INLINE static inline __attribute__((always_inline))
-/* From here on the compiler knows nothing of the pointer's value. */
+/* Makes the compiler forget what it knows of the pointer's value. */
 #define TSR_OPAQUE(pointer) __asm__ volatile("" : "+r"(pointer))
 
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
 
-/* One type in wasm; four names, because the native types differ and mixing them up must fail to compile there. */
+/* One type in wasm, but four names, because the native types differ, so that mixing them up fails to compile
+ * natively. */
 typedef v128_t tsr_f32x4, tsr_i32x4, tsr_i16x8, tsr_i8x16;
 
 #define TSR_OP2(name, wasm, type) \
@@ -37,7 +39,8 @@ TSR_OP2(tsr_f32x4_add, wasm_f32x4_add, tsr_f32x4)
 TSR_OP2(tsr_f32x4_sub, wasm_f32x4_sub, tsr_f32x4)
 TSR_OP2(tsr_f32x4_mul, wasm_f32x4_mul, tsr_f32x4)
 TSR_OP2(tsr_f32x4_div, wasm_f32x4_div, tsr_f32x4)
-/* b < a ? b : a and a < b ? b : a: a NaN in b is dropped, one in a is kept. One instruction on x64, unlike IEEE min. */
+/* min is b < a ? b : a, max is a < b ? b : a: a NaN in b is dropped, one in a is kept. Each is one instruction on x64,
+ * unlike the IEEE minimum and maximum. */
 TSR_OP2(tsr_f32x4_min, wasm_f32x4_pmin, tsr_f32x4)
 TSR_OP2(tsr_f32x4_max, wasm_f32x4_pmax, tsr_f32x4)
 TSR_INLINE tsr_f32x4 tsr_f32x4_abs(tsr_f32x4 a) { return wasm_f32x4_abs(a); }
@@ -61,23 +64,23 @@ TSR_OP2(tsr_i32x4_or, wasm_v128_or, tsr_i32x4)
 /* a and not b */
 TSR_OP2(tsr_i32x4_andnot, wasm_v128_andnot, tsr_i32x4)
 #define tsr_i32x4_shl(a, bits) wasm_i32x4_shl(a, bits)
-/* Sum of the two products of each pair of i16. */
+/* The sum of the two products of each pair of i16. */
 TSR_INLINE tsr_i32x4 tsr_i32x4_dot_i16x8(tsr_i16x8 a, tsr_i16x8 b) { return wasm_i32x4_dot_i16x8(a, b); }
 
 TSR_INLINE tsr_i16x8 tsr_i16x8_load_i8x8(const int8_t *p) { return wasm_i16x8_load8x8(p); }
-/* The two i16 at p in all four pairs. */
+/* The two i16 at p, in all four pairs. */
 TSR_INLINE tsr_i16x8 tsr_i16x8_load_pair_splat(const int16_t *p) { return wasm_v128_load32_splat(p); }
 TSR_INLINE tsr_i16x8 tsr_i16x8_splat(int16_t x) { return wasm_i16x8_splat(x); }
 TSR_OP2(tsr_i16x8_min, wasm_i16x8_min, tsr_i16x8)
 TSR_OP2(tsr_i16x8_max, wasm_i16x8_max, tsr_i16x8)
-/* Eight i32 to i16, saturating; a first. */
+/* Eight i32 to i16, saturating: those of a, then those of b. */
 TSR_INLINE tsr_i16x8 tsr_i16x8_narrow(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_narrow_i32x4(a, b); }
-/* Eight i16 to i8, saturating, stored. */
+/* Stores eight i16 as i8, saturating. */
 TSR_INLINE void tsr_i16x8_store_i8(int8_t *p, tsr_i16x8 a) {
   wasm_v128_store64_lane(p, wasm_i8x16_narrow_i16x8(a, a), 0);
 }
 
-/* The same in two halves of four, and eight i16 in four pairs, `apart` elements from each other. */
+/* Stores the same in two halves of four, or eight i16 in four pairs, `apart` elements from each other. */
 TSR_INLINE void tsr_i16x8_store_i8_apart(int8_t *p, int apart, tsr_i16x8 a) {
   tsr_i8x16 y = wasm_i8x16_narrow_i16x8(a, a);
   wasm_v128_store32_lane(p, y, 0), wasm_v128_store32_lane(p + apart, y, 1);
@@ -87,11 +90,15 @@ TSR_INLINE void tsr_i16x8_store_apart(int16_t *p, int apart, tsr_i16x8 a) {
   wasm_v128_store32_lane(p + 2 * apart, a, 2), wasm_v128_store32_lane(p + 3 * apart, a, 3);
 }
 
-/* The i16 at even places of a, then of b; those at odd places. */
-TSR_INLINE tsr_i32x4 tsr_i16x8_even(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14); }
-TSR_INLINE tsr_i32x4 tsr_i16x8_odd(tsr_i32x4 a, tsr_i32x4 b) { return wasm_i16x8_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15); }
+/* The i16 at even places of a, then of b; and those at odd places. */
+TSR_INLINE tsr_i32x4 tsr_i16x8_even(tsr_i32x4 a, tsr_i32x4 b) {
+  return wasm_i16x8_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+TSR_INLINE tsr_i32x4 tsr_i16x8_odd(tsr_i32x4 a, tsr_i32x4 b) {
+  return wasm_i16x8_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+}
 
-/* Columns become rows. */
+/* Transposes 4 x 4 in place. */
 TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   tsr_f32x4 a = wasm_i32x4_shuffle(r[0], r[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(r[0], r[1], 2, 6, 3, 7);
   tsr_f32x4 c = wasm_i32x4_shuffle(r[2], r[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(r[2], r[3], 2, 6, 3, 7);
@@ -99,7 +106,7 @@ TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   r[2] = wasm_i64x2_shuffle(b, d, 0, 2), r[3] = wasm_i64x2_shuffle(b, d, 1, 3);
 }
 
-/* a0 b0 a1 b1, and a2 b2 a3 b3 */
+/* low: a0 b0 a1 b1; high: a2 b2 a3 b3. */
 TSR_INLINE tsr_f32x4 tsr_f32x4_zip_low(tsr_f32x4 a, tsr_f32x4 b) { return wasm_i32x4_shuffle(a, b, 0, 4, 1, 5); }
 TSR_INLINE tsr_f32x4 tsr_f32x4_zip_high(tsr_f32x4 a, tsr_f32x4 b) { return wasm_i32x4_shuffle(a, b, 2, 6, 3, 7); }
 
@@ -112,7 +119,7 @@ typedef float tsr_f32x4 __attribute__((vector_size(16)));
 typedef int32_t tsr_i32x4 __attribute__((vector_size(16)));
 typedef int16_t tsr_i16x8 __attribute__((vector_size(16)));
 
-/* Each operation as an expression over lane i; signed sums go through unsigned, because in wasm they wrap. */
+/* Each operation as an expression over lane i. Signed sums are computed as unsigned, because in wasm they wrap. */
 #define TSR_LANES(name, to, n, from, expression)        \
   TSR_INLINE to name(from a, from b) {                  \
     to y;                                               \
@@ -195,7 +202,8 @@ TSR_INLINE void tsr_i16x8_store_apart(int16_t *p, int apart, tsr_i16x8 a) {
 TSR_LANES(tsr_i16x8_even, tsr_i32x4, 4, tsr_i32x4,
           (int32_t)((uint32_t)((i < 2 ? a : b)[2 * i % 4] & 0xffff) | (uint32_t)(i < 2 ? a : b)[2 * i % 4 + 1] << 16))
 TSR_LANES(tsr_i16x8_odd, tsr_i32x4, 4, tsr_i32x4,
-          (int32_t)((uint32_t)(i < 2 ? a : b)[2 * i % 4] >> 16 | ((uint32_t)(i < 2 ? a : b)[2 * i % 4 + 1] & 0xffff0000u)))
+          (int32_t)((uint32_t)(i < 2 ? a : b)[2 * i % 4] >> 16 |
+                    ((uint32_t)(i < 2 ? a : b)[2 * i % 4 + 1] & 0xffff0000u)))
 TSR_INLINE void tsr_f32x4_transpose(tsr_f32x4 r[4]) {
   tsr_f32x4 y[4];
   for (int i = 0; i < 4; i++) y[i] = (tsr_f32x4){r[0][i], r[1][i], r[2][i], r[3][i]};
@@ -206,7 +214,7 @@ TSR_INLINE tsr_f32x4 tsr_f32x4_zip_high(tsr_f32x4 a, tsr_f32x4 b) { return (tsr_
 TSR_INLINE tsr_f32x4 tsr_f32x4_swap_pairs(tsr_f32x4 a) { return (tsr_f32x4){a[1], a[0], a[3], a[2]}; }
 #endif
 
-/* The last `count` (0 to 4) elements of a row; nothing beyond them is touched. */
+/* Loads or stores the last `count` (0 to 4) elements of a row, and touches no memory beyond them. */
 TSR_INLINE tsr_f32x4 tsr_f32x4_load_part(const float *p, int count, float fill) {
   float x[4] = {fill, fill, fill, fill};
   for (int i = 0; i < count && i < 4; i++) x[i] = p[i];
@@ -218,7 +226,8 @@ TSR_INLINE void tsr_f32x4_store_part(float *p, tsr_f32x4 a, int count) {
   for (int i = 0; i < count && i < 4; i++) p[i] = x[i];
 }
 
-/* Lanes combined in a fixed order, so that a row gives the same bits wherever it is computed. */
+/* The sum, minimum and maximum of the lanes, in a fixed order, so that a row gives the same bits wherever it is
+ * computed. */
 TSR_INLINE float tsr_f32x4_sum(tsr_f32x4 a) {
   float x[4];
   tsr_f32x4_store(x, a);

@@ -1,4 +1,4 @@
-/* The top of a row, which every form of softmax begins with. */
+/* softmax_top.h finds the largest number of a row, with which every kernel of softmax begins. */
 #ifndef TSR_KERNELS_SOFTMAX_TOP_H
 #define TSR_KERNELS_SOFTMAX_TOP_H
 
@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* The largest of factor * x. */
+/* The largest factor * x of a row. */
 static float tsr_top_of(const float *x, int n, tsr_f32x4 factor) {
   tsr_f32x4 max = tsr_f32x4_splat(-INFINITY), other = max;
   int j = 0;

@@ -1,4 +1,5 @@
-/* What an engine has to see before it optimizes a kernel: some thirteen million bytes of its plain code, run (V8's budget of a function). */
+/* Warming up the kernels: it runs each until V8 optimizes it, which is after about 13 million bytes of unoptimized code
+ * (V8's budget of a function). */
 #include "kernels.h"
 
 enum { M = TSR_ROW_GROUP, N = 32, K = 32, TIMES = 8 };

@@ -1,4 +1,4 @@
-/* Windows over feature maps, channel by channel, in portable C. */
+/* The depthwise convolution and max pooling in portable C. */
 #include "kernels.h"
 
 void tsr_k_depthwise_ref(float *y, const float *x, int step, int line, const float *w, int w_line, const float *bias,
@@ -7,7 +7,8 @@ void tsr_k_depthwise_ref(float *y, const float *x, int step, int line, const flo
     for (int j = 0; j < c; j++) {
       float sum = bias ? bias[j] : 0;
       for (int r = 0; r < rows; r++)
-        for (int t = 0; t < columns; t++) sum += x[(size_t)r * line + (size_t)t * c + j] * w[(size_t)r * w_line + (size_t)t * c + j];
+        for (int t = 0; t < columns; t++)
+          sum += x[(size_t)r * line + (size_t)t * c + j] * w[(size_t)r * w_line + (size_t)t * c + j];
       y[j] = sum;
     }
 }

@@ -4,5 +4,5 @@
 #define TSR_MADD(a, b, c) wasm_f32x4_relaxed_madd(a, b, c)
 #include "depthwise_tile.h"
 #else
-typedef int tsr_no_relaxed_simd; /* ISO C wants a declaration in every file */
+typedef int tsr_no_relaxed_simd; /* because ISO C demands a declaration in every file */
 #endif

@@ -1,9 +1,9 @@
-/* Windows over feature maps, channel by channel, with SIMD. */
+/* The depthwise convolution and max pooling with SIMD. */
 #define TSR_DEPTHWISE_KERNEL tsr_k_depthwise_simd
 #define TSR_MADD(a, b, c) tsr_f32x4_add(tsr_f32x4_mul(a, b), c)
 #include "depthwise_tile.h"
 
-/* Four vectors side by side: a maximum must wait for the one before it. */
+/* Up to four vectors side by side, because each maximum waits for the one before it. */
 TSR_INLINE void max_of(float *y, const float *x, int line, int rows, int columns, int c, int vectors) {
   tsr_f32x4 most[4];
 #pragma GCC unroll 4

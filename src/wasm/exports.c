@@ -1,11 +1,11 @@
-/* What JavaScript may call. The public C functions are exported as they are (names in the list below); wrappers stand
- * here only where C types do not cross the border: 64-bit sizes, structs. */
+/* exports.c has the functions that JavaScript may call. Most are the public C functions as they are (the list below).
+ * A wrapper is written out only where a C type has no equal in JavaScript: 64-bit sizes, structs. */
 #include <emscripten/emscripten.h>
 #include <string.h>
 
 #include "tesserae.h"
 
-/* performance.now of the page, worker or Node */
+/* performance.now of the page, the worker or Node, in milliseconds. */
 __attribute__((import_module("env"), import_name("tsr_now"))) double tsr_now(void);
 
 EMSCRIPTEN_KEEPALIVE tsr_context *tsr_wasm_context_create(int threads) {
@@ -14,12 +14,12 @@ EMSCRIPTEN_KEEPALIVE tsr_context *tsr_wasm_context_create(int threads) {
   return ctx;
 }
 
-/* loading: total_bytes < 0 means unknown */
+/* total_bytes < 0: unknown. */
 EMSCRIPTEN_KEEPALIVE tsr_loader *tsr_wasm_loader_create(tsr_context *ctx, int dtype, double total_bytes) {
   return tsr_loader_create(ctx, (tsr_load_dtype)dtype, total_bytes < 0 ? UINT64_MAX : (uint64_t)total_bytes);
 }
 
-/* Decodes into out[4] = { pixels, width, height, channels }; the pixels are freed with tsr_context_free. */
+/* Decodes into out[4] = { pixels, width, height, channels }. The caller frees the pixels with tsr_context_free. */
 EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_decode(tsr_context *ctx, const void *bytes, size_t n, uint32_t out[4]) {
   uint8_t *pixels;
   int size[2];
@@ -31,7 +31,7 @@ EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_decode(tsr_context *ctx, const vo
   return status;
 }
 
-/* Size from the file's own header: out[2] = { width, height }. */
+/* Reads out[2] = { width, height } from the file's header. */
 EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_image_size(tsr_context *ctx, const void *bytes, size_t n, int out[2]) {
   return tsr_context_image_size(ctx, bytes, n, out);
 }
@@ -41,7 +41,7 @@ EMSCRIPTEN_KEEPALIVE tsr_status tsr_wasm_model_preprocess(tsr_model *model, uint
   return tsr_model_preprocess(model, pixels, width, height, channels, out, fitted, size);
 }
 
-/* Plain re-exports: a pointer per function keeps the linker from dropping them. */
+/* A function of tesserae.h under a name of its own, which EMSCRIPTEN_KEEPALIVE keeps in the linked file. */
 #define TSR_EXPORT(type, name, params, args) \
   EMSCRIPTEN_KEEPALIVE type tsr_wasm_##name params { return tsr_##name args; }
 

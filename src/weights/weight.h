@@ -1,5 +1,6 @@
-/* One weight: its name and shape in the file, and its numbers as ops read them: a vector in f32, or a matrix packed into the product
- * kernels' panels. weights.h has the table of a model's weights. */
+/* weight.h has one weight: its name and shape in the file, and its numbers in the form that ops read. That is a vector
+ * in f32, or a matrix packed into panels of the matrix product kernels. weights.h has the table of a model's
+ * weights. */
 #ifndef TSR_WEIGHTS_WEIGHT_H
 #define TSR_WEIGHTS_WEIGHT_H
 
@@ -10,8 +11,9 @@
 
 struct tsr_tensor_entry; /* files/safetensors.h */
 
-/* What a matrix is in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's rows are
- * stored [channels, taps] and packed [taps, channels], because activations are channels last; else taps is 1. */
+/* The layout of a matrix in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's
+ * rows are stored [channels, taps] and packed [taps, channels], because activations are channels last. For others taps
+ * is 1. */
 typedef struct tsr_matrix_layout {
   int groups, n, channels, taps;
 } tsr_matrix_layout;
@@ -19,7 +21,7 @@ typedef struct tsr_matrix_layout {
 typedef struct tsr_weight {
   const char *name;
   tsr_shape shape;  /* in the file */
-  int is_buffer;    /* a vector that is no parameter: running statistics */
+  int is_buffer;    /* a vector that is not a parameter: running statistics */
   int is_matrix;
   int is_q8;        /* packed in 8 bits */
   int is_i8_in_file;
@@ -27,7 +29,7 @@ typedef struct tsr_weight {
   const struct tsr_tensor_entry *entry, *scale_entry;
   /* vectors */
   float *values;
-  int taps;         /* of a depthwise convolution: its rows [channels, taps] are kept as [taps, channels]; else 0 */
+  int taps;         /* for a depthwise convolution, whose rows [channels, taps] are kept as [taps, channels]; else 0 */
   /* matrices */
   tsr_matrix_layout layout;
   int k;            /* channels * taps */
@@ -35,8 +37,8 @@ typedef struct tsr_weight {
   size_t group_bytes;
   float *scale;     /* q8, or 8 bits in the file: [groups * n] */
   int32_t *sum;     /* q8: [groups * n], sum of each row's integers */
-  int has_scale;    /* the file's scale has come */
-  char *held;       /* int8 bytes that wait for their scale (only when they must become f32) */
+  int has_scale;    /* 1 once the scale was read from the file */
+  char *held;       /* int8 bytes that wait for their scale (only when they must become f32), else NULL */
   struct tsr_weight *next_in_bucket, *next;
 } tsr_weight;
 

@@ -1,10 +1,10 @@
-/* Weights: table, check against the file, conversion and packing; see weights.h. */
+/* The table of weights: lookup, check against the file, conversion and packing; see weights.h. */
 #include "weights.h"
 
 #include <string.h>
 
-enum { VECTOR_PIECE = 4096 }; /* elements of a vector that are taken at a time */
-enum { ALIGN = 64 };          /* of each weight's memory */
+enum { VECTOR_PIECE = 4096 }; /* elements of a vector to take at a time */
+enum { ALIGN = 64 };          /* alignment of each weight's memory, in bytes */
 
 static const char SCALE_SUFFIX[] = "_scale";
 
@@ -20,7 +20,7 @@ static tsr_weight *find(const tsr_weights *weights, const char *name, size_t len
   return w;
 }
 
-/* The weight whose scales the tensor `name` holds, if it is in 8 bits: "X_scale" belongs to "X". */
+/* The 8-bit weight whose scales are the tensor `name`: "X_scale" belongs to "X". NULL if there is none. */
 static tsr_weight *find_scaled(const tsr_weights *weights, const char *name) {
   size_t length = strlen(name), suffix = sizeof SCALE_SUFFIX - 1;
   if (length <= suffix || strcmp(name + length - suffix, SCALE_SUFFIX)) return NULL;
@@ -78,27 +78,30 @@ tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char 
   return w;
 }
 
-/* A convolution over so few numbers as a picture's 3 x 3 pixels gains no time in 8 bits (LeViT-256 takes 2 % less with it in f32), and what
- * it loses all later layers see: with it in f32 MobileViT-XS's stem is off by a fifth less. */
+/* A convolution over as few numbers as 3 x 3 pixels of an image stays in f32, because 8 bits gain no time there
+ * (LeViT-256 takes 2 % less with it in f32), and because all later layers inherit its error: with it in f32 the error
+ * of MobileViT-XS's stem is a fifth smaller. */
 int tsr_weight_quantizes(const tsr_weight *weight) {
   return weight->is_matrix && weight->layout.n >= 8 && (weight->layout.taps == 1 || weight->k >= 32);
 }
 
-/* Room for `bytes` more behind *at, aligned; with a block its address. */
+/* Moves *at past `bytes` more bytes, aligned. Returns their address in `block`; NULL when `block` is NULL. */
 static void *carve(char *block, size_t *at, size_t bytes, int *overflow) {
   size_t begin = tsr_size_add(*at, ALIGN - 1, overflow) & ~(size_t)(ALIGN - 1);
   *at = tsr_size_add(begin, bytes, overflow);
   return block ? block + begin : NULL;
 }
 
-/* Lays all weights out behind each other and returns the bytes they take; with a block they get their addresses. */
+/* Lays out all weights one after the other and returns the bytes they take. With a block they also get their
+ * addresses. */
 static size_t lay_out(tsr_weights *weights, char *block, int *overflow) {
   const tsr_kernels *k = weights->kernels;
   size_t at = 0;
   for (tsr_weight *w = weights->first; w; w = w->next) {
-    size_t rows = (size_t)w->layout.groups * w->layout.n; /* not more than elements */
+    size_t rows = (size_t)w->layout.groups * w->layout.n; /* at most the number of elements, so it cannot overflow */
     if (!w->is_matrix) {
-      w->values = carve(block, &at, tsr_size_mul(tsr_shape_count(&w->shape, overflow), sizeof(float), overflow), overflow);
+      size_t count = tsr_shape_count(&w->shape, overflow);
+      w->values = carve(block, &at, tsr_size_mul(count, sizeof(float), overflow), overflow);
       continue;
     }
     w->group_bytes = (w->is_q8 ? k->gemm_q8_packed_bytes : k->gemm_f32_packed_bytes)(w->layout.n, w->k);
@@ -115,23 +118,25 @@ static tsr_status allocate(tsr_weights *weights, tsr_error *err) {
   size_t bytes = lay_out(weights, NULL, &overflow);
   weights->memory = overflow ? NULL : tsr_heap_alloc(weights->heap, bytes);
   if (!weights->memory)
-    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the weights (%.1f MB); a smaller model or dtype 'q8' needs less",
+    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
+                         "no memory for the weights (%.1f MB); a smaller model or dtype 'q8' needs less",
                          overflow ? 4096.0 : (double)bytes / 1e6);
   weights->memory_bytes = bytes;
   lay_out(weights, weights->memory, &overflow);
   return TSR_OK;
 }
 
-static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header, tsr_weight_dtype dtype, tsr_weight *w) {
+static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header, tsr_weight_dtype dtype,
+                            tsr_weight *w) {
   char want[TSR_SHAPE_TEXT], have[TSR_SHAPE_TEXT];
   const tsr_tensor_entry *entry = w->entry;
   if (!entry)
     return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING,
-                         "tensor \"%s\" %s is not in the file, which has %d tensors; does the config belong to it?", w->name,
-                         tsr_shape_print(&w->shape, want), header->count);
+                         "tensor \"%s\" %s is not in the file, which has %d tensors; does the config belong to it?",
+                         w->name, tsr_shape_print(&w->shape, want), header->count);
   if (!tsr_shape_equal(&entry->shape, &w->shape))
-    return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s\" is %s in the file, the config asks for %s", w->name,
-                         tsr_shape_print(&entry->shape, have), tsr_shape_print(&w->shape, want));
+    return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s\" is %s in the file, the config asks for %s",
+                         w->name, tsr_shape_print(&entry->shape, have), tsr_shape_print(&w->shape, want));
   int is_float = entry->dtype == TSR_DTYPE_F32 || entry->dtype == TSR_DTYPE_F16 || entry->dtype == TSR_DTYPE_BF16;
   if (!is_float && !(entry->dtype == TSR_DTYPE_I8 && w->is_matrix))
     return tsr_error_set(err, TSR_ERR_MODEL_DTYPE, "tensor \"%s\" is %s; expected F32, F16, BF16%s", w->name,
@@ -140,8 +145,9 @@ static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header
     const tsr_tensor_entry *scale = w->scale_entry;
     tsr_shape expected = tsr_shape_of(2, w->layout.groups * w->layout.n, 1);
     if (!scale)
-      return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING, "tensor \"%s_scale\" %s is not in the file; \"%s\" is I8 and needs it",
-                           w->name, tsr_shape_print(&expected, want), w->name);
+      return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING,
+                           "tensor \"%s_scale\" %s is not in the file; \"%s\" is I8 and needs it", w->name,
+                           tsr_shape_print(&expected, want), w->name);
     if (!tsr_shape_equal(&scale->shape, &expected))
       return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s\" is %s in the file, expected %s", scale->name,
                            tsr_shape_print(&scale->shape, have), tsr_shape_print(&expected, want));
@@ -150,7 +156,8 @@ static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header
                            tsr_dtype_name(scale->dtype));
   }
   w->is_i8_in_file = !is_float;
-  w->is_q8 = w->is_matrix && w->k && dtype != TSR_WEIGHTS_F32 && (!is_float || (dtype == TSR_WEIGHTS_Q8 && tsr_weight_quantizes(w)));
+  w->is_q8 = w->is_matrix && w->k && dtype != TSR_WEIGHTS_F32 &&
+             (!is_float || (dtype == TSR_WEIGHTS_Q8 && tsr_weight_quantizes(w)));
   return TSR_OK;
 }
 
@@ -177,7 +184,7 @@ tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_saf
   return TSR_OK;
 }
 
-/* Rows of a matrix that are taken at a time: a panel's; a whole group's where a panel would hold rows of two. */
+/* The rows of a matrix to take at a time: those of a panel, or all of a group where a panel would hold rows of two. */
 static int rows_at_once(const tsr_weight *w) {
   return w->layout.groups == 1 || w->layout.n % TSR_PANEL == 0 ? TSR_PANEL : w->layout.n;
 }
@@ -217,7 +224,7 @@ static void to_f32(const tsr_kernels *k, float *y, tsr_dtype dtype, const void *
 REORDER(reorder_f32, float)
 REORDER(reorder_i8, int8_t)
 
-/* Rows of one matrix on their way into its panels, and buffers for them: f32 as read, f32 in packed order, int8. */
+/* The matrix whose rows are being packed, and buffers for them: f32 as read, f32 in packed order, int8. */
 typedef struct packing {
   const tsr_kernels *kernels;
   tsr_weight *weight;
@@ -226,7 +233,7 @@ typedef struct packing {
   int8_t *q;
 } packing;
 
-/* Rows [n0, n0 + rows) of a group, which start at `bytes`. */
+/* Packs rows [n0, n0 + rows) of a group, which start at `bytes`. */
 static void pack_rows(const packing *p, int group, int n0, int rows, const void *bytes) {
   const tsr_kernels *kernels = p->kernels;
   const tsr_weight *w = p->weight;
@@ -257,7 +264,7 @@ static void pack_rows(const packing *p, int group, int n0, int rows, const void 
   kernels->gemm_f32_pack(panels, x, w->k, n0, n0 + rows, w->k);
 }
 
-/* The matrix's rows from row `first` on; n bytes of them. */
+/* Packs n bytes of the matrix's rows, from row `first` on. */
 static tsr_status take_rows(tsr_weights *weights, tsr_error *err, tsr_weight *w, tsr_dtype dtype, size_t first,
                             const char *bytes, size_t n) {
   int overflow = 0;
@@ -281,7 +288,7 @@ static tsr_status take_rows(tsr_weights *weights, tsr_error *err, tsr_weight *w,
   return TSR_OK;
 }
 
-/* A quantized file read as f32: integers and scales may come in either order, so the first waits for the second. */
+/* Stores integers of a quantized file that is read as f32, because their scales may come after them. */
 static tsr_status hold(tsr_weights *weights, tsr_error *err, tsr_weight *w, size_t first, const void *bytes, size_t n) {
   if (!w->held) w->held = tsr_heap_alloc(weights->heap, tsr_shape_count(&w->shape, NULL));
   if (!w->held) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory to hold tensor \"%s\"", w->name);
@@ -299,8 +306,9 @@ static tsr_status take_scale(tsr_weights *weights, tsr_error *err, tsr_weight *w
   return status;
 }
 
-/* Numbers [at, at + n) of a depthwise weight, to where their taps are. */
-static void scatter_taps(const tsr_kernels *kernels, tsr_weight *w, tsr_dtype dtype, size_t at, const char *bytes, size_t n) {
+/* Stores numbers [at, at + n) of a depthwise weight, [channels, taps] -> [taps, channels]. */
+static void scatter_taps(const tsr_kernels *kernels, tsr_weight *w, tsr_dtype dtype, size_t at, const char *bytes,
+                         size_t n) {
   float part[64];
   size_t taps = (size_t)w->taps, channels = (size_t)w->shape.dims[0], count;
   for (size_t i = 0; i < n; i += count) {
@@ -346,7 +354,8 @@ void tsr_weights_average(tsr_weights *weights, const char *to, const char *from,
       if (strncmp(other->name, from, from_length) || strcmp(other->name + from_length, rest)) continue;
       float *y = w->is_matrix ? w->panels : w->values;
       const float *x = other->is_matrix ? other->panels : other->values;
-      size_t n = w->is_matrix ? w->group_bytes / sizeof *y * (size_t)w->layout.groups : tsr_shape_count(&w->shape, NULL);
+      size_t n = w->is_matrix ? w->group_bytes / sizeof *y * (size_t)w->layout.groups
+                              : tsr_shape_count(&w->shape, NULL);
       for (size_t i = 0; i < n; i++) y[i] = y[i] * keep + share * x[i];
     }
   }
