@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo docs serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
+.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types format size test demo docs serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo docs parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo docs parity accuracy size test js types format bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/build/setup.sh package-lock.json
@@ -190,6 +190,10 @@ dist/index.js: $(wildcard web/*.js) scripts/build/bundle.mjs package-lock.json
 
 types: ## check web/ with tsc (JSDoc types) and write dist/types/
 	$(Q)node_modules/.bin/tsc -p tsconfig.json
+
+format: ## lay out C with clang-format and JavaScript with Prettier
+	$(Q)git ls-files 'src/*.[ch]' 'test/c/*.[ch]' | xargs node_modules/.bin/clang-format -i
+	$(Q)node_modules/.bin/prettier --log-level warn --write .
 
 size: ## print the sizes of the wasm files and the JavaScript, and write them into the docs; fails above the budgets
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/build/size.mjs --docs

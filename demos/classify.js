@@ -81,8 +81,11 @@ function onProgress({ phase, loaded: bytes, total, ratio, fromCache }) {
   $('progress').setAttribute('value', String(ratio));
   const where = fromCache ? ' from the cache' : '';
   const words = {
-    wasm: 'Fetching the runtime', weights: `Loading the model${where}: ${size(bytes)}${total ? ` of ${size(total)}` : ''}`,
-    compile: 'Preparing the model', warmup: 'Warming up', ready: 'Ready',
+    wasm: 'Fetching the runtime',
+    weights: `Loading the model${where}: ${size(bytes)}${total ? ` of ${size(total)}` : ''}`,
+    compile: 'Preparing the model',
+    warmup: 'Warming up',
+    ready: 'Ready',
   }[phase];
   if ($('load-text').textContent !== words) $('load-text').textContent = words;
   loaded = { ...loaded, loaded: bytes, fromCache };
@@ -91,7 +94,8 @@ function onProgress({ phase, loaded: bytes, total, ratio, fromCache }) {
 /** The address that the page was asked for. Other origins are refused here, where it can be said in words. */
 function modelAddress() {
   const url = new URL(query.get('model') ?? DEFAULT_MODEL, location.href);
-  if (url.origin !== location.origin) throw refusal('ERR_ARGUMENT', `the model must come from this site (${location.origin}), not from ${url.origin}`);
+  if (url.origin !== location.origin)
+    throw refusal('ERR_ARGUMENT', `the model must come from this site (${location.origin}), not from ${url.origin}`);
   return url;
 }
 
@@ -109,7 +113,9 @@ async function load(file) {
   $('progress').setAttribute('value', '0');
   try {
     const next = await loadModel(file ?? modelAddress(), {
-      dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'), signal: mine.signal, onProgress,
+      dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'),
+      signal: mine.signal,
+      onProgress,
     });
     model?.dispose();
     model = next;
@@ -117,7 +123,8 @@ async function load(file) {
     $('load').hidden = true;
     meet();
     enter('ready');
-    const { blob, about } = chosen ?? await sampleOf(/** @type {HTMLElement} */ (document.querySelector('[data-file="cat_1.png"]')));
+    const { blob, about } =
+      chosen ?? (await sampleOf(/** @type {HTMLElement} */ (document.querySelector('[data-file="cat_1.png"]'))));
     await show(blob, about);
   } catch (error) {
     if (loading !== mine) return;
@@ -155,9 +162,16 @@ function meet() {
 
 /** @param {{ prepare: number, run: number } | null} last */
 function showFacts(last) {
-  $('facts').replaceChildren(...factsOf(model, loaded, last).map(([name, value, more]) => element('div', {},
-    element('dt', { textContent: name }),
-    element('dd', {}, value, ...(more ? [element('small', { textContent: more })] : [])))));
+  $('facts').replaceChildren(
+    ...factsOf(model, loaded, last).map(([name, value, more]) =>
+      element(
+        'div',
+        {},
+        element('dt', { textContent: name }),
+        element('dd', {}, value, ...(more ? [element('small', { textContent: more })] : [])),
+      ),
+    ),
+  );
 }
 
 // ---- a picture ----
@@ -190,7 +204,8 @@ async function show(blob, about) {
     $('alert').hidden = true;
     $('empty').hidden = true;
     layBand(meanColours(fitted, 8));
-    for (const button of document.querySelectorAll('.sample')) button.setAttribute('aria-pressed', String(button === about.sample));
+    for (const button of document.querySelectorAll('.sample'))
+      button.setAttribute('aria-pressed', String(button === about.sample));
     showAnswer();
     showPicture();
     await draw();
@@ -205,7 +220,13 @@ async function show(blob, about) {
 }
 
 function showPicture() {
-  if (shown) stage.show(shown.bitmap, shown.fitted, model?.info.preprocess, /** @type {HTMLInputElement} */ ($('as-model')).checked);
+  if (shown)
+    stage.show(
+      shown.bitmap,
+      shown.fitted,
+      model?.info.preprocess,
+      /** @type {HTMLInputElement} */ ($('as-model')).checked,
+    );
 }
 
 /**
@@ -217,7 +238,9 @@ function showBars(list, truth) {
   while (bars.children.length > list.length) bars.lastElementChild?.remove();
   while (bars.children.length < list.length) {
     const bar = element('span', { className: 'bar' }, element('span', { className: 'fill' }));
-    bars.append(element('li', {}, element('span', { className: 'name' }), bar, element('span', { className: 'score' })));
+    bars.append(
+      element('li', {}, element('span', { className: 'name' }), bar, element('span', { className: 'score' })),
+    );
   }
   list.forEach(({ label, score: value }, i) => {
     const [name, bar, number] = bars.children[i].children;
@@ -311,7 +334,11 @@ async function sampleOf(button) {
 
 /** @param {import('./samples.js').Sample} item */
 function sampleButton({ file, name }) {
-  const button = element('button', { type: 'button', className: 'sample', title: name }, element('img', { src: `samples/${file}`, alt: name, loading: 'lazy' }));
+  const button = element(
+    'button',
+    { type: 'button', className: 'sample', title: name },
+    element('img', { src: `samples/${file}`, alt: name, loading: 'lazy' }),
+  );
   button.dataset.file = file;
   button.setAttribute('aria-pressed', 'false');
   button.addEventListener('click', async () => {
@@ -327,12 +354,19 @@ function sampleButton({ file, name }) {
 }
 
 function listSamples() {
-  $('samples').replaceChildren(...groups.map(({ title, items }) => {
-    const group = element('div', {}, element('h3', { textContent: title, id: `class-${title}` }), element('div', { className: 'trio' }, ...items.map(sampleButton)));
-    group.setAttribute('role', 'group');
-    group.setAttribute('aria-labelledby', `class-${title}`);
-    return group;
-  }));
+  $('samples').replaceChildren(
+    ...groups.map(({ title, items }) => {
+      const group = element(
+        'div',
+        {},
+        element('h3', { textContent: title, id: `class-${title}` }),
+        element('div', { className: 'trio' }, ...items.map(sampleButton)),
+      );
+      group.setAttribute('role', 'group');
+      group.setAttribute('aria-labelledby', `class-${title}`);
+      return group;
+    }),
+  );
   $('photos').replaceChildren(...photos.map(sampleButton));
 }
 
@@ -344,7 +378,12 @@ async function pasteFromClipboard() {
     }
     take(null, 'The clipboard');
   } catch {
-    complain(refusal('ERR_ARGUMENT', 'The browser does not let the page read the clipboard by this button. Press Ctrl+V (on a Mac ⌘V) instead.'));
+    complain(
+      refusal(
+        'ERR_ARGUMENT',
+        'The browser does not let the page read the clipboard by this button. Press Ctrl+V (on a Mac ⌘V) instead.',
+      ),
+    );
   }
 }
 
@@ -423,7 +462,9 @@ function listenForPatches() {
 
 /** The legend's colours. */
 function paintScale() {
-  const context = /** @type {CanvasRenderingContext2D} */ (/** @type {HTMLCanvasElement} */ ($('scale')).getContext('2d'));
+  const context = /** @type {CanvasRenderingContext2D} */ (
+    /** @type {HTMLCanvasElement} */ ($('scale')).getContext('2d')
+  );
   for (let i = 0; i < 256; i++) {
     context.fillStyle = `rgb(${colourOf(i / 255)})`;
     context.fillRect(i, 0, 1, 1);

@@ -2,7 +2,16 @@
 const TILE = 13;
 const ROWS = 3;
 /** Before there is a picture: lapis, sea, gold, terracotta, stone. */
-const PLAIN = [[31, 94, 168], [63, 134, 207], [47, 143, 134], [217, 163, 33], [189, 83, 51], [222, 211, 190], [28, 62, 110], [140, 184, 214]];
+const PLAIN = [
+  [31, 94, 168],
+  [63, 134, 207],
+  [47, 143, 134],
+  [217, 163, 33],
+  [189, 83, 51],
+  [222, 211, 190],
+  [28, 62, 110],
+  [140, 184, 214],
+];
 
 /**
  * A number in [0, 1) that belongs to a tile, so that the band does not flicker when it is drawn again.
@@ -31,7 +40,9 @@ export function band(canvas) {
       for (let x = -chance(row) * TILE, n = row * 5000; x < width; n += 4) {
         const wide = TILE * (0.8 + 0.5 * chance(n));
         const light = 0.86 + 0.28 * chance(n + 1);
-        const colour = palette[Math.floor(chance(n + 2) * palette.length)].map((c) => Math.min(255, Math.round(c * light)));
+        const colour = palette[Math.floor(chance(n + 2) * palette.length)].map((c) =>
+          Math.min(255, Math.round(c * light)),
+        );
         const lean = (chance(n + 3) - 0.5) * 1.4;
         const top = row * TILE + 0.8;
         context.fillStyle = `rgb(${colour})`;

@@ -1,4 +1,5 @@
-// The sample pictures in samples/, made by scripts/dev/make_samples.py; samples/README.md has their sources and licences.
+// The sample pictures in samples/, made by scripts/dev/make_samples.py; samples/README.md has their sources and
+// licences.
 
 /** The classes of CIFAR-10, in the order of the data set. */
 export const CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
@@ -15,7 +16,12 @@ const PER_CLASS = 3;
 /** @type {{ title: string, items: Sample[] }[]} */
 export const groups = CLASSES.map((name) => ({
   title: name,
-  items: Array.from({ length: PER_CLASS }, (_, i) => ({ file: `${name}_${i + 1}.png`, name: `${name} ${i + 1}`, truth: name, photo: false })),
+  items: Array.from({ length: PER_CLASS }, (_, i) => ({
+    file: `${name}_${i + 1}.png`,
+    name: `${name} ${i + 1}`,
+    truth: name,
+    photo: false,
+  })),
 }));
 
 /** @type {Sample[]} */

@@ -59,7 +59,17 @@ export class Stage {
       const scale = Math.min(1, 1200 / Math.max(sharp.width, sharp.height));
       Object.assign(picture, { width: Math.round(sharp.width * scale), height: Math.round(sharp.height * scale) });
       context.imageSmoothingQuality = 'high';
-      context.drawImage(/** @type {ImageBitmap} */ (bitmap), sharp.x, sharp.y, sharp.width, sharp.height, 0, 0, picture.width, picture.height);
+      context.drawImage(
+        /** @type {ImageBitmap} */ (bitmap),
+        sharp.x,
+        sharp.y,
+        sharp.width,
+        sharp.height,
+        0,
+        0,
+        picture.width,
+        picture.height,
+      );
     } else {
       const source = canvasOf(fitted);
       Object.assign(picture, { width: source.width, height: source.height });
@@ -88,7 +98,12 @@ export class Stage {
     const joint = cell >= 12 ? Math.max(1, Math.round(cell / 40)) : 0;
     list.forEach((value, i) => {
       context.fillStyle = `rgb(${colourOf(max > min ? (value - min) / (max - min) : 0)})`;
-      context.fillRect((i % columns) * cell + joint, Math.floor(i / columns) * cell + joint, cell - 2 * joint, cell - 2 * joint);
+      context.fillRect(
+        (i % columns) * cell + joint,
+        Math.floor(i / columns) * cell + joint,
+        cell - 2 * joint,
+        cell - 2 * joint,
+      );
     });
     return { min, max };
   }
@@ -104,7 +119,13 @@ export class Stage {
     const area = height * width * 4;
     for (let i = 0; i < rows * columns; i++) {
       const tile = canvasOf({ data: data.subarray(i * area, (i + 1) * area), width, height, channels: 4 });
-      context.drawImage(tile, (i % columns) * cell + joint, Math.floor(i / columns) * cell + joint, cell - 2 * joint, cell - 2 * joint);
+      context.drawImage(
+        tile,
+        (i % columns) * cell + joint,
+        Math.floor(i / columns) * cell + joint,
+        cell - 2 * joint,
+        cell - 2 * joint,
+      );
     }
   }
 

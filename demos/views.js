@@ -93,7 +93,8 @@ async function attentionView(model, { tensor, memo }, { view, layer, head, cell 
   const rollout = view === 'rollout';
   const heads = head === 'mean' ? 'mean' : Number(head);
   const attention = await once(memo, rollout ? 'rollout' : `${layer} ${head}`, () =>
-    model.attention(tensor, rollout ? { rollout } : { layers: [Number(layer)], heads }));
+    model.attention(tensor, rollout ? { rollout } : { layers: [Number(layer)], heads }),
+  );
   const { grid, map } = attention;
   const headInWords = head === 'mean' ? 'mean of the heads' : `head ${Number(head) + 1}`;
   const layerInWords = `Layer ${Number(layer) + 1} of ${attentionTaps(model.info).length}`;

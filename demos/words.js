@@ -12,8 +12,14 @@ export const share = (x) => small.format(x);
 
 /** @param {number} bytes */
 export function size(bytes) {
-  const units = [[1e9, 'GB'], [1e6, 'MB'], [1e3, 'KB']];
-  const [unit, name] = /** @type {[number, string]} */ (units.find(([least]) => bytes >= Number(least)) ?? [1, 'bytes']);
+  const units = [
+    [1e9, 'GB'],
+    [1e6, 'MB'],
+    [1e3, 'KB'],
+  ];
+  const [unit, name] = /** @type {[number, string]} */ (
+    units.find(([least]) => bytes >= Number(least)) ?? [1, 'bytes']
+  );
   return `${rough.format(bytes / unit)} ${name}`;
 }
 
@@ -21,13 +27,16 @@ export function size(bytes) {
 export const time = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : `${plain.format(Math.round(ms))} ms`);
 
 /** @param {string | null} reason runtime.threadsReason */
-const threadsWord = (reason) => (reason === null ? undefined : ({
-  requested: 'one was asked for',
-  unsupported: 'more cannot be had here',
-  'not-cross-origin-isolated': 'the page is not cross-origin isolated',
-  'no-worker': 'the page\'s own thread may not wait for others',
-  memory: 'there was no memory to share',
-})[reason] ?? reason);
+const threadsWord = (reason) =>
+  reason === null
+    ? undefined
+    : ({
+        requested: 'one was asked for',
+        unsupported: 'more cannot be had here',
+        'not-cross-origin-isolated': 'the page is not cross-origin isolated',
+        'no-worker': "the page's own thread may not wait for others",
+        memory: 'there was no memory to share',
+      }[reason] ?? reason);
 
 /**
  * What there is to know about a model: [name, value, further words].
@@ -44,12 +53,20 @@ export function factsOf(model, loading, last) {
     ['Parameters', plain.format(info.parameters), `${size(info.weights_bytes)} in memory, ${info.dtype}`],
     ['Input', input.join(' × ')],
     ['Operations', `${rough.format(info.operations / 1e6)} million`, 'multiplications with addition, for one picture'],
-    ['Download', size(loading.loaded), `${loading.fromCache ? 'from the cache' : 'from the network'}, ready after ${time(loading.ms)}`],
+    [
+      'Download',
+      size(loading.loaded),
+      `${loading.fromCache ? 'from the cache' : 'from the network'}, ready after ${time(loading.ms)}`,
+    ],
     ['SIMD', runtime.simd ? 'yes' : 'no'],
     ['Relaxed SIMD', runtime.relaxedSimd === null ? 'unknown' : runtime.relaxedSimd ? 'yes' : 'no'],
     ['Threads', String(runtime.threads), threadsWord(runtime.threadsReason)],
     ['Worker', runtime.worker ? 'yes' : 'no', runtime.workerReason ?? undefined],
-    ['Last answer', last ? time(last.run) : 'none yet', last ? `after ${time(last.prepare)} for decoding and resizing` : undefined],
+    [
+      'Last answer',
+      last ? time(last.run) : 'none yet',
+      last ? `after ${time(last.prepare)} for decoding and resizing` : undefined,
+    ],
     ['Memory', size(use.wasm), `${size(use.bytes)} in use, ${size(use.peak)} at most so far`],
   ];
 }

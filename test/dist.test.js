@@ -10,8 +10,8 @@ import { node24 } from './helpers/node24.js';
 
 const read = (/** @type {string} */ path) => readFileSync(join(root, path));
 
-// Run in another Node too, hence as text: imports, exports and the first memory's bytes, as JSON. The builds with threads take a
-// memory as large as web/wasm.js makes, and grow it themselves.
+// Run in another Node too, hence as text: imports, exports and the first memory's bytes, as JSON. The builds with
+// threads take a memory as large as web/wasm.js makes, and grow it themselves.
 const DESCRIBE = `
   const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
@@ -32,14 +32,32 @@ async function describe(node, file) {
 /** What only the builds with threads have. */
 const OF_THREADS = ['tsr_wasm_context_admit_thread', 'tsr_wasm_context_serve_thread', 'tsr_wasm_context_stop'];
 
-function check(/** @type {{ imports: string[], exports: string[], bytes: number }} */ { imports, exports, bytes }, threads = false) {
+function check(
+  /** @type {{ imports: string[], exports: string[], bytes: number }} */ { imports, exports, bytes },
+  threads = false,
+) {
   // No file system, no exit: a clock is all that a page has to provide.
-  assert.deepEqual([...imports].sort(), ['env.emscripten_notify_memory_growth', ...threads ? ['env.memory'] : [], 'env.tsr_now']);
+  assert.deepEqual([...imports].sort(), [
+    'env.emscripten_notify_memory_growth',
+    ...(threads ? ['env.memory'] : []),
+    'env.tsr_now',
+  ]);
   const own = exports.filter((name) => name.startsWith('tsr_wasm_'));
   assert.ok(own.length > 5, `${own}`);
-  assert.deepEqual(own.filter((name) => OF_THREADS.includes(name)), threads ? OF_THREADS : []);
-  assert.deepEqual(exports.filter((name) => !own.includes(name)), ['__indirect_function_table', '_emscripten_stack_restore',
-    '_initialize', 'emscripten_stack_get_current', ...threads ? [] : ['memory']]);
+  assert.deepEqual(
+    own.filter((name) => OF_THREADS.includes(name)),
+    threads ? OF_THREADS : [],
+  );
+  assert.deepEqual(
+    exports.filter((name) => !own.includes(name)),
+    [
+      '__indirect_function_table',
+      '_emscripten_stack_restore',
+      '_initialize',
+      'emscripten_stack_get_current',
+      ...(threads ? [] : ['memory']),
+    ],
+  );
   assert.ok(bytes <= 4 << 20, `starts with ${bytes} bytes of memory`);
 }
 
@@ -59,8 +77,14 @@ test('sizes are within the budgets', async (t) => {
   assert.deepEqual(cellsOf(written).slice(2), rows, 'docs/hosting.md has other sizes: make size writes them');
 });
 
-for (const [threads, all] of [[false, false], [true, false], [false, true], [true, true]]) {
-  const build = (/** @type {string} */ name) => `dist/tesserae-${name}${threads ? '-threads' : ''}${all ? '-all' : ''}.wasm`;
+for (const [threads, all] of [
+  [false, false],
+  [true, false],
+  [false, true],
+  [true, true],
+]) {
+  const build = (/** @type {string} */ name) =>
+    `dist/tesserae-${name}${threads ? '-threads' : ''}${all ? '-all' : ''}.wasm`;
   const what = `${threads ? 'with threads ' : ''}${all ? 'with all architectures ' : ''}`;
   test(`the SIMD build ${what}imports next to nothing`, async () => {
     check(await describe(process.execPath, build('simd')), threads);
@@ -77,14 +101,26 @@ test('the package holds what its exports name, and no tests or sources', async (
   const { code, output } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts', '--loglevel=error']);
   assert.equal(code, 0, output);
   /** @type {string[]} */
-  const files = [JSON.parse(output.slice(output.search(/^[[{]/m)))].flat()[0].files.map((/** @type {{path: string}} */ file) => file.path);
+  const files = [JSON.parse(output.slice(output.search(/^[[{]/m)))]
+    .flat()[0]
+    .files.map((/** @type {{path: string}} */ file) => file.path);
   const manifest = JSON.parse(read('package.json').toString());
-  const named = [manifest.types, Object.values(manifest.bin), Object.values(manifest.exports).map((value) => (
-    typeof value === 'string' ? value : Object.values(value)))].flat(2).map((path) => path.replace(/^\.\//, ''));
+  const named = [
+    manifest.types,
+    Object.values(manifest.bin),
+    Object.values(manifest.exports).map((value) => (typeof value === 'string' ? value : Object.values(value))),
+  ]
+    .flat(2)
+    .map((path) => path.replace(/^\.\//, ''));
   for (const path of [...named, 'LICENSE']) assert.ok(files.includes(path), `${path} is not in the package`);
   const model = 'models/cct_4_cifar10.safetensors'; // the command line program's default
   if (existsSync(join(root, model))) assert.ok(files.includes(model));
-  assert.deepEqual(files.filter((path) => !/^(web|dist)\/|^models\/cct_4_cifar10\.safetensors$|^(package\.json|LICENSE|README\.md)$/.test(path)), []);
+  assert.deepEqual(
+    files.filter(
+      (path) => !/^(web|dist)\/|^models\/cct_4_cifar10\.safetensors$|^(package\.json|LICENSE|README\.md)$/.test(path),
+    ),
+    [],
+  );
   assert.equal(manifest.dependencies, undefined, 'the package has no dependencies');
 });
 

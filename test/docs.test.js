@@ -1,6 +1,6 @@
 // The papers against the code: links lead somewhere, docs/errors.md has every error code, docs/api.md the calls and
-// options that the code takes, and README.md the figures of the pages they come from. test/zoo.test.js has the pages that
-// `make docs` writes.
+// options that the code takes, and README.md the figures of the pages they come from. test/zoo.test.js has the pages
+// that `make docs` writes.
 // Run alone: node --test test/docs.test.js (needs no build)
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -11,19 +11,36 @@ import { loadModel, Model, TesseraeError } from '../web/index.js';
 import { root } from './helpers/make.js';
 
 const read = (/** @type {string} */ path) => readFileSync(join(root, path), 'utf8');
-const papers = ['README.md', 'CONTRIBUTING.md', ...['docs', 'docs/models'].flatMap((folder) => readdirSync(join(root, folder))
-  .filter((name) => name.endsWith('.md')).map((name) => `${folder}/${name}`))];
+const papers = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...['docs', 'docs/models'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `${folder}/${name}`),
+  ),
+];
 
 // ---- the checks: text in, faults out, so that the last test can show that each finds its fault ----
 
 /** Text without code: what looks like a link in there is none. @param {string} text */
-const prose = (text) => text.replace(/^```[^]*?^```/gm, '').replace(/`[^`]*`/g, (code) => code.replace(/[[\]()]/g, ' '));
+const prose = (text) =>
+  text.replace(/^```[^]*?^```/gm, '').replace(/`[^`]*`/g, (code) => code.replace(/[[\]()]/g, ' '));
 
 /** The anchors of a page's headings, as GitHub makes them. @param {string} text */
-const anchors = (text) => [...text.replace(/^```[^]*?^```/gm, '').matchAll(/^#+ (.+)$/gm)]
-  .map(([, heading]) => heading.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').trim().replace(/\s/g, '-'));
+const anchors = (text) =>
+  [...text.replace(/^```[^]*?^```/gm, '').matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replace(/\s/g, '-'),
+  );
 
-/** @param {string} page its path @param {string} text @param {(path: string) => string | null} open a file's text, null: there is none */
+/**
+ * @param {string} page its path @param {string} text
+ * @param {(path: string) => string | null} open a file's text, null: there is none
+ */
 function linkFaults(page, text, open) {
   const faults = [];
   for (const [, target] of prose(text).matchAll(/\[[^\]]*\]\(([^)\s]+)\)/g)) {
@@ -32,33 +49,45 @@ function linkFaults(page, text, open) {
     const file = path ? posix.normalize(posix.join(dirname(page), path)) : page;
     const there = path ? open(file) : text;
     if (there === null) faults.push(`${page} links to ${target}, which does not exist`);
-    else if (anchor && !anchors(there).includes(anchor)) faults.push(`${page} links to ${target}, but no heading there has that anchor`);
+    else if (anchor && !anchors(there).includes(anchor))
+      faults.push(`${page} links to ${target}, but no heading there has that anchor`);
   }
   return faults;
 }
 
 /** The JavaScript files in a folder and below. @param {string} folder */
-const scriptsOf = (folder) => readdirSync(join(root, folder), { recursive: true }).map(String)
-  .filter((name) => name.endsWith('.js')).map((name) => `${folder}/${name}`);
+const scriptsOf = (folder) =>
+  readdirSync(join(root, folder), { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith('.js'))
+    .map((name) => `${folder}/${name}`);
 
 /** First cells of table rows that are a name in backquotes or a link. @param {string} text @returns {string[]} */
-const firstCells = (text) => [...text.matchAll(/^\| (?:`([^`]+)`|\[([^\]]+)\]\([^)]*\)) \|/gm)].map(([, code, link]) => code ?? link);
+const firstCells = (text) =>
+  [...text.matchAll(/^\| (?:`([^`]+)`|\[([^\]]+)\]\([^)]*\)) \|/gm)].map(([, code, link]) => code ?? link);
 
-/** The part below a heading, up to the next of its level or above. @param {string} text @param {string} heading with its #s */
+/**
+ * The part below a heading, up to the next of its level or above.
+ * @param {string} text @param {string} heading with its #s
+ */
 function section(text, heading) {
   const [, after] = text.split(`\n${heading}\n`);
   const level = heading.indexOf(' ');
   return after?.split(new RegExp(`^#{1,${level}} `, 'm'))[0] ?? '';
 }
 
-/** Two lists that should be equal as sets. @param {string[]} listed @param {string[]} real @param {string} where @param {string} what */
+/**
+ * Two lists that should be equal as sets.
+ * @param {string[]} listed @param {string[]} real @param {string} where @param {string} what
+ */
 const listFaults = (listed, real, where, what) => [
   ...real.filter((name) => !listed.includes(name)).map((name) => `${where} has no row for ${what} ${name}`),
   ...listed.filter((name) => !real.includes(name)).map((name) => `${where} has a row for ${name}, which is no ${what}`),
 ];
 
 /** Codes and stages of src/base/status.inc. @param {string} text @returns {Map<string, string>} */
-const statusCodes = (text) => new Map([...text.matchAll(/^TSR_STATUS\(\w+,\s*"(ERR_\w+)",\s*"(\w+)"\)/gm)].map(([, code, stage]) => [code, stage]));
+const statusCodes = (text) =>
+  new Map([...text.matchAll(/^TSR_STATUS\(\w+,\s*"(ERR_\w+)",\s*"(\w+)"\)/gm)].map(([, code, stage]) => [code, stage]));
 
 /** @param {string} text a JavaScript source @returns {string[]} codes in quotes */
 const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([, code]) => code);
@@ -66,8 +95,12 @@ const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([
 // ---- the papers as they are ----
 
 test('links in the papers lead somewhere', () => {
-  const open = (/** @type {string} */ path) => (!existsSync(join(root, path)) ? null : path.endsWith('.md') ? read(path) : '');
-  assert.deepEqual(papers.flatMap((page) => linkFaults(page, read(page), open)), []);
+  const open = (/** @type {string} */ path) =>
+    !existsSync(join(root, path)) ? null : path.endsWith('.md') ? read(path) : '';
+  assert.deepEqual(
+    papers.flatMap((page) => linkFaults(page, read(page), open)),
+    [],
+  );
 });
 
 test('docs/errors.md has every code, with its stage, what it means and what to do', () => {
@@ -101,12 +134,21 @@ test("docs/api.md's options of loadModel, calls and their options are those that
   assert.deepEqual(listFaults(listed, names, 'docs/api.md', 'option'), []);
 
   const calls = Object.getOwnPropertyNames(Model.prototype).filter((name) => name !== 'constructor');
-  const rows = cellsOf(section(api, '### Calls')).slice(2)
+  const rows = cellsOf(section(api, '### Calls'))
+    .slice(2)
     .map(([call, options]) => [call.replace(/^`(\w+)\(.*/, '$1'), options]);
-  assert.deepEqual(listFaults(rows.map(([name]) => name), calls, 'docs/api.md', 'call of a model'), []);
+  assert.deepEqual(
+    listFaults(
+      rows.map(([name]) => name),
+      calls,
+      'docs/api.md',
+      'call of a model',
+    ),
+    [],
+  );
   const taps = [{ kind: 'tokens', grid: [4, 4], windows: null }];
   const info = { input: { dims: [1, 3, 32, 32] }, output: { kind: 'image' }, taps };
-  const model = new (/** @type {any} */ (Model))({ closed: null }, info, {}, { decode: 'auto', fetch });
+  const model = new /** @type {any} */ (Model)({ closed: null }, info, {}, { decode: 'auto', fetch });
   for (const [name, cell] of rows) {
     if (['memory', 'dispose'].includes(name)) continue; // which take none
     const taken = (await known((options) => model[name]('x', options))).filter((option) => option !== 'signal');
@@ -123,21 +165,36 @@ test("docs/api.md's options of loadModel, calls and their options are those that
 });
 
 /** Files and folders that a page names; of one with a part to be filled in, its folder. @param {string} text */
-const pathsIn = (text) => [...text.matchAll(
-  /(?<!\]\()(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(([path]) => path);
+const pathsIn = (text) =>
+  [...text.matchAll(/(?<!\]\()(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(
+    ([path]) => path,
+  );
 
 test('files that the papers for users and contributors name exist', () => {
-  const pages = ['README.md', 'CONTRIBUTING.md', ...['api', 'errors', 'format', 'hosting', 'words'].map((name) => `docs/${name}.md`)];
-  const faults = pages.flatMap((page) => pathsIn(read(page)).filter((path) => !existsSync(join(root, path)))
-    .map((path) => `${page} names ${path}, which does not exist`));
+  const pages = [
+    'README.md',
+    'CONTRIBUTING.md',
+    ...['api', 'errors', 'format', 'hosting', 'words'].map((name) => `docs/${name}.md`),
+  ];
+  const faults = pages.flatMap((page) =>
+    pathsIn(read(page))
+      .filter((path) => !existsSync(join(root, path)))
+      .map((path) => `${page} names ${path}, which does not exist`),
+  );
   assert.deepEqual(faults, []);
 });
 
 test('make targets that the papers name exist', () => {
   const targets = [...read('Makefile').matchAll(/^([a-z][a-z-]*):/gm)].map(([, name]) => name);
-  const used = papers.flatMap((page) => [...read(page).matchAll(/`make ([a-z][a-z-]*)(?![\w/-])/g)].map(([, name]) => name));
+  const used = papers.flatMap((page) =>
+    [...read(page).matchAll(/`make ([a-z][a-z-]*)(?![\w/-])/g)].map(([, name]) => name),
+  );
   assert.ok(used.includes('demo') && used.includes('test'));
-  assert.deepEqual(used.filter((name) => !targets.includes(name)), [], 'the Makefile has no such target');
+  assert.deepEqual(
+    used.filter((name) => !targets.includes(name)),
+    [],
+    'the Makefile has no such target',
+  );
 });
 
 /** What README.md's part `bench` says that docs/performance.md does not. @param {string} part @param {string} table */
@@ -149,7 +206,9 @@ function benchFaults(part, table) {
     const row = measured.find((cells) => names.length && names.every((name, i) => cells[i].replace('*', '') === name));
     const cell = row?.[label.endsWith(': one image') ? 6 : 4]; // the median, or the cold start
     const fine = cell === `${peer} / ${ours}` && Math.abs(Number(ratio) - Number(peer) / Number(ours)) <= 0.051;
-    return fine ? [] : [`README.md: ${label}: ${peer} / ${ours}, ${ratio}; docs/performance.md: ${cell}; run make bench`];
+    return fine
+      ? []
+      : [`README.md: ${label}: ${peer} / ${ours}, ${ratio}; docs/performance.md: ${cell}; run make bench`];
   });
   return rows.length === 3 ? faults : [...faults, `README.md shows ${rows.length} figures of speed, not three`];
 }
@@ -161,7 +220,10 @@ test("README.md's figures of speed are those of docs/performance.md", () => {
 test("README.md's accuracy is that of the model's card", () => {
   const [, , [pytorch, f32, q8]] = cellsOf(partOf(read('models/cct_4_cifar10.md'), 'accuracy'));
   const said = [...partOf(read('README.md'), 'accuracy').matchAll(/([\d.]+) %/g)].map(([, percent]) => percent);
-  assert.deepEqual(said, [q8, f32, pytorch].map((share) => (100 * Number(share)).toFixed(2)));
+  assert.deepEqual(
+    said,
+    [q8, f32, pytorch].map((share) => (100 * Number(share)).toFixed(2)),
+  );
 });
 
 test('sizes in the papers are within the budgets, and agree', () => {
@@ -172,8 +234,9 @@ test('sizes in the papers are within the budgets, and agree', () => {
   assert.deepEqual([...sentence.matchAll(/\b\d{5,}\b/g)].map(Number), budgets, "docs/hosting.md's budgets");
   const rows = cellsOf(partOf(hosting, 'size')).slice(2);
   assert.equal(rows.length, 9);
-  const largest = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/]
-    .map((names) => Math.max(...rows.filter(([name]) => names.test(name)).map(([, , , brotli]) => Number(brotli))));
+  const largest = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/].map((names) =>
+    Math.max(...rows.filter(([name]) => names.test(name)).map(([, , , brotli]) => Number(brotli))),
+  );
   largest.forEach((bytes, i) => assert.ok(bytes > 0 && bytes <= budgets[i], `${bytes} bytes of ${budgets[i]}`));
   const said = [...partOf(read('README.md'), 'size').matchAll(/(\d+) kB/g)].map(([, kb]) => Number(kb));
   const [first, all, script] = largest.map((bytes) => Math.round(bytes / 1000));
@@ -187,27 +250,52 @@ test('README.md is for a person in a hurry', () => {
 
 test('the checks themselves: each finds its fault', () => {
   const open = (/** @type {string} */ path) => (path === 'docs/b.md' ? '# Two words, `code`\n' : null);
-  for (const good of ['[b](b.md)', '[b](b.md#two-words-code)', '[x](https://example.org/x)', '`[b](c.md)`', '```\n[b](c.md)\n```\n', '# Here\n[h](#here)']) {
+  for (const good of [
+    '[b](b.md)',
+    '[b](b.md#two-words-code)',
+    '[x](https://example.org/x)',
+    '`[b](c.md)`',
+    '```\n[b](c.md)\n```\n',
+    '# Here\n[h](#here)',
+  ]) {
     assert.deepEqual(linkFaults('docs/a.md', good, open), [], good);
   }
-  for (const bad of ['[b](c.md)', '![b](c.png)', '[b](../b.md)', '[b](b.md#other)', '[h](#here)']) assert.equal(linkFaults('docs/a.md', bad, open).length, 1, bad);
+  for (const bad of ['[b](c.md)', '![b](c.png)', '[b](../b.md)', '[b](b.md#other)', '[h](#here)'])
+    assert.equal(linkFaults('docs/a.md', bad, open).length, 1, bad);
 
   assert.deepEqual(firstCells('| `A` | x |\n| [b](#b) | y |\n| c | z |\n|---|---|'), ['A', 'b']);
   assert.match(listFaults(['a'], ['a', 'b'], 'here', 'thing').join(), /no row for thing b/);
   assert.match(listFaults(['a', 'c'], ['a'], 'here', 'thing').join(), /row for c, which is no thing/);
   assert.equal(section('x\n## A\none\n### B\ntwo\n## C\nthree', '## A').trim(), 'one\n### B\ntwo');
-  assert.deepEqual([...statusCodes('TSR_STATUS(OK, "OK", "none")\nTSR_STATUS(A,  "ERR_A",  "call")\n')], [['ERR_A', 'call']]);
+  assert.deepEqual(
+    [...statusCodes('TSR_STATUS(OK, "OK", "none")\nTSR_STATUS(A,  "ERR_A",  "call")\n')],
+    [['ERR_A', 'call']],
+  );
   assert.deepEqual(scriptCodes("fail('ERR_A_B', x); /^ERR_C/; 'ERR_'"), ['ERR_A_B']);
-  assert.deepEqual(pathsIn('`src/a.c`, [b](docs/b.md), `src/arch/<name>.c`, dist/web/c.js; run scripts/d.mjs'),
-    ['src/a.c', 'docs/b.md', 'src/arch', 'scripts/d.mjs']);
+  assert.deepEqual(pathsIn('`src/a.c`, [b](docs/b.md), `src/arch/<name>.c`, dist/web/c.js; run scripts/d.mjs'), [
+    'src/a.c',
+    'docs/b.md',
+    'src/arch',
+    'scripts/d.mjs',
+  ]);
   assert.deepEqual(optionNames('`layers` (`-1`, the last; or `x`), `rollout` (false)'), ['layers', 'rollout']);
   const measured = '| M | f32 | Node 24 | 1* | 90 / 30 | x | 20 / 10 | x | x | x | x | x |';
   const one = 'M, f32, Node 24, 1 thread: one image';
-  const figures = (/** @type {string} */ second) => [
-    '| ms | peer | ours | ratio |', '|---|---|---|---|', `| ${one} | 20 | 10 | 2.0 |`, second,
-    '| M, f32, Node 24, 1 thread: a first answer | 90 | 30 | 3.0 |'].join('\n');
+  const figures = (/** @type {string} */ second) =>
+    [
+      '| ms | peer | ours | ratio |',
+      '|---|---|---|---|',
+      `| ${one} | 20 | 10 | 2.0 |`,
+      second,
+      '| M, f32, Node 24, 1 thread: a first answer | 90 | 30 | 3.0 |',
+    ].join('\n');
   assert.deepEqual(benchFaults(figures(`| ${one} | 20 | 10 | 2.0 |`), measured), []);
-  const others = [`| ${one} | 20 | 9 | 2.2 |`, `| ${one} | 20 | 10 | 2.2 |`, `| ${one.replace('f32', 'q8')} | 20 | 10 | 2.0 |`,
-    '| x | 1 | 1 | 1 |', ''];
+  const others = [
+    `| ${one} | 20 | 9 | 2.2 |`,
+    `| ${one} | 20 | 10 | 2.2 |`,
+    `| ${one.replace('f32', 'q8')} | 20 | 10 | 2.0 |`,
+    '| x | 1 | 1 | 1 |',
+    '',
+  ];
   for (const bad of others) assert.equal(benchFaults(figures(bad), measured).length, 1, bad);
 });

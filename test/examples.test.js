@@ -38,16 +38,20 @@ test("README.md's lines run in Chromium", async () => {
     page.on('console', (message) => said.push(message.text()));
     page.on('pageerror', (error) => said.push(String(error)));
     // a page of its own in the root, without the server's policy, which allows no inline script
-    await page.route('**/readme.html', (route) => route.fulfill({
-      contentType: 'text/html',
-      body: `<!doctype html><title>ten lines</title><link rel="icon" href="data:,">
+    await page.route('**/readme.html', (route) =>
+      route.fulfill({
+        contentType: 'text/html',
+        body: `<!doctype html><title>ten lines</title><link rel="icon" href="data:,">
         <script type="importmap">{ "imports": { "tesserae": "/dist/index.js" } }</script>
         <script type="module">${examples('README.md')}console.log('end');</script>`,
-    }));
+      }),
+    );
     await page.goto(`${server.url}readme.html`);
     const deadline = Date.now() + 30_000;
     while (Date.now() < deadline && !/end|Error/.test(said.join())) {
-      await new Promise((resolve) => { setTimeout(resolve, 50); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 50);
+      });
     }
     assert.match(said.slice(0, 2).join('\n'), SAYS, said.join('\n'));
     assert.equal(said[2], 'end', said.join('\n'));
@@ -70,11 +74,15 @@ test("docs/api.md's examples run one after the other", async () => {
   assert.match(output, new RegExp(`^${architectures.length} .*\\bvit\\b`, 'm'));
 });
 
-test('docs/api.md has every field of a model\'s info and runtime', async () => {
+test("docs/api.md has every field of a model's info and runtime", async () => {
   const model = await loadModel(join(root, 'models/cct_4_cifar10.safetensors'), { worker: false, threads: 1 });
   const page = read('docs/api.md');
   const [, about, runs] = /### model\.info\n([^]*?)### model\.runtime\n([^]*?)```/.exec(page) ?? [];
-  const first = about.split('\n').filter((line) => line.startsWith('| `')).map((line) => line.split('|')[1]).join();
+  const first = about
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .map((line) => line.split('|')[1])
+    .join();
   assert.deepEqual([...first.matchAll(/`(\w+)`/g)].map(([, name]) => name).sort(), Object.keys(model.info).sort());
   assert.deepEqual([...runs.matchAll(/`(\w+)`/g)].map(([, name]) => name).sort(), Object.keys(model.runtime).sort());
   const [, preprocess] = /`preprocess` \| `\{ (.*?) \}`/.exec(about) ?? [];
@@ -99,15 +107,29 @@ test('messages that docs/errors.md quotes are those that a load gives', async ()
   const bad = 'test/golden/safetensors/bad';
   const files = [
     ...readdirSync(join(root, bad)).map((name) => readFileSync(join(root, bad, name))),
-    safetensors(tensors.filter(({ name }) => name !== 'mlp_head.bias'), about),
-    safetensors(other(({ bytes }) => ({ shape: [3], bytes: bytes.slice(0, 12) })), about),
-    safetensors(other(() => ({ dtype: 'I32' })), about),
+    safetensors(
+      tensors.filter(({ name }) => name !== 'mlp_head.bias'),
+      about,
+    ),
+    safetensors(
+      other(({ bytes }) => ({ shape: [3], bytes: bytes.slice(0, 12) })),
+      about,
+    ),
+    safetensors(
+      other(() => ({ dtype: 'I32' })),
+      about,
+    ),
     safetensors(tensors, { ...about, config: { ...golden.config, deph: 2 } }),
     safetensors(tensors, { ...about, config: { ...golden.config, depth: 3000 } }),
   ];
   const said = [];
   for (const file of files) {
-    said.push(await loadModel(file, { worker: false, threads: 1 }).then(() => '', (error) => error.message));
+    said.push(
+      await loadModel(file, { worker: false, threads: 1 }).then(
+        () => '',
+        (error) => error.message,
+      ),
+    );
   }
   let code = '';
   const [, section] = read('docs/errors.md').split('## Messages about model files');
@@ -115,6 +137,9 @@ test('messages that docs/errors.md quotes are those that a load gives', async ()
   assert.ok(rows.length > 12, 'the messages were not found');
   for (const [, named, message] of rows) {
     code = named ?? code;
-    assert.ok(said.some((one) => one.startsWith(`${code}: ${message}`)), `no load says ${code}: ${message}`);
+    assert.ok(
+      said.some((one) => one.startsWith(`${code}: ${message}`)),
+      `no load says ${code}: ${message}`,
+    );
   }
 });

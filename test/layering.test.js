@@ -9,8 +9,9 @@ import { root } from './helpers/make.js';
 
 const MAX_LINES = 700; // a file has fewer
 
-// The layers, from the ground up: a folder of src/ each, and what its files may include besides each other. A path that ends in a slash is
-// a folder, others are files. The folders above a row are the only ones that its row can name, so that there are no circles.
+// The layers, from the ground up: a folder of src/ each, and what its files may include besides each other. A path that
+// ends in a slash is a folder, others are files. The folders above a row are the only ones that its row can name, so
+// that there are no circles.
 /** @type {Record<string, { may: string[], why: string }>} */
 const LAYERS = {
   base: { may: [], why: 'the foundation knows nothing of models' },
@@ -24,31 +25,44 @@ const LAYERS = {
   nn: { may: ['base/', 'graph/'], why: 'nn builds graphs: arch -> nn -> graph' },
   parts: { may: ['base/', 'graph/', 'nn/'], why: 'shared parts of architectures stand on nn and graph' },
   arch: { may: [], why: 'a model file includes "arch.h" and nothing else' },
-  model: { may: ['tesserae.h', 'base/', 'kernels/', 'files/', 'image/', 'weights/', 'ops/', 'graph/', 'exec/'],
-    why: 'a model knows architectures by the registry alone' },
+  model: {
+    may: ['tesserae.h', 'base/', 'kernels/', 'files/', 'image/', 'weights/', 'ops/', 'graph/', 'exec/'],
+    why: 'a model knows architectures by the registry alone',
+  },
   wasm: { may: ['tesserae.h'], why: 'the exports stand on the public header, as any other program' },
 };
 // Files with a row of their own.
 /** @type {Record<string, { may: string[], why: string }>} */
 const FILES = {
   'tesserae.h': { may: [], why: 'the public header includes nothing of the inside' },
-  'arch/arch.h': { may: ['base/', 'graph/', 'nn/', 'parts/'], why: 'arch.h shows models nn and graph, not how they run' },
+  'arch/arch.h': {
+    may: ['base/', 'graph/', 'nn/', 'parts/'],
+    why: 'arch.h shows models nn and graph, not how they run',
+  },
   'exec/plan.c': { may: ['base/', 'exec/plan.h'], why: 'the planner is pure: sizes and lifetimes in, offsets out' },
   'exec/plan.h': { may: ['base/'], why: 'the planner is pure: sizes and lifetimes in, offsets out' },
 };
 
-const folderOf = (/** @type {string} */ file) => file.includes('/') ? file.split('/')[0] : '';
+const folderOf = (/** @type {string} */ file) => (file.includes('/') ? file.split('/')[0] : '');
 
 /** Why `file` may not include `target`; null: it may. @param {string} file @param {string} target */
 function forbidden(file, target) {
   const folder = folderOf(file);
   const row = FILES[file] ?? LAYERS[folder];
   const inside = FILES[file] ? [] : folder === 'arch' ? ['arch/arch.h'] : [`${folder}/`];
-  return [...row.may, ...inside].some((path) => path.endsWith('/') ? target.startsWith(path) : target === path) ? null : row.why;
+  return [...row.may, ...inside].some((path) => (path.endsWith('/') ? target.startsWith(path) : target === path))
+    ? null
+    : row.why;
 }
 
-const STANDARD = new Set(('assert ctype errno float inttypes limits math stdalign stdarg stdatomic stdbool stddef stdint stdio ' +
-  'stdlib string').split(' ').map((name) => `${name}.h`));
+const STANDARD = new Set(
+  (
+    'assert ctype errno float inttypes limits math stdalign stdarg stdatomic stdbool stddef stdint stdio ' +
+    'stdlib string'
+  )
+    .split(' ')
+    .map((name) => `${name}.h`),
+);
 
 // Headers from outside that only some files may use.
 const OUTSIDE = [
@@ -60,24 +74,39 @@ const OUTSIDE = [
 
 // Calls that the library does not make. The name is looked for as a whole word before a parenthesis.
 const CALLS = [
-  { names: 'malloc calloc realloc free aligned_alloc posix_memalign strdup strndup alloca', except: /^base\/arena\.c$/, why: 'only src/base/arena.c allocates' },
+  {
+    names: 'malloc calloc realloc free aligned_alloc posix_memalign strdup strndup alloca',
+    except: /^base\/arena\.c$/,
+    why: 'only src/base/arena.c allocates',
+  },
   { names: 'abort exit _Exit quick_exit assert raise longjmp', why: 'library code never ends the program' },
   { names: 'printf fprintf vprintf vfprintf puts fputs putchar perror', why: 'library code never prints' },
-  { names: 'sprintf snprintf vsnprintf sscanf atof strtod strtof', why: 'src/base/format.h and src/base/decimal.h do that in a tenth of the bytes' },
-  { names: 'sin cos tan exp exp2 log pow tanh erf sinf cosf tanf expf exp2f logf powf tanhf erff', except: /^kernels\/\w+_ref\.c$/, why: 'src/base/elementary.h does that in a tenth of the bytes' },
+  {
+    names: 'sprintf snprintf vsnprintf sscanf atof strtod strtof',
+    why: 'src/base/format.h and src/base/decimal.h do that in a tenth of the bytes',
+  },
+  {
+    names: 'sin cos tan exp exp2 log pow tanh erf sinf cosf tanf expf exp2f logf powf tanhf erff',
+    except: /^kernels\/\w+_ref\.c$/,
+    why: 'src/base/elementary.h does that in a tenth of the bytes',
+  },
   { names: 'fopen getenv system setlocale rand srand time', why: 'the core reads nothing but its arguments' },
 ];
 
 /** The text with comments blanked out, and with `strings` also what stands in quotes; lines stay where they are. */
 function blank(/** @type {string} */ text, strings = false) {
-  return text.replace(/\/\*[^]*?\*\/|\/\/[^\n]*|"(?:\\[^]|[^"\\\n])*"|'(?:\\[^]|[^'\\\n])*'/g,
-    (part) => (part[0] === '/' || strings ? part.replace(/[^\n]/g, ' ') : part));
+  return text.replace(/\/\*[^]*?\*\/|\/\/[^\n]*|"(?:\\[^]|[^"\\\n])*"|'(?:\\[^]|[^'\\\n])*'/g, (part) =>
+    part[0] === '/' || strings ? part.replace(/[^\n]/g, ' ') : part,
+  );
 }
 
 /** Lines of `text` with their numbers from 1. @returns {[number, string][]} */
 const numbered = (/** @type {string} */ text) => text.split('\n').map((line, index) => [index + 1, line]);
 
-/** The file that `#include "quoted"` in `file` means. @param {string} file @param {string} quoted @param {Set<string>} all */
+/**
+ * The file that `#include "quoted"` in `file` means.
+ * @param {string} file @param {string} quoted @param {Set<string>} all
+ */
 function included(file, quoted, all) {
   const beside = posix.normalize(posix.join(posix.dirname(file), quoted));
   return all.has(beside) || !LAYERS[folderOf(quoted)] ? beside : posix.normalize(quoted);
@@ -85,21 +114,23 @@ function included(file, quoted, all) {
 
 /** @param {string} file relative to src/ @param {string} text @param {Set<string>} all */
 function* includeFaults(file, text, all) {
-  if (!FILES[file] && !LAYERS[folderOf(file)]) yield { line: 1, text: 'lies in no layer: test/layering.test.js has a row for each folder of src/' };
-  else for (const [line, code] of numbered(blank(text))) {
-    const quoted = /^\s*#\s*include\s*"([^"]+)"/.exec(code)?.[1];
-    const angled = /^\s*#\s*include\s*<([^>]+)>/.exec(code)?.[1];
-    if (quoted) {
-      const target = included(file, quoted, all);
-      if (posix.basename(target) === 'arch_list.inc') continue; // generated into build/gen
-      const why = forbidden(file, target);
-      if (why) yield { line, text: `includes "${target}": ${why}` };
+  if (!FILES[file] && !LAYERS[folderOf(file)])
+    yield { line: 1, text: 'lies in no layer: test/layering.test.js has a row for each folder of src/' };
+  else
+    for (const [line, code] of numbered(blank(text))) {
+      const quoted = /^\s*#\s*include\s*"([^"]+)"/.exec(code)?.[1];
+      const angled = /^\s*#\s*include\s*<([^>]+)>/.exec(code)?.[1];
+      if (quoted) {
+        const target = included(file, quoted, all);
+        if (posix.basename(target) === 'arch_list.inc') continue; // generated into build/gen
+        const why = forbidden(file, target);
+        if (why) yield { line, text: `includes "${target}": ${why}` };
+      }
+      if (!angled || STANDARD.has(angled)) continue;
+      const rule = OUTSIDE.find(({ header }) => header.test(angled));
+      if (!rule) yield { line, text: `includes <${angled}>, which is not of the C standard library` };
+      else if (!rule.files.test(file)) yield { line, text: `includes <${angled}>: not in this folder` };
     }
-    if (!angled || STANDARD.has(angled)) continue;
-    const rule = OUTSIDE.find(({ header }) => header.test(angled));
-    if (!rule) yield { line, text: `includes <${angled}>, which is not of the C standard library` };
-    else if (!rule.files.test(file)) yield { line, text: `includes <${angled}>: not in this folder` };
-  }
 }
 
 /** @param {string} file @param {string} text */
@@ -120,20 +151,27 @@ const CONVERSION = /^(?:(?:0\d)?(?:ll?|z)?[dux]|(?:\.(?:\d+|\*))?s|(?:\.\d+)?g|\
 function* formatFaults(text) {
   for (const [line, code] of numbered(text.replace(/\/\*[^]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' ')))) {
     for (const [literal] of code.matchAll(/"(?:\\.|[^"\\])*"/g)) {
-      for (let at = literal.indexOf('%'); at >= 0; at = literal.indexOf('%', at)) { // "%PDF" begins a file
+      for (let at = literal.indexOf('%'); at >= 0; at = literal.indexOf('%', at)) {
+        // "%PDF" begins a file
         const known = CONVERSION.exec(literal.slice(++at));
-        if (!known && !literal.startsWith('PDF', at)) yield { line, text: `%${literal.slice(at, at + 4)}: src/base/format.h lists the conversions there are` };
+        if (!known && !literal.startsWith('PDF', at))
+          yield { line, text: `%${literal.slice(at, at + 4)}: src/base/format.h lists the conversions there are` };
         at += known ? known[0].length : 0;
       }
     }
   }
 }
 
-/** A way from a header back to itself, as "a.h -> b.h -> a.h"; null: there is none. @param {Map<string, string>} sources */
+/**
+ * A way from a header back to itself, as "a.h -> b.h -> a.h"; null: there is none.
+ * @param {Map<string, string>} sources
+ */
 function circle(sources) {
   const all = new Set(sources.keys());
-  const next = (/** @type {string} */ file) => [...(sources.get(file) ?? '').matchAll(/^\s*#\s*include\s*"([^"]+)"/gm)]
-    .map(([, quoted]) => included(file, quoted, all)).filter((target) => all.has(target));
+  const next = (/** @type {string} */ file) =>
+    [...(sources.get(file) ?? '').matchAll(/^\s*#\s*include\s*"([^"]+)"/gm)]
+      .map(([, quoted]) => included(file, quoted, all))
+      .filter((target) => all.has(target));
   const done = new Set();
   /** @param {string[]} way @returns {string | null} */
   const walk = (way) => {
@@ -166,12 +204,20 @@ function* numberFaults(file, text) {
   }
 }
 
-/** All faults of a set of C files, as "src/file:line: what". @param {Map<string, string>} sources paths relative to src/ */
+/**
+ * All faults of a set of C files, as "src/file:line: what".
+ * @param {Map<string, string>} sources paths relative to src/
+ */
 function faults(sources) {
   const all = new Set(sources.keys());
   const found = [];
   for (const [file, text] of sources) {
-    for (const fault of [...includeFaults(file, text, all), ...callFaults(file, text), ...formatFaults(text), ...numberFaults(file, text)]) {
+    for (const fault of [
+      ...includeFaults(file, text, all),
+      ...callFaults(file, text),
+      ...formatFaults(text),
+      ...numberFaults(file, text),
+    ]) {
       found.push(`src/${file}:${fault.line}: ${fault.text}`);
     }
   }
@@ -183,14 +229,20 @@ function readTree(folder, pattern) {
   const files = new Map();
   for (const name of readdirSync(join(root, folder), { recursive: true }).map(String).sort()) {
     const path = join(root, folder, name);
-    if (pattern.test(name) && statSync(path).isFile()) files.set(name.replaceAll('\\', '/'), readFileSync(path, 'utf8'));
+    if (pattern.test(name) && statSync(path).isFile())
+      files.set(name.replaceAll('\\', '/'), readFileSync(path, 'utf8'));
   }
   return files;
 }
 
 /** @param {string} folder @param {Map<string, string>} files */
-const tooLong = (folder, files) => [...files].filter(([, text]) => text.trimEnd().split('\n').length >= MAX_LINES)
-  .map(([name, text]) => `${folder}/${name}:${text.trimEnd().split('\n').length}: a file has fewer than ${MAX_LINES} lines`);
+const tooLong = (folder, files) =>
+  [...files]
+    .filter(([, text]) => text.trimEnd().split('\n').length >= MAX_LINES)
+    .map(
+      ([name, text]) =>
+        `${folder}/${name}:${text.trimEnd().split('\n').length}: a file has fewer than ${MAX_LINES} lines`,
+    );
 
 test('the sources keep the rules', () => {
   const sources = readTree('src', /\.(c|h|inc)$/);
@@ -203,7 +255,10 @@ test('the layers stand on each other without circles', () => {
   const order = Object.keys(LAYERS);
   for (const [folder, { may }] of Object.entries(LAYERS)) {
     for (const path of may.filter((name) => name.includes('/'))) {
-      assert.ok(order.indexOf(folderOf(path)) < order.indexOf(folder), `${folder} may include ${path}, which does not lie below it`);
+      assert.ok(
+        order.indexOf(folderOf(path)) < order.indexOf(folder),
+        `${folder} may include ${path}, which does not lie below it`,
+      );
     }
   }
 });
@@ -274,11 +329,27 @@ test('the checks themselves: every rule finds its fault, and names file and line
     const found = faults(new Map([[file, '/* malloc(1) */\n' + text + '\n']]));
     if (!expected) assert.deepEqual(found, [], `${file}: ${text}`);
     else {
-      assert.ok(found.some((fault) => fault.startsWith(`src/${file}:${line}: `) && expected.test(fault)), `${file}: ${text}: ${found}`);
+      assert.ok(
+        found.some((fault) => fault.startsWith(`src/${file}:${line}: `) && expected.test(fault)),
+        `${file}: ${text}: ${found}`,
+      );
     }
   }
-  const round = /** @type {[string, string][]} */ ([['nn/a.h', '#include "graph/b.h"\n'], ['graph/b.h', '#include "c.h"\n'], ['graph/c.h', ' # include "../nn/a.h"\n']]);
+  const round = /** @type {[string, string][]} */ ([
+    ['nn/a.h', '#include "graph/b.h"\n'],
+    ['graph/b.h', '#include "c.h"\n'],
+    ['graph/c.h', ' # include "../nn/a.h"\n'],
+  ]);
   assert.equal(circle(new Map(round)), 'nn/a.h -> graph/b.h -> graph/c.h -> nn/a.h');
   assert.equal(circle(new Map([...round.slice(0, 2), /** @type {[string, string]} */ (['graph/c.h', ''])])), null);
-  assert.equal(tooLong('src', new Map([['a.c', 'x\n'.repeat(700)], ['b.c', 'x\n'.repeat(699)]])).length, 1);
+  assert.equal(
+    tooLong(
+      'src',
+      new Map([
+        ['a.c', 'x\n'.repeat(700)],
+        ['b.c', 'x\n'.repeat(699)],
+      ]),
+    ).length,
+    1,
+  );
 });

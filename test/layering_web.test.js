@@ -12,27 +12,81 @@ import { root } from './helpers/make.js';
 // `starts`: scripts of workers that they may start by new URL(...).
 const ROWS = [
   { row: 'types', files: /^web\/types\.js$/, may: '', why: 'types stand on nothing' },
-  { row: 'base', files: /^web\/(errors|options|platform|rpc)\.js$/, may: '', self: true, why: 'the foundation stands on nothing' },
-  { row: 'core', files: /^web\/(engine|heap)\.js$/, may: 'base', self: true, why: 'the engine takes plain data and knows no network, no host and no page' },
+  {
+    row: 'base',
+    files: /^web\/(errors|options|platform|rpc)\.js$/,
+    may: '',
+    self: true,
+    why: 'the foundation stands on nothing',
+  },
+  {
+    row: 'core',
+    files: /^web\/(engine|heap)\.js$/,
+    may: 'base',
+    self: true,
+    why: 'the engine takes plain data and knows no network, no host and no page',
+  },
   { row: 'thread', files: /^web\/thread\.js$/, may: '', why: 'a thread loads one file' },
   { row: 'worker', files: /^web\/worker\.js$/, may: 'base core', why: 'a worker is an engine that answers messages' },
-  { row: 'host', files: /^web\/(host|spawn)\.js$/, may: 'base core', self: true, starts: 'worker thread', why: 'a host knows where an engine lives, not what is loaded' },
-  { row: 'wasm', files: /^web\/wasm\.js$/, may: 'base', why: 'a build is chosen and compiled before there is an engine' },
-  { row: 'start', files: /^web\/start\.js$/, may: 'base core host wasm', why: 'start.js alone brings host and build together' },
-  { row: 'bytes', files: /^web\/(cache|source)\.js$/, may: 'base', why: 'bytes come without knowing what they are for' },
-  { row: 'inputs', files: /^web\/preprocess\.js$/, may: 'base bytes', why: 'inputs become plain data; the engine is reached through the host handed in' },
+  {
+    row: 'host',
+    files: /^web\/(host|spawn)\.js$/,
+    may: 'base core',
+    self: true,
+    starts: 'worker thread',
+    why: 'a host knows where an engine lives, not what is loaded',
+  },
+  {
+    row: 'wasm',
+    files: /^web\/wasm\.js$/,
+    may: 'base',
+    why: 'a build is chosen and compiled before there is an engine',
+  },
+  {
+    row: 'start',
+    files: /^web\/start\.js$/,
+    may: 'base core host wasm',
+    why: 'start.js alone brings host and build together',
+  },
+  {
+    row: 'bytes',
+    files: /^web\/(cache|source)\.js$/,
+    may: 'base',
+    why: 'bytes come without knowing what they are for',
+  },
+  {
+    row: 'inputs',
+    files: /^web\/preprocess\.js$/,
+    may: 'base bytes',
+    why: 'inputs become plain data; the engine is reached through the host handed in',
+  },
   { row: 'model', files: /^web\/model\.js$/, may: 'base inputs', why: 'a model has its host handed in' },
-  { row: 'load', files: /^web\/load\.js$/, may: 'base core bytes model start', why: 'loading reaches host and wasm through start.js' },
+  {
+    row: 'load',
+    files: /^web\/load\.js$/,
+    may: 'base core bytes model start',
+    why: 'loading reaches host and wasm through start.js',
+  },
   { row: 'public', files: /^web\/index\.js$/, may: 'base load model start', why: 'the entry says what is public' },
-  { row: 'cli', files: /^web\/cli\//, may: 'base core start public node', self: true, why: 'the command line program stands on the package' },
+  {
+    row: 'cli',
+    files: /^web\/cli\//,
+    may: 'base core start public node',
+    self: true,
+    why: 'the command line program stands on the package',
+  },
   { row: 'demos', files: /^demos\//, may: 'public', self: true, why: 'pages use the public API alone' },
 ];
 
 /** The text with comments blanked out; lines and strings stay where they are. @param {string} text */
-const blank = (text) => text.replace(/'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[^]|[^`\\])*`|\/\*[^]*?\*\/|(?<![\\/])\/\/[^\n]*/g,
-  (part) => (part[0] === '/' ? part.replace(/[^\n]/g, ' ') : part));
+const blank = (text) =>
+  text.replace(
+    /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[^]|[^`\\])*`|\/\*[^]*?\*\/|(?<![\\/])\/\/[^\n]*/g,
+    (part) => (part[0] === '/' ? part.replace(/[^\n]/g, ' ') : part),
+  );
 
-const IMPORT = /^[ \t]*(?:import|export)\b(?:[\w\s{},*$]+\bfrom\b)?\s*['"]([^'"\n]+)['"]|\bimport\(\s*['"]([^'"\n]+)['"]\s*\)/gm;
+const IMPORT =
+  /^[ \t]*(?:import|export)\b(?:[\w\s{},*$]+\bfrom\b)?\s*['"]([^'"\n]+)['"]|\bimport\(\s*['"]([^'"\n]+)['"]\s*\)/gm;
 const START = /\bnew URL\(\s*['"](\.[^'"\n]*\.m?js)['"]\s*,\s*import\.meta\.url\s*\)/g;
 
 /**
@@ -41,13 +95,17 @@ const START = /\bnew URL\(\s*['"](\.[^'"\n]*\.m?js)['"]\s*,\s*import\.meta\.url\
  */
 function importsOf(file, text) {
   const code = blank(text);
-  const all = [IMPORT, START].flatMap((pattern) => [...code.matchAll(pattern)].map((match) => ({ match, starts: pattern === START })));
-  return all.map(({ match, starts }) => {
-    const [, one, other] = match;
-    const target = one ?? other;
-    const line = code.slice(0, match.index + match[0].indexOf(target)).split('\n').length;
-    return { target: /^\.\.?\//.test(target) ? posix.join(posix.dirname(file), target) : target, line, starts };
-  }).sort((a, b) => a.line - b.line);
+  const all = [IMPORT, START].flatMap((pattern) =>
+    [...code.matchAll(pattern)].map((match) => ({ match, starts: pattern === START })),
+  );
+  return all
+    .map(({ match, starts }) => {
+      const [, one, other] = match;
+      const target = one ?? other;
+      const line = code.slice(0, match.index + match[0].indexOf(target)).split('\n').length;
+      return { target: /^\.\.?\//.test(target) ? posix.join(posix.dirname(file), target) : target, line, starts };
+    })
+    .sort((a, b) => a.line - b.line);
 }
 
 /** @param {string} file */
@@ -64,7 +122,7 @@ function importFaults(sources) {
       continue;
     }
     for (const { target, line, starts } of importsOf(file, text)) {
-      const row = target.startsWith('node:') ? 'node' : rowsOf(target)[0]?.row ?? 'nothing here';
+      const row = target.startsWith('node:') ? 'node' : (rowsOf(target)[0]?.row ?? 'nothing here');
       const may = (starts ? own.starts : own.may) ?? '';
       if (may.split(' ').includes(row) || (own.self && row === own.row && !starts)) continue;
       found.push(`${file}:${line}: ${starts ? 'starts' : 'imports'} ${target} (${row}): ${own.why}`);
@@ -75,7 +133,14 @@ function importFaults(sources) {
 
 /** Imports that go in a circle, each once. @param {Map<string, string>} sources @returns {string[]} */
 function circles(sources) {
-  const edges = new Map([...sources].map(([file, text]) => [file, importsOf(file, text).filter(({ starts }) => !starts).map(({ target }) => target)]));
+  const edges = new Map(
+    [...sources].map(([file, text]) => [
+      file,
+      importsOf(file, text)
+        .filter(({ starts }) => !starts)
+        .map(({ target }) => target),
+    ]),
+  );
   /** @type {string[]} */
   const found = [];
   const done = new Set();
@@ -93,8 +158,17 @@ function circles(sources) {
 
 /** @param {string[]} folders @returns {Map<string, string>} */
 function readTree(...folders) {
-  const names = folders.flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => posix.join(folder, String(name).replaceAll('\\', '/'))));
-  return new Map(names.filter((name) => /\.m?js$/.test(name)).sort().map((name) => [name, readFileSync(join(root, name), 'utf8')]));
+  const names = folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((name) =>
+      posix.join(folder, String(name).replaceAll('\\', '/')),
+    ),
+  );
+  return new Map(
+    names
+      .filter((name) => /\.m?js$/.test(name))
+      .sort()
+      .map((name) => [name, readFileSync(join(root, name), 'utf8')]),
+  );
 }
 
 test('web/ and demos/ import only what their layer may', () => {
@@ -110,12 +184,22 @@ test('no imports go in a circle', () => {
 test('the imports found are those that the bundler finds', async () => {
   const sources = readTree('web', 'demos', 'scripts');
   const { metafile } = await build({
-    absWorkingDir: root, entryPoints: [...sources.keys()], bundle: true, write: false, outdir: 'build', metafile: true, format: 'esm',
-    platform: 'node', packages: 'external', logLevel: 'silent',
+    absWorkingDir: root,
+    entryPoints: [...sources.keys()],
+    bundle: true,
+    write: false,
+    outdir: 'build',
+    metafile: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+    logLevel: 'silent',
   });
   for (const [file, text] of sources) {
     const expected = metafile.inputs[file].imports.map(({ path }) => path);
-    const found = importsOf(file, text).filter(({ starts }) => !starts).map(({ target }) => target);
+    const found = importsOf(file, text)
+      .filter(({ starts }) => !starts)
+      .map(({ target }) => target);
     assert.deepEqual(new Set(found), new Set(expected), file);
   }
 });
@@ -159,12 +243,34 @@ test('the checks themselves: every rule finds its fault, and names file and line
   for (const [file, text, expected] of cases) {
     const found = importFaults(new Map([[file, `// 'a' /* comment\n${text}\n`]]));
     if (!expected) assert.deepEqual(found, [], `${file}: ${text}`);
-    else assert.ok(found.length === 1 && found[0].startsWith(`${file}:`) && expected.test(found[0]), `${file}: ${text}: ${found}`);
+    else
+      assert.ok(
+        found.length === 1 && found[0].startsWith(`${file}:`) && expected.test(found[0]),
+        `${file}: ${text}: ${found}`,
+      );
   }
-  assert.match(importFaults(new Map([['web/load.js', "import {\n  x,\n} from './host.js';\n"]])).join(), /^web\/load\.js:3: imports web\/host\.js/);
+  assert.match(
+    importFaults(new Map([['web/load.js', "import {\n  x,\n} from './host.js';\n"]])).join(),
+    /^web\/load\.js:3: imports web\/host\.js/,
+  );
 
-  const circle = circles(new Map([['a/x.js', "import './y.js';"], ['a/y.js', "export * from '../b/z.js';"], ['b/z.js', "import { x } from '../a/x.js';"]]));
+  const circle = circles(
+    new Map([
+      ['a/x.js', "import './y.js';"],
+      ['a/y.js', "export * from '../b/z.js';"],
+      ['b/z.js', "import { x } from '../a/x.js';"],
+    ]),
+  );
   assert.deepEqual(circle, ['in a circle: a/x.js -> a/y.js -> b/z.js -> a/x.js']);
   assert.deepEqual(circles(new Map([['a/x.js', "import './x.js';"]])), ['in a circle: a/x.js -> a/x.js']);
-  assert.deepEqual(circles(new Map([['x.js', "import './y.js';\nimport './z.js';"], ['y.js', "import './z.js';"], ['z.js', '']])), []);
+  assert.deepEqual(
+    circles(
+      new Map([
+        ['x.js', "import './y.js';\nimport './z.js';"],
+        ['y.js', "import './z.js';"],
+        ['z.js', ''],
+      ]),
+    ),
+    [],
+  );
 });

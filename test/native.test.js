@@ -9,8 +9,11 @@ import { make, root, run } from './helpers/make.js';
 
 const FUZZ_SECONDS = Number(process.env.FUZZ_SECONDS || 30);
 
-const programs = (/** @type {string} */ prefix) => readdirSync(`${root}/test/c`)
-  .filter((name) => name.startsWith(prefix) && name.endsWith('.c')).sort().map((name) => basename(name, '.c'));
+const programs = (/** @type {string} */ prefix) =>
+  readdirSync(`${root}/test/c`)
+    .filter((name) => name.startsWith(prefix) && name.endsWith('.c'))
+    .sort()
+    .map((name) => basename(name, '.c'));
 
 const SANITIZERS = {
   // The library asks for what a file's sizes say and handles NULL; the sanitizer's own malloc would end the program.
@@ -18,12 +21,18 @@ const SANITIZERS = {
   UBSAN_OPTIONS: 'print_stacktrace=1',
 };
 
-/** Runs a sanitized program; where leaks cannot be looked for (under ptrace, as in some sandboxes) it says so and goes on. */
+/**
+ * Runs a sanitized program; where leaks cannot be looked for (under ptrace, as in some sandboxes) it says so and goes
+ * on.
+ */
 async function sanitized(t, path) {
   const result = await run(path, [], SANITIZERS);
   if (!/LeakSanitizer has encountered a fatal error/.test(result.output)) return result;
   t.diagnostic('leaks were not looked for: LeakSanitizer does not work here');
-  return run(path, [], { ...SANITIZERS, ASAN_OPTIONS: SANITIZERS.ASAN_OPTIONS.replace('detect_leaks=1', 'detect_leaks=0') });
+  return run(path, [], {
+    ...SANITIZERS,
+    ASAN_OPTIONS: SANITIZERS.ASAN_OPTIONS.replace('detect_leaks=1', 'detect_leaks=0'),
+  });
 }
 
 test('native tests', async (t) => {
@@ -58,14 +67,19 @@ test('the library holds no mutable globals', async () => {
   assert.equal(built.code, 0, built.output);
   // Constants that are volatile (src/kernels/simd.h says why) lie in .data although nobody can write to them.
   const constants = readdirSync(`${root}/src/kernels`).flatMap((name) =>
-    [...readFileSync(`${root}/src/kernels/${name}`, 'utf8').matchAll(/\bconst volatile \w+ (\w+)/g)].map((match) => match[1]));
+    [...readFileSync(`${root}/src/kernels/${name}`, 'utf8').matchAll(/\bconst volatile \w+ (\w+)/g)].map(
+      (match) => match[1],
+    ),
+  );
   // stb_image: its own failure reason and switches, which nothing here reads; and its hooks have no argument to carry
   // the heap, so that a thread-local pointer does, during one call.
   const allowed = new RegExp(`^(stbi__\\w+|stb_current|${constants.join('|') || '$'})(\\.\\d+)?$`);
   // By section, not by nm's letter: constant tables of pointers are of kind d too, but in .data.rel.ro.
   const { code, output } = await run('nm', ['-A', '-f', 'sysv', 'build/libtesserae.a']);
   assert.equal(code, 0, output);
-  const mutable = output.split('\n').filter((line) => /\|(\.data|\.bss|\.tdata|\.tbss|\*COM\*)(\.(?!rel\.ro)\S*)?$/.test(line.trim()))
+  const mutable = output
+    .split('\n')
+    .filter((line) => /\|(\.data|\.bss|\.tdata|\.tbss|\*COM\*)(\.(?!rel\.ro)\S*)?$/.test(line.trim()))
     .filter((line) => !allowed.test(line.split('|')[0].split(':').at(-1).trim()));
   assert.deepEqual(mutable, [], 'state belongs to a context, a heap or a call');
 });

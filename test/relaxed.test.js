@@ -32,6 +32,8 @@ test('relaxed build: every kernel against its reference', { skip: node24.skip },
   assert.equal(code, 0, output);
   // more than natively, where the rows of two isas are missing
   const checks = Number(/kernels: (\d+) checks, 0 failed/.exec(output)?.[1] ?? 0);
-  const native = Number(/kernels: (\d+) checks/.exec((await run('build/native/test_kernels', [])).output)?.[1] ?? Infinity);
+  const native = Number(
+    /kernels: (\d+) checks/.exec((await run('build/native/test_kernels', [])).output)?.[1] ?? Infinity,
+  );
   assert.ok(checks > native * 1.2, `${checks} checks, ${native} natively`);
 });

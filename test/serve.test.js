@@ -9,7 +9,8 @@ import { after, before, test } from 'node:test';
 import { parseRange, serve } from '../scripts/dev/serve.mjs';
 
 const BODY = '0123456789';
-let base = '', folder = '';
+let base = '',
+  folder = '';
 /** @type {Awaited<ReturnType<typeof serve>>} */
 let server;
 
@@ -38,14 +39,22 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A request whose path is sent as written: fetch would resolve `..` itself. @returns {Promise<{status: number, body: string}>} */
+/**
+ * A request whose path is sent as written: fetch would resolve `..` itself.
+ * @returns {Promise<{status: number, body: string}>}
+ */
 function raw(path, options = {}) {
   return new Promise((done, failed) => {
     const { hostname, port } = new URL(base);
     request({ hostname, port, path, ...options }, (response) => {
       let body = '';
-      response.setEncoding('utf8').on('data', (part) => (body += part)).on('end', () => done({ status: response.statusCode, body }));
-    }).on('error', failed).end();
+      response
+        .setEncoding('utf8')
+        .on('data', (part) => (body += part))
+        .on('end', () => done({ status: response.statusCode, body }));
+    })
+      .on('error', failed)
+      .end();
   });
 }
 
@@ -71,8 +80,14 @@ test('pages carry the strict policy', async () => {
 
 test('MIME types', async () => {
   const types = {
-    'sub/': 'text/html', 'a.wasm': 'application/wasm', 'a.safetensors': 'application/octet-stream', 'a.mjs': 'text/javascript',
-    'a.js': 'text/javascript', 'a%20b.bin': 'application/octet-stream', 'a.unknown': 'application/octet-stream', 'A.PNG': 'image/png',
+    'sub/': 'text/html',
+    'a.wasm': 'application/wasm',
+    'a.safetensors': 'application/octet-stream',
+    'a.mjs': 'text/javascript',
+    'a.js': 'text/javascript',
+    'a%20b.bin': 'application/octet-stream',
+    'a.unknown': 'application/octet-stream',
+    'A.PNG': 'image/png',
   };
   for (const [path, type] of Object.entries(types)) {
     const response = await fetch(base + path);
@@ -138,9 +153,24 @@ test('HEAD has the length and no body; an empty file is empty; other methods are
 
 test('nothing outside the folder, and nothing hidden, is served', async () => {
   const paths = [
-    '/../secret.txt', '/sub/../../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/sub/%2e%2e%2f%2e%2e%2fsecret.txt',
-    '/..\\secret.txt', '/%5c..%5csecret.txt', '/../root-beside/secret.txt', '/link.txt', '/beside/secret.txt', '/.git/config',
-    '/%2egit/config', '//../secret.txt', '/a.js%00.html', '/%', '/%ff', 'secret.txt', join(folder, 'secret.txt'),
+    '/../secret.txt',
+    '/sub/../../secret.txt',
+    '/%2e%2e/secret.txt',
+    '/..%2fsecret.txt',
+    '/sub/%2e%2e%2f%2e%2e%2fsecret.txt',
+    '/..\\secret.txt',
+    '/%5c..%5csecret.txt',
+    '/../root-beside/secret.txt',
+    '/link.txt',
+    '/beside/secret.txt',
+    '/.git/config',
+    '/%2egit/config',
+    '//../secret.txt',
+    '/a.js%00.html',
+    '/%',
+    '/%ff',
+    'secret.txt',
+    join(folder, 'secret.txt'),
   ];
   for (const path of paths) {
     const { status, body } = await raw(path);

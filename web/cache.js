@@ -26,6 +26,12 @@ export const cacheMatch = (url) => withCache((cache) => cache.match(url.href));
 export const cacheDrop = (url) => withCache((cache) => cache.delete(url.href));
 
 /** @param {URL} url @param {Blob} file */
-export const cachePut = (url, file) => withCache((cache) => cache.put(url.href, new Response(file, {
-  headers: { 'content-type': 'application/octet-stream', 'content-length': String(file.size) },
-})));
+export const cachePut = (url, file) =>
+  withCache((cache) =>
+    cache.put(
+      url.href,
+      new Response(file, {
+        headers: { 'content-type': 'application/octet-stream', 'content-length': String(file.size) },
+      }),
+    ),
+  );

@@ -83,7 +83,9 @@ export class Engine {
       // a stack overflow is a RangeError or InternalError, and interrupts the core as a trap does
       if (error instanceof WebAssembly.RuntimeError || /call stack|recursion/.test(message)) {
         this.trap = error;
-        throw new TesseraeError('ERR_INTERNAL_TRAP', `the core stopped in ${op}: ${message}; load it again`, { cause: error });
+        throw new TesseraeError('ERR_INTERNAL_TRAP', `the core stopped in ${op}: ${message}; load it again`, {
+          cause: error,
+        });
       }
       if (name === 'RangeError') throw new TesseraeError('ERR_OUT_OF_MEMORY', `${op}: ${message}`, { cause: error });
       throw error;
@@ -249,14 +251,18 @@ export class Engine {
   image(frame, input, keepFitted) {
     const { preprocess, title } = this.info;
     if (!preprocess) throw argumentError(`${title} takes no pictures; give a tensor { data, dims }`);
-    const { size: [most, widest], channels } = preprocess;
+    const {
+      size: [most, widest],
+      channels,
+    } = preprocess;
     const pointer = frame.alloc(4 * channels * most * widest);
     const fitted = keepFitted ? frame.alloc(channels * most * widest) : 0;
     const fit = frame.alloc(8);
     this.heap.frame((/** @type {Frame} */ inner) => {
-      const [pixels, ...size] = input.type === 'encoded'
-        ? this.decode(inner, input.bytes)
-        : [inner.copy(input.data), input.width, input.height, input.channels];
+      const [pixels, ...size] =
+        input.type === 'encoded'
+          ? this.decode(inner, input.bytes)
+          : [inner.copy(input.data), input.width, input.height, input.channels];
       this.check(this.wasm.tsr_wasm_model_preprocess(this.model, pixels, ...size, pointer, fitted, fit));
     });
     const [width, height] = this.heap.words(fit, 2);
@@ -285,13 +291,23 @@ export class Engine {
    * @returns {any[]}
    */
   run(input, request, inputs = {}) {
-    if (Array.isArray(input)) { // images of many sizes: joined to one input, and the results separated again
+    if (Array.isArray(input)) {
+      // images of many sizes: joined to one input, and the results separated again
       const parts = input.map((one) => (one.type === 'tensor' ? one : this.preprocess(one)));
       const data = new Float32Array(parts.reduce((at, part) => at + part.data.length, 0));
       parts.reduce((at, part) => (data.set(part.data, at), at + part.data.length), 0);
       const options = { ...request.options, sizes: parts.map(({ dims }) => dims.slice(-2)) };
-      const [{ data: rows, dims: [, n] }, ...taken] = this.run({ type: 'tensor', data, dims: [data.length] }, { ...request, options }, inputs);
-      return input.map((_, i) => [{ data: rows.slice(i * n, i * n + n), dims: [1, n] }, ...taken.filter(({ image = 0 }) => image === i)]);
+      const [
+        {
+          data: rows,
+          dims: [, n],
+        },
+        ...taken
+      ] = this.run({ type: 'tensor', data, dims: [data.length] }, { ...request, options }, inputs);
+      return input.map((_, i) => [
+        { data: rows.slice(i * n, i * n + n), dims: [1, n] },
+        ...taken.filter(({ image = 0 }) => image === i),
+      ]);
     }
     const { wasm, heap, model } = this;
     return heap.frame((/** @type {Frame} */ frame) => {
@@ -317,7 +333,9 @@ export class Engine {
         /** @type {any[]} */
         const outputs = JSON.parse(heap.string(wasm.tsr_wasm_model_result(model)));
         return outputs.map(({ prefix_tokens: prefixTokens, ...meaning }, i) => ({
-          ...meaning, prefixTokens, data: heap.floats(wasm.tsr_wasm_model_output(model, i), product(meaning.dims)).slice(),
+          ...meaning,
+          prefixTokens,
+          data: heap.floats(wasm.tsr_wasm_model_output(model, i), product(meaning.dims)).slice(),
         }));
       } finally {
         // the core does not copy inputs, so they are taken back before their blocks are freed
@@ -345,7 +363,8 @@ export function describe(engine, arch, config) {
  * The weights that the model needs, once the header has been fed.
  * @param {Engine} engine @returns {{ name: string, shape: number[], role: string }[]}
  */
-export const weightsOf = ({ heap, wasm, loader }) => JSON.parse(heap.string(wasm.tsr_wasm_loader_weights(loader)) || '[]');
+export const weightsOf = ({ heap, wasm, loader }) =>
+  JSON.parse(heap.string(wasm.tsr_wasm_loader_weights(loader)) || '[]');
 
 /** @param {number} half the bits of a half float */
 function widenHalf(half) {
@@ -359,7 +378,8 @@ function widenHalf(half) {
 /** Numbers of the dtypes that can be quantized, as f32. @type {Record<string, (bytes: Uint8Array) => Float32Array>} */
 const WIDEN = {
   F32: (bytes) => new Float32Array(bytes.slice().buffer),
-  BF16: (bytes) => new Float32Array(Uint32Array.from(new Uint16Array(bytes.slice().buffer), (half) => half << 16).buffer),
+  BF16: (bytes) =>
+    new Float32Array(Uint32Array.from(new Uint16Array(bytes.slice().buffer), (half) => half << 16).buffer),
   F16: (bytes) => Float32Array.from(new Uint16Array(bytes.slice().buffer), widenHalf),
 };
 

@@ -4,8 +4,8 @@
  *
  *   throw new TesseraeError('ERR_ARGUMENT', 'topK is 0; give 1 or more');
  *
- * Codes of the C core keep the name and stage that src/base/status.inc gives them (engine.js reads names from the wasm, and
- * a test compares the stages); others exist in JavaScript only.
+ * Codes of the C core keep the name and stage that src/base/status.inc gives them (engine.js reads names from the wasm,
+ * and a test compares the stages); others exist in JavaScript only.
  */
 
 /**
@@ -52,7 +52,14 @@ export class TesseraeError extends Error {
 export function toWire(error) {
   if (!(error instanceof TesseraeError)) return { name: String(error?.name), message: String(error?.message ?? error) };
   const { code, stage, detail, retryable, cause } = error;
-  return { code, message: error.message.slice(code.length + 2), stage, detail, retryable, cause: cause && String(cause) };
+  return {
+    code,
+    message: error.message.slice(code.length + 2),
+    stage,
+    detail,
+    retryable,
+    cause: cause && String(cause),
+  };
 }
 
 /** @param {any} wire @returns {Error} */

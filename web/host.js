@@ -37,9 +37,12 @@ class Host {
   constructor(worker, reason, threads) {
     this.worker = worker;
     this.reason = reason;
-    try { // Node loads their scripts now; in a browser that would delay the engine's worker
+    try {
+      // Node loads their scripts now; in a browser that would delay the engine's worker
       for (; isNode && threads > 1; threads--) this.threads.push(spawnThread());
-    } catch { /* addThread reports it */ }
+    } catch {
+      /* addThread reports it */
+    }
   }
 
   /**
@@ -140,7 +143,10 @@ export class WorkerHost extends Host {
       // a chunk of the file is transferred if it is a whole buffer
       const chunk = op === 'feed' ? args[0] : null;
       if (args[0]?.type) args[0] = alone(args[0]);
-      this.port.postMessage({ id, op, args }, chunk && chunk.byteLength === chunk.buffer.byteLength ? [chunk.buffer] : []);
+      this.port.postMessage(
+        { id, op, args },
+        chunk && chunk.byteLength === chunk.buffer.byteLength ? [chunk.buffer] : [],
+      );
       this.port.ref?.();
       this.waiting.set(id, { resolve, reject });
     });
@@ -153,12 +159,12 @@ export class WorkerHost extends Host {
     for (const { reject } of this.waiting.values()) reject(this.closed);
     this.waiting.clear();
     // the engine stops its threads first, because Chromium takes two seconds to end one that is in a loop
-    return this.ended ??= new Promise((resolve) => {
+    return (this.ended ??= new Promise((resolve) => {
       const end = () => resolve(terminate([this.port, ...this.threads]));
       this.waiting.set(0, { resolve: end, reject: end });
       this.port.postMessage({ id: 0, op: 'stop', args: [] });
       setTimeout(end, STOP_MS);
-    });
+    }));
   }
 }
 
@@ -198,9 +204,14 @@ export async function openHost(wanted, threads) {
   try {
     const worker = spawn();
     const host = new WorkerHost(worker, threads);
-    await started(worker, (reply) => host.receive(reply), (why) => {
-      if (!host.closed) host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${why}; load the model again`));
-    });
+    await started(
+      worker,
+      (reply) => host.receive(reply),
+      (why) => {
+        if (!host.closed)
+          host.close(new TesseraeError('ERR_WORKER_FAILED', `the worker stopped: ${why}; load the model again`));
+      },
+    );
     return host;
   } catch (error) {
     return new LocalHost(`failed: ${/** @type {Error} */ (error).message}`);

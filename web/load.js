@@ -44,7 +44,7 @@ function settle(given) {
     if (!fine) throw argumentError(`loadModel: ${name} is ${JSON.stringify(all[name])}; give ${expected}`);
   };
   for (const [name, allowed] of Object.entries(VALUES)) {
-    expect(name, allowed.includes(all[name] ??= allowed[0]), allowed.map((one) => JSON.stringify(one)).join(' or '));
+    expect(name, allowed.includes((all[name] ??= allowed[0])), allowed.map((one) => JSON.stringify(one)).join(' or '));
   }
   const { threads, retries, decode, integrity } = all;
   expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads > 0), '"auto" or 1 and more');
@@ -69,7 +69,13 @@ function progressOf({ onProgress, signal }) {
   let last = { loaded: 0, ratio: 0, fromCache: false };
   return (phase, loaded = last.loaded, total = loaded, fromCache = last.fromCache) => {
     // most of the time goes into the weights; while the length is unknown the ratio stays where it is
-    const done = { wasm: 0, weights: total ? Math.min(1, loaded / total) * 0.95 : 0, compile: 0.96, warmup: 0.98, ready: 1 }[phase];
+    const done = {
+      wasm: 0,
+      weights: total ? Math.min(1, loaded / total) * 0.95 : 0,
+      compile: 0.96,
+      warmup: 0.98,
+      ready: 1,
+    }[phase];
     last = { loaded: Math.max(last.loaded, loaded), ratio: Math.max(last.ratio, done), fromCache };
     if (!signal.aborted) onProgress({ phase, ...last, total: total && Math.max(total, last.loaded) });
   };
@@ -139,17 +145,21 @@ async function load(source, options) {
   /** One reading of the file. @param {import('./source.js').Source} from @param {boolean} fromCache */
   const read = async (from, fromCache) => {
     const keep = fromCache ? null : url;
-    const parts = await feed(from, opening, open, options, keep, (loaded) => report('weights', loaded, from.total(), fromCache));
+    const parts = await feed(from, opening, open, options, keep, (loaded) =>
+      report('weights', loaded, from.total(), fromCache),
+    );
     report('compile');
     const info = await (await opening).call('finish');
     if (keep) await cachePut(keep, new Blob(parts));
     return info;
   };
-  const info = await (url && stored ? read(fromNetwork(url, options, stored), true).catch(async (error) => {
-    if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else the stored copy is damaged
-    await cacheDrop(url);
-    return read(opened, false);
-  }) : read(opened, false));
+  const info = await (url && stored
+    ? read(fromNetwork(url, options, stored), true).catch(async (error) => {
+        if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else the stored copy is damaged
+        await cacheDrop(url);
+        return read(opened, false);
+      })
+    : read(opened, false));
   const host = await opening;
   const known = await runtime(host);
   if (warmup) {

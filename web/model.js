@@ -96,10 +96,15 @@ export class Model {
    * @param {any} [inputs]
    */
   #run(input, options, request, make, inputs) {
-    return this.#each(input, options, async (wire) => {
-      const outputs = await this.#host.call('run', wire, request, inputs);
-      return Array.isArray(wire) ? outputs.map(make) : make(outputs);
-    }, this.info.input.list);
+    return this.#each(
+      input,
+      options,
+      async (wire) => {
+        const outputs = await this.#host.call('run', wire, request, inputs);
+        return Array.isArray(wire) ? outputs.map(make) : make(outputs);
+      },
+      this.info.input.list,
+    );
   }
 
   /**
@@ -121,7 +126,8 @@ export class Model {
     return this.#run(input, rest, {}, ([{ data, dims }]) => {
       const classes = dims[dims.length - 1];
       const lists = [];
-      for (let at = 0; at < data.length; at += classes) lists.push(rank(data.subarray(at, at + classes), labels, topK, threshold));
+      for (let at = 0; at < data.length; at += classes)
+        lists.push(rank(data.subarray(at, at + classes), labels, topK, threshold));
       return lists.length === 1 ? lists[0] : lists;
     });
   }
@@ -149,10 +155,14 @@ export class Model {
    * @returns {Promise<I extends any[] ? Attention[] : Attention>}
    */
   async attention(input, options) {
-    return this.#each(input, this.#options(options, ['layers', 'heads', 'rollout'], 'attention'), async (wire, asked) => {
-      const [{ name, kind, ...rest }, layers, map] = await this.#host.call('run', wire, { attention: asked });
-      return { ...rest, layers: [...layers.data], map: map?.data ?? null };
-    });
+    return this.#each(
+      input,
+      this.#options(options, ['layers', 'heads', 'rollout'], 'attention'),
+      async (wire, asked) => {
+        const [{ name, kind, ...rest }, layers, map] = await this.#host.call('run', wire, { attention: asked });
+        return { ...rest, layers: [...layers.data], map: map?.data ?? null };
+      },
+    );
   }
 
   /**
@@ -164,16 +174,28 @@ export class Model {
    *   captures: Record<string, Capture> }>}
    */
   async forward(input, options) {
-    const { capture = [], options: own, inputs = {}, ...rest } = this.#options(options, ['capture', 'options', 'inputs'], 'forward');
+    const {
+      capture = [],
+      options: own,
+      inputs = {},
+      ...rest
+    } = this.#options(options, ['capture', 'options', 'inputs'], 'forward');
     const patterns = Array.isArray(capture) ? capture : [capture];
-    if (!patterns.every((pattern) => typeof pattern === 'string')) throw argumentError('forward: capture must be a list of tap names');
+    if (!patterns.every((pattern) => typeof pattern === 'string'))
+      throw argumentError('forward: capture must be a list of tap names');
     /** @type {Record<string, any>} */
     const extra = {};
     for (const [name, tensor] of Object.entries(inputs)) extra[name] = tensorOf(tensor);
-    return this.#run(input, rest, { capture: patterns, options: own }, ([output, ...taken]) => ({
-      output: { data: output.data, dims: output.dims },
-      captures: Object.fromEntries(taken.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
-    }), extra);
+    return this.#run(
+      input,
+      rest,
+      { capture: patterns, options: own },
+      ([output, ...taken]) => ({
+        output: { data: output.data, dims: output.dims },
+        captures: Object.fromEntries(taken.map((/** @type {any} */ { name, ...capture }) => [name, capture])),
+      }),
+      extra,
+    );
   }
 
   /**
@@ -187,11 +209,20 @@ export class Model {
    */
   async reconstruct(input, options) {
     const { mask, ...rest } = checkOptions(options, ['mask', 'ratio', 'seed', 'signal'], 'reconstruct');
-    const { output: { kind }, title, preprocess } = this.info;
+    const {
+      output: { kind },
+      title,
+      preprocess,
+    } = this.info;
     if (kind !== 'image') throw argumentError(`reconstruct: ${title} gives ${kind}, no picture; mae and simmim do`);
     const inputs = mask ? { mask: tensorOf({ data: Float32Array.from(mask), dims: [1, mask.length] }) } : {};
     return this.#each(input, rest, async (wire, own) => {
-      const [{ data, dims, grid }, hidden, loss] = await this.#host.call('run', wire, { capture: ['mask', 'loss'], options: own }, inputs);
+      const [{ data, dims, grid }, hidden, loss] = await this.#host.call(
+        'run',
+        wire,
+        { capture: ['mask', 'loss'], options: own },
+        inputs,
+      );
       const { mean, std } = preprocess ?? { mean: [], std: [] };
       for (let i = 0, plane = dims[2] * dims[3]; i < data.length; i++) {
         const c = Math.floor(i / plane) % dims[1];
@@ -208,7 +239,9 @@ export class Model {
    * @returns {Promise<I extends any[] ? Preprocessed[] : Preprocessed>}
    */
   async preprocess(input, options) {
-    return this.#each(input, checkOptions(options, ['signal'], 'preprocess'), (wire) => this.#picture('preprocess', wire));
+    return this.#each(input, checkOptions(options, ['signal'], 'preprocess'), (wire) =>
+      this.#picture('preprocess', wire),
+    );
   }
 
   /** @param {string} where @param {any} wire @returns {Promise<any>} */
@@ -230,7 +263,10 @@ export class Model {
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
     return this.#each(input, checkOptions(options, ['signal'], 'patches'), async (wire) => {
       const { fitted } = await this.#picture('patches', wire); // an image of its own size has fewer cells
-      return cut(fitted, grid.map((cells, i) => (cells * [fitted.height, fitted.width][i]) / this.info.preprocess.size[i]));
+      return cut(
+        fitted,
+        grid.map((cells, i) => (cells * [fitted.height, fitted.width][i]) / this.info.preprocess.size[i]),
+      );
     });
   }
 

@@ -35,7 +35,9 @@ export function checkOptions(options, known, where) {
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const guess = nearest(name, known);
-    throw argumentError(`${where}: unknown option "${name}"${guess ? `, did you mean "${guess}"?` : ''}; known: ${known.join(', ')}`);
+    throw argumentError(
+      `${where}: unknown option "${name}"${guess ? `, did you mean "${guess}"?` : ''}; known: ${known.join(', ')}`,
+    );
   }
   const { signal } = options;
   if (signal != null && typeof signal.addEventListener !== 'function') {

@@ -25,7 +25,14 @@ const LIST =
   'a URL, Blob, element, bitmap, frame, bytes of an image file, { data, width, height }, ' +
   'or a tensor { data: Float32Array, dims }';
 /** What a page can draw, and the prefix of the names of its size. */
-const DRAWABLE = { HTMLImageElement: 'natural', HTMLVideoElement: 'video', VideoFrame: 'display', HTMLCanvasElement: '', OffscreenCanvas: '', ImageBitmap: '' };
+const DRAWABLE = {
+  HTMLImageElement: 'natural',
+  HTMLVideoElement: 'video',
+  VideoFrame: 'display',
+  HTMLCanvasElement: '',
+  OffscreenCanvas: '',
+  ImageBitmap: '',
+};
 
 /** @param {string} message @returns {never} */
 const tooLarge = (message) => {
@@ -35,7 +42,8 @@ const tooLarge = (message) => {
 /** @param {number} width @param {number} height */
 function checkSide(width, height) {
   if (!(width > 0 && height > 0)) throw argumentError(`the picture is ${width} x ${height}; is it loaded?`);
-  if (Math.max(width, height) > MAX_SIDE) tooLarge(`the picture is ${width} x ${height}; the limit is ${MAX_SIDE} a side`);
+  if (Math.max(width, height) > MAX_SIDE)
+    tooLarge(`the picture is ${width} x ${height}; the limit is ${MAX_SIDE} a side`);
 }
 
 /** The fields of pixels, checked. @param {any} input @returns {WireInput} */
@@ -46,7 +54,9 @@ function fromPixels({ data, width, height, channels }) {
   checkSide(width, height);
   const count = channels ?? data.length / (width * height);
   if (![1, 3, 4].includes(count) || !Number.isInteger(width) || data.length !== width * height * count) {
-    throw argumentError(`pixels: ${data.length} bytes are not ${width} x ${height} of ${channels ?? '1, 3 or 4'} channels`);
+    throw argumentError(
+      `pixels: ${data.length} bytes are not ${width} x ${height} of ${channels ?? '1, 3 or 4'} channels`,
+    );
   }
   return { type: 'pixels', data, width, height, channels: count };
 }
@@ -57,8 +67,10 @@ function fromPixels({ data, width, height, channels }) {
  */
 function draw(source, width, height) {
   checkSide(width, height);
-  const canvas = typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height)
-    : Object.assign(document.createElement('canvas'), { width, height });
+  const canvas =
+    typeof OffscreenCanvas === 'function'
+      ? new OffscreenCanvas(width, height)
+      : Object.assign(document.createElement('canvas'), { width, height });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
   context.drawImage(source, 0, 0, width, height);
   try {
@@ -123,12 +135,13 @@ export function tensorOf(input) {
 export const isClip = ([first]) => !(Array.isArray(first) || first?.dims || is(first, 'HTMLVideoElement'));
 
 /** @param {any} video @param {string} event what happens next to it @returns {Promise<void>} */
-const next = (video, event) => new Promise((resolve, reject) => {
-  const fail = () => reject(argumentError('the video does not play'));
-  video.addEventListener(event, resolve, { once: true });
-  video.addEventListener('error', fail, { once: true });
-  if (video.error) fail();
-});
+const next = (video, event) =>
+  new Promise((resolve, reject) => {
+    const fail = () => reject(argumentError('the video does not play'));
+    video.addEventListener(event, resolve, { once: true });
+    video.addEventListener('error', fail, { once: true });
+    if (video.error) fail();
+  });
 
 /**
  * Frames as a tensor [1,C,F,H,W], each fitted as an image is. Those of a video lie in the middle of equal parts of it.
@@ -140,11 +153,18 @@ async function toClip(input, { frames = 0, ...context }) {
   if (given !== frames || !given) throw argumentError(`expected ${frames} frames, given ${given}`);
   // "seeked" may come before the frame is drawn. The callback comes with the frame, but some browsers lack it, and it
   // does not come while nothing is shown
-  const look = (/** @type {Function} */ done) => video.requestVideoFrameCallback?.(() => (video.seeking ? look(done) : done()));
+  const look = (/** @type {Function} */ done) =>
+    video.requestVideoFrameCallback?.(() => (video.seeking ? look(done) : done()));
   /** @param {number} time */
   const seek = (time) => {
     video.currentTime = time;
-    return Promise.all([next(video, 'seeked'), new Promise((resolve) => { setTimeout(resolve, 250); look(resolve); })]);
+    return Promise.all([
+      next(video, 'seeked'),
+      new Promise((resolve) => {
+        setTimeout(resolve, 250);
+        look(resolve);
+      }),
+    ]);
   };
   const before = video.currentTime;
   /** @type {any} */
@@ -158,10 +178,14 @@ async function toClip(input, { frames = 0, ...context }) {
     }
     for (let f = 0; f < frames; f++) {
       if (video) await seek(((f + 0.5) / frames) * video.duration);
-      const { data, dims: [, channels, ...sides] } = await context.host.call('preprocess', await toInput(video || input[f], context));
+      const {
+        data,
+        dims: [, channels, ...sides],
+      } = await context.host.call('preprocess', await toInput(video || input[f], context));
       const plane = data.length / channels;
       clip ??= { type: 'tensor', data: new Float32Array(frames * data.length), dims: [1, channels, frames, ...sides] };
-      for (let c = 0; c < channels; c++) clip.data.set(data.subarray(c * plane, (c + 1) * plane), (c * frames + f) * plane);
+      for (let c = 0; c < channels; c++)
+        clip.data.set(data.subarray(c * plane, (c + 1) * plane), (c * frames + f) * plane);
     }
   } finally {
     if (video) video.currentTime = before;
@@ -179,7 +203,8 @@ export async function toInput(input, context) {
     if (input.size > MAX_FILE) tooLarge(`the file has ${input.size} bytes; the limit is ${MAX_FILE}`);
     return fromFile(new Uint8Array(await input.arrayBuffer()), context);
   }
-  if (input instanceof ArrayBuffer || input instanceof Uint8Array) return fromFile(/** @type {Uint8Array} */ (bytesOf(input)), context);
+  if (input instanceof ArrayBuffer || input instanceof Uint8Array)
+    return fromFile(/** @type {Uint8Array} */ (bytesOf(input)), context);
   for (const [name, prefix] of Object.entries(DRAWABLE)) {
     if (!is(input, name)) continue;
     if (input.complete === false) await input.decode(); // an img that is still loading

@@ -39,7 +39,9 @@ function lengthFromHeader() {
     const end = head.length > 7 ? 8 + new DataView(head.buffer).getUint32(0, true) : Infinity;
     if (head.length < end) return null;
     total = end;
-    for (const [, last] of new TextDecoder().decode(head.subarray(8, end)).matchAll(/"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)/g)) {
+    for (const [, last] of new TextDecoder()
+      .decode(head.subarray(8, end))
+      .matchAll(/"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)/g)) {
       total = Math.max(total, end + Number(last));
     }
     return total;
@@ -57,7 +59,11 @@ export async function request(url, { fetch, signal }, headers) {
     response = await fetch(url, { signal, headers });
   } catch (cause) {
     signal.throwIfAborted();
-    throw new TesseraeError('ERR_FETCH_NETWORK', `${url}: ${reasonOf(cause)}`, { retryable: true, detail: { url }, cause });
+    throw new TesseraeError('ERR_FETCH_NETWORK', `${url}: ${reasonOf(cause)}`, {
+      retryable: true,
+      detail: { url },
+      cause,
+    });
   }
   const { status } = response;
   /** @param {string} code @param {string} message @param {boolean} [retryable] */
@@ -65,10 +71,16 @@ export async function request(url, { fetch, signal }, headers) {
     response.body?.cancel().catch(() => {});
     return new TesseraeError(code, `${url}: ${message}`, { retryable, detail: { url, status } });
   };
-  if (!response.ok) throw refuse('ERR_FETCH_HTTP', `HTTP ${status} ${response.statusText}`.trim(), [408, 425, 429, 500, 502, 503, 504].includes(status));
+  if (!response.ok)
+    throw refuse(
+      'ERR_FETCH_HTTP',
+      `HTTP ${status} ${response.statusText}`.trim(),
+      [408, 425, 429, 500, 502, 503, 504].includes(status),
+    );
   if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'a part (206) came, the whole file was asked for');
   const type = response.headers.get('content-type') ?? '';
-  if (/^(text\/html|application\/xhtml)/i.test(type)) throw refuse('ERR_FETCH_CONTENT_TYPE', `a page (${type}) came, not the file; is the address right?`);
+  if (/^(text\/html|application\/xhtml)/i.test(type))
+    throw refuse('ERR_FETCH_CONTENT_TYPE', `a page (${type}) came, not the file; is the address right?`);
   return response;
 }
 
@@ -80,7 +92,7 @@ const reasonOf = (error) => error?.cause?.message || error?.message || String(er
  * @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>}
  */
 async function* chunksOf(body) {
-  const stream = body instanceof Blob ? body.stream() : body.body ?? (await body.blob()).stream();
+  const stream = body instanceof Blob ? body.stream() : (body.body ?? (await body.blob()).stream());
   const reader = stream.getReader();
   try {
     for (;;) {
@@ -116,9 +128,13 @@ export function fromNetwork(address, net, stored) {
     const response = await request(url, net, { Range: `bytes=${loaded}-`, 'If-Range': version });
     if (response.status !== 206) return { response, loaded: 0 };
     const [, first, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
-    if (Number(first) === loaded && (exact === null || size === '*' || Number(size) === exact)) return { response, loaded };
+    if (Number(first) === loaded && (exact === null || size === '*' || Number(size) === exact))
+      return { response, loaded };
     response.body?.cancel().catch(() => {});
-    throw new TesseraeError('ERR_FETCH_RANGE', `${url}: other bytes came than those from ${loaded}`, { retryable: true, detail: { url } });
+    throw new TesseraeError('ERR_FETCH_RANGE', `${url}: other bytes came than those from ${loaded}`, {
+      retryable: true,
+      detail: { url },
+    });
   }
 
   async function* read() {
@@ -142,7 +158,7 @@ export function fromNetwork(address, net, stored) {
           const etag = headers.get('etag');
           // not a weak ETag (W/), which does not promise the same bytes; not with an encoding, where ranges count
           // encoded bytes
-          version = encoded ? null : (etag && !etag.startsWith('W/') ? etag : headers.get('last-modified'));
+          version = encoded ? null : etag && !etag.startsWith('W/') ? etag : headers.get('last-modified');
           announced = encoded ? null : Number(headers.get('content-length')) || null;
         }
         for await (const chunk of chunksOf(opened.response)) {
@@ -157,16 +173,23 @@ export function fromNetwork(address, net, stored) {
         });
       } catch (cause) {
         signal.throwIfAborted();
-        const error = cause instanceof TesseraeError ? cause
-          : new TesseraeError('ERR_FETCH_NETWORK', `${url}: broke after ${loaded} bytes: ${reasonOf(cause)}`, {
-            retryable: true,
-            detail: { url, loaded },
-            cause,
-          });
+        const error =
+          cause instanceof TesseraeError
+            ? cause
+            : new TesseraeError('ERR_FETCH_NETWORK', `${url}: broke after ${loaded} bytes: ${reasonOf(cause)}`, {
+                retryable: true,
+                detail: { url, loaded },
+                cause,
+              });
         if (stored || !error.retryable || attempt >= retries) throw error;
         // a Range request without an answer (a preflight that failed, for example) is not tried again
         if (!answered) version = null;
-        await abortable(new Promise((resolve) => { setTimeout(resolve, 250 * 2 ** attempt); }), signal);
+        await abortable(
+          new Promise((resolve) => {
+            setTimeout(resolve, 250 * 2 ** attempt);
+          }),
+          signal,
+        );
         if (loaded && !version) {
           yield RESTART;
           loaded = 0;
@@ -208,7 +231,7 @@ function fromFile(path) {
 const fromBytes = (bytes) => ({
   url: null,
   total: () => bytes.length,
-  async* read() {
+  async *read() {
     for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.slice(at, at + CHUNK);
   },
 });
@@ -219,7 +242,10 @@ const fromBlob = (blob) => ({ url: null, total: () => blob.size, read: () => chu
 /** An address, seen from the page where there is one. @param {string | URL} text @returns {URL} */
 export function resolve(text) {
   try {
-    return new URL(text, /** @type {any} */ (globalThis).document?.baseURI ?? /** @type {any} */ (globalThis).location?.href);
+    return new URL(
+      text,
+      /** @type {any} */ (globalThis).document?.baseURI ?? /** @type {any} */ (globalThis).location?.href,
+    );
   } catch {
     throw argumentError(`"${text}" is no address`);
   }
@@ -242,6 +268,7 @@ export function openSource(source, net) {
   }
   if (source instanceof Blob) return fromBlob(source);
   const bytes = bytesOf(source);
-  if (!bytes) throw argumentError('loadModel: the model must be a URL, Blob, ArrayBuffer or Uint8Array, or in Node a path');
+  if (!bytes)
+    throw argumentError('loadModel: the model must be a URL, Blob, ArrayBuffer or Uint8Array, or in Node a path');
   return fromBytes(bytes);
 }

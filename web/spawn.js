@@ -15,23 +15,25 @@ const START_MS = 3000;
  * @param {(why: string) => void} [lost] hears why it stopped, at any time
  * @returns {Promise<void>}
  */
-export const started = (worker, receive = () => {}, lost = () => {}) => new Promise((resolve, reject) => {
-  /** @param {any} event */
-  const broken = (event) => {
-    const text = event?.message ?? (typeof event === 'number' ? `it ended with code ${event}` : 'its script did not load');
-    clearTimeout(timer);
-    worker.terminate();
-    reject(new Error(text));
-    lost(text);
-  };
-  const timer = setTimeout(() => broken({ message: `it did not start within ${START_MS} ms` }), START_MS);
-  /** @param {string} name @param {(event: any) => void} listener */
-  const on = (name, listener) => (isNode ? worker.on(name, listener) : worker.addEventListener(name, listener));
-  on('message', (event) => {
-    const message = isNode ? event : event.data;
-    if (!message.ready) return receive(message);
-    clearTimeout(timer);
-    resolve();
+export const started = (worker, receive = () => {}, lost = () => {}) =>
+  new Promise((resolve, reject) => {
+    /** @param {any} event */
+    const broken = (event) => {
+      const text =
+        event?.message ?? (typeof event === 'number' ? `it ended with code ${event}` : 'its script did not load');
+      clearTimeout(timer);
+      worker.terminate();
+      reject(new Error(text));
+      lost(text);
+    };
+    const timer = setTimeout(() => broken({ message: `it did not start within ${START_MS} ms` }), START_MS);
+    /** @param {string} name @param {(event: any) => void} listener */
+    const on = (name, listener) => (isNode ? worker.on(name, listener) : worker.addEventListener(name, listener));
+    on('message', (event) => {
+      const message = isNode ? event : event.data;
+      if (!message.ready) return receive(message);
+      clearTimeout(timer);
+      resolve();
+    });
+    for (const name of ['error', 'messageerror', 'exit']) on(name, broken);
   });
-  for (const name of ['error', 'messageerror', 'exit']) on(name, broken);
-});

@@ -38,7 +38,8 @@ function planThreads(wanted, { worker, reason }) {
 export function startEngine(options) {
   const { threads, signal } = options;
   const [plan] = planThreads(threads, options);
-  const hosting = openHost(options.worker, plan).then((host) => { // first, because workers take longest to start
+  const hosting = openHost(options.worker, plan).then((host) => {
+    // first, because workers take longest to start
     const end = () => host.close(signal.reason);
     signal.addEventListener('abort', end);
     if (signal.aborted) end();
@@ -69,7 +70,10 @@ export function startEngine(options) {
     const failed = await Promise.all(starting);
     const opening = host.call('open', module, memory);
     const more = memory ? count - 1 : 0;
-    starting = Array.from({ length: more }, (_, i) => failed[i] ?? host.addThread(i, module, /** @type {any} */ (memory)));
+    starting = Array.from(
+      { length: more },
+      (_, i) => failed[i] ?? host.addThread(i, module, /** @type {any} */ (memory)),
+    );
     await opening;
     return host;
   };
@@ -83,7 +87,14 @@ export function startEngine(options) {
     const failures = (await Promise.all(starting)).filter(Boolean);
     const { relaxedSimd } = await compiling;
     const count = 1 + starting.length - failures.length;
-    return { simd: true, relaxedSimd, threads: count, threadsReason: failures.at(-1) ?? threadsReason, worker, workerReason };
+    return {
+      simd: true,
+      relaxedSimd,
+      threads: count,
+      threadsReason: failures.at(-1) ?? threadsReason,
+      worker,
+      workerReason,
+    };
   };
   return { opening, open, runtime };
 }

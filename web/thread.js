@@ -1,12 +1,13 @@
 // @ts-check
 /**
- * The script of one thread of the pool (src/base/threads.c). It posts `ready`, gets module and memory, posts `ready` again,
- * gets its place in the pool, and from then on runs the core's loop.
+ * The script of one thread of the pool (src/base/threads.c). It posts `ready`, gets module and memory, posts `ready`
+ * again, gets its place in the pool, and from then on runs the core's loop.
  */
 
 // not from platform.js, because that would be one more file to load
 /** @type {any} */
-const port = /** @type {any} */ (globalThis).process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
+const port =
+  /** @type {any} */ (globalThis).process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
 /** @type {any} */
 let wasm;
 
@@ -14,7 +15,9 @@ let wasm;
 const take = ({ module, memory, context, thread, stack }) => {
   if (module) {
     // only the first thread calls these functions; no _initialize, because the memory is set up already
-    wasm = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: Date.now } }).exports;
+    wasm = new WebAssembly.Instance(module, {
+      env: { memory, emscripten_notify_memory_growth() {}, tsr_now: Date.now },
+    }).exports;
     port.postMessage({ ready: true });
     return;
   }

@@ -56,7 +56,10 @@ const BUILDS = ['relaxed-threads', 'simd-threads', 'relaxed', 'simd'];
 export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinary, fetch, signal }) {
   const can = detect();
   if (!can.simd) {
-    throw new TesseraeError('ERR_NO_SIMD', 'no WebAssembly SIMD here; Chrome 91, Firefox 89, Safari 16.4 and Node 16.4 have it');
+    throw new TesseraeError(
+      'ERR_NO_SIMD',
+      'no WebAssembly SIMD here; Chrome 91, Firefox 89, Safari 16.4 and Node 16.4 have it',
+    );
   }
   const relaxed = can.relaxedSimd && !deterministic;
   const given = String(wasmUrl ?? '');
@@ -71,8 +74,10 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
     new URL('../dist/tesserae-relaxed-all.wasm', import.meta.url),
     new URL('../dist/tesserae-simd-all.wasm', import.meta.url),
   ];
-  let choices = BUILDS.map((name, i) => ({ name, url: given ? `${given}tesserae-${name}${all ? '-all' : ''}.wasm` : urls[all ? i + 4 : i].href }))
-    .filter(({ name }) => (relaxed || !/relaxed/.test(name)) && (threaded || !/threads/.test(name)));
+  let choices = BUILDS.map((name, i) => ({
+    name,
+    url: given ? `${given}tesserae-${name}${all ? '-all' : ''}.wasm` : urls[all ? i + 4 : i].href,
+  })).filter(({ name }) => (relaxed || !/relaxed/.test(name)) && (threaded || !/threads/.test(name)));
   if (wasmBinary || /[^/]$/.test(given)) choices = [{ name: given, url: wasmBinary ? 'wasmBinary' : given }];
   /** @type {any} */
   let failure;
@@ -81,7 +86,10 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
     at = url;
     try {
       if (!wasmBinary) return { module: await compileFrom(url, signal, fetch), relaxedSimd: /relaxed/.test(name) };
-      return { module: wasmBinary instanceof WebAssembly.Module ? wasmBinary : await WebAssembly.compile(wasmBinary), relaxedSimd: null };
+      return {
+        module: wasmBinary instanceof WebAssembly.Module ? wasmBinary : await WebAssembly.compile(wasmBinary),
+        relaxedSimd: null,
+      };
     } catch (error) {
       failure = error;
     }
@@ -100,10 +108,13 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
  * large ones; undefined if it grants none.
  */
 export function sharedMemory() {
-  for (let maximum = 65536; maximum >= 8192; maximum /= 2) { // pages of 64 KB: 4 GB to 512 MB
+  for (let maximum = 65536; maximum >= 8192; maximum /= 2) {
+    // pages of 64 KB: 4 GB to 512 MB
     try {
       return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
-    } catch { /* try less */ }
+    } catch {
+      /* try less */
+    }
   }
   return undefined;
 }

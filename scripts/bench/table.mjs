@@ -1,7 +1,11 @@
-// Rows of build/bench.json as text: a line while the bench runs, the tables of docs/performance.md. Pure; test/bench.test.js.
+// Rows of build/bench.json as text: a line while the bench runs, the tables of docs/performance.md. Pure;
+// test/bench.test.js.
 import { cellsOf } from '../build/docs_marks.mjs';
 
-/** What others may have of the machine's time before a measurement says so: with less than two cores the peer's waiting threads cost it dearly. */
+/**
+ * What others may have of the machine's time before a measurement says so: with less than two cores the peer's waiting
+ * threads cost it dearly.
+ */
 export const BUSY = 0.06;
 
 /** @typedef {{ cold: number | null, first: number | null, peak: number | null }} Cold milliseconds, bytes */
@@ -25,7 +29,10 @@ export const BUSY = 0.06;
 
 const ms = (/** @type {number | null} */ x) => (x === null ? '-' : x < 10 ? x.toFixed(1) : x.toFixed(0));
 const mb = (/** @type {number | null} */ x) => (x === null ? '-' : (x / 1e6).toFixed(0));
-const both = (/** @type {(side: any) => string} */ cell) => (/** @type {Row} */ { peer, ours }) => `${cell(peer)} / ${cell(ours)}`;
+const both =
+  (/** @type {(side: any) => string} */ cell) =>
+  (/** @type {Row} */ { peer, ours }) =>
+    `${cell(peer)} / ${cell(ours)}`;
 const exponent = (/** @type {number} */ x) => x.toExponential(1);
 
 /** The share of the limit that we reach, or null. @param {Row} row */
@@ -34,7 +41,10 @@ const percent = (/** @type {number | null} */ x) => (x === null ? '-' : `${Math.
 
 /** What a reader must know before comparing a row. @param {Row} row @returns {string[]} */
 export function marks({ threads, ours, peer, judged, others }) {
-  const got = [['ours', ours], ['peer', peer]].filter(([, side]) => /** @type {Side} */ (side).threads !== threads);
+  const got = [
+    ['ours', ours],
+    ['peer', peer],
+  ].filter(([, side]) => /** @type {Side} */ (side).threads !== threads);
   return [
     ...got.map(([name, side]) => `${name} had ${/** @type {Side} */ (side).threads} of ${threads} threads`),
     ...(others !== null && others > BUSY ? [`${percent(others)} of the machine went to other programs`] : []),
@@ -45,34 +55,47 @@ export function marks({ threads, ours, peer, judged, others }) {
 /** @param {Row} row */
 export function line(row) {
   const { model, dtype, threads, engine, peer, ours, ratio, judged } = row;
-  const cold = ours.cold === null ? '' : `  cold ${both((side) => ms(side.cold))(row)} ms  peak ${both((side) => mb(side.peak))(row)} MB`;
+  const cold =
+    ours.cold === null
+      ? ''
+      : `  cold ${both((side) => ms(side.cold))(row)} ms  peak ${both((side) => mb(side.peak))(row)} MB`;
   const notes = marks(row);
-  return `${model.padEnd(7)} ${dtype.padEnd(3)} ${threads} thread${threads > 1 ? 's' : ' '}  ${engine.padEnd(13)} ${ratio.toFixed(2)}x (mins ${(peer.min / ours.min).toFixed(2)}x)`
-    + `  peer ${ms(peer.median)} ms  ours ${ms(ours.median)} ms (min ${ms(ours.min)}, ±${percent(ours.spread)})`
-    + `  ${ours.gops.toFixed(1)} Gop/s${row.limit ? ` ${percent(share(row))} of the limit` : ''}${cold}`
-    + `  off ${exponent(judged.ours.difference)}${dtype === 'q8' ? ` (peer ${exponent(judged.peer.difference)})` : ''}${notes.length ? `  [${notes.join('; ')}]` : ''}`;
+  return (
+    `${model.padEnd(7)} ${dtype.padEnd(3)} ${threads} thread${threads > 1 ? 's' : ' '}  ${engine.padEnd(13)} ${ratio.toFixed(2)}x (mins ${(peer.min / ours.min).toFixed(2)}x)` +
+    `  peer ${ms(peer.median)} ms  ours ${ms(ours.median)} ms (min ${ms(ours.min)}, ±${percent(ours.spread)})` +
+    `  ${ours.gops.toFixed(1)} Gop/s${row.limit ? ` ${percent(share(row))} of the limit` : ''}${cold}` +
+    `  off ${exponent(judged.ours.difference)}${dtype === 'q8' ? ` (peer ${exponent(judged.peer.difference)})` : ''}${notes.length ? `  [${notes.join('; ')}]` : ''}`
+  );
 }
 
 /** @typedef {[string, (row: Row) => string]} Column */
 
 /** A table of a line for each row. @template T @param {[string, (row: T) => string][]} columns @param {T[]} rows */
-export const markdown = (columns, rows) => [
-  `| ${columns.map(([head]) => head).join(' | ')} |`,
-  `|${columns.map(() => '---|').join('')}`,
-  ...rows.map((row) => `| ${columns.map(([, cell]) => cell(row)).join(' | ')} |`),
-].join('\n');
+export const markdown = (columns, rows) =>
+  [
+    `| ${columns.map(([head]) => head).join(' | ')} |`,
+    `|${columns.map(() => '---|').join('')}`,
+    ...rows.map((row) => `| ${columns.map(([, cell]) => cell(row)).join(' | ')} |`),
+  ].join('\n');
 
 /** @type {Column[]} */
 const NAMES = [
-  ['model', ({ title }) => title], ['type', ({ dtype }) => dtype], ['engine', ({ engine }) => engine.replace(/\..*/, '')],
+  ['model', ({ title }) => title],
+  ['type', ({ dtype }) => dtype],
+  ['engine', ({ engine }) => engine.replace(/\..*/, '')],
   ['threads', (row) => `${row.threads}${marks(row).length ? '*' : ''}`],
 ];
 /** @type {Column[]} */
 const SPEED = [
   ...NAMES,
-  ['cold start', both(({ cold }) => ms(cold))], ['first', both(({ first }) => ms(first))], ['median', both(({ median }) => ms(median))],
-  ['min', both(({ min }) => ms(min))], ['peak memory', both(({ peak }) => mb(peak))], ['Gop/s', both(({ gops }) => gops.toFixed(1))],
-  ['of the limit', (row) => percent(share(row))], ['ratio', ({ ratio }) => `**${ratio.toFixed(2)}**`],
+  ['cold start', both(({ cold }) => ms(cold))],
+  ['first', both(({ first }) => ms(first))],
+  ['median', both(({ median }) => ms(median))],
+  ['min', both(({ min }) => ms(min))],
+  ['peak memory', both(({ peak }) => mb(peak))],
+  ['Gop/s', both(({ gops }) => gops.toFixed(1))],
+  ['of the limit', (row) => percent(share(row))],
+  ['ratio', ({ ratio }) => `**${ratio.toFixed(2)}**`],
 ];
 /** @type {Column[]} */
 const AGREEMENT = [
@@ -83,8 +106,10 @@ const AGREEMENT = [
 /** @type {Column[]} */
 const MEMORY = [
   ...NAMES.slice(0, 1),
-  ['cold start, ms', ({ ours }) => ms(ours.fromF32?.cold ?? null)], ['peak of the process, MB', ({ ours }) => mb(ours.fromF32?.peak ?? null)],
-  ['peak of the core, MB', ({ ours }) => mb(ours.memory.peak)], ['packed weights, MB', ({ ours }) => mb(ours.weightsBytes)],
+  ['cold start, ms', ({ ours }) => ms(ours.fromF32?.cold ?? null)],
+  ['peak of the process, MB', ({ ours }) => mb(ours.fromF32?.peak ?? null)],
+  ['peak of the core, MB', ({ ours }) => mb(ours.memory.peak)],
+  ['packed weights, MB', ({ ours }) => mb(ours.weightsBytes)],
   ['core over weights', ({ ours }) => (ours.memory.peak / ours.weightsBytes).toFixed(2)],
 ];
 
@@ -94,15 +119,27 @@ const MEMORY = [
  */
 export function report(rows, { peer }) {
   const one = rows.filter(({ threads, engine }) => threads === 1 && engine.startsWith('Node'));
-  const notes = rows.flatMap((row) => marks(row).map((text) => `\\* ${row.model} ${row.dtype}, ${row.threads} threads, ${row.engine}: ${text}.`));
+  const notes = rows.flatMap((row) =>
+    marks(row).map((text) => `\\* ${row.model} ${row.dtype}, ${row.threads} threads, ${row.engine}: ${text}.`),
+  );
   const builds = new Set(rows.map(({ build }) => build));
   return [
     `Pairs are onnxruntime-web ${peer} / Tesserae; times in ms, memory in MB. ${[...new Set(rows.map(({ engine }) => engine))].join(', ')}.`,
     ...(builds.size > 1 ? [`Not one run: the rows are of ${builds.size} different builds.`] : []),
-    '', markdown(SPEED, rows), '', ...(notes.length ? [...notes, ''] : []),
-    "How far the outputs are off from PyTorch's f32, of the largest output:", '', markdown(AGREEMENT, one), '',
-    'q8 quantized while an f32 file loads (above it comes from a q8 file, as the peer\'s int8 does):', '',
-    markdown(MEMORY, one.filter(({ dtype, ours }) => dtype === 'q8' && ours.fromF32)),
+    '',
+    markdown(SPEED, rows),
+    '',
+    ...(notes.length ? [...notes, ''] : []),
+    "How far the outputs are off from PyTorch's f32, of the largest output:",
+    '',
+    markdown(AGREEMENT, one),
+    '',
+    "q8 quantized while an f32 file loads (above it comes from a q8 file, as the peer's int8 does):",
+    '',
+    markdown(
+      MEMORY,
+      one.filter(({ dtype, ours }) => dtype === 'q8' && ours.fromF32),
+    ),
   ].join('\n');
 }
 
@@ -111,7 +148,8 @@ const SUMMARY = [
   { row: ['ViT-S/16 at 224', 'f32', 'Node', '1'], column: 'median', what: 'one image' },
   { row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'median', what: 'one image' },
   {
-    row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'cold start',
+    row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'],
+    column: 'cold start',
     what: 'from importing the module to the first answer',
   },
 ];
@@ -132,8 +170,13 @@ export function summary(text) {
     const label = `${model}, ${dtype}, ${engine}, ${threads} thread${threads === '1' ? '' : 's'}: ${what}`;
     return { label, theirs, ours, ratio: (Number(theirs) / Number(ours)).toFixed(1) };
   });
-  return markdown([
-    ['milliseconds', ({ label }) => label], [peer, ({ theirs }) => theirs],
-    ['Tesserae', ({ ours }) => ours], ['ratio', ({ ratio }) => ratio],
-  ], figures);
+  return markdown(
+    [
+      ['milliseconds', ({ label }) => label],
+      [peer, ({ theirs }) => theirs],
+      ['Tesserae', ({ ours }) => ours],
+      ['ratio', ({ ratio }) => ratio],
+    ],
+    figures,
+  );
 }

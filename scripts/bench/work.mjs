@@ -6,31 +6,45 @@
 import { judge, middle } from './numbers.mjs';
 
 const node = globalThis.process?.getBuiltinModule;
-const sleep = (/** @type {number} */ ms) => new Promise((done) => { setTimeout(done, ms); });
+const sleep = (/** @type {number} */ ms) =>
+  new Promise((done) => {
+    setTimeout(done, ms);
+  });
 
 /** @param {string} address @returns {Promise<Float32Array>} */
 async function floats(address) {
-  const bytes = node ? new Uint8Array(node('node:fs').readFileSync(address)).buffer : await (await fetch(address)).arrayBuffer();
+  const bytes = node
+    ? new Uint8Array(node('node:fs').readFileSync(address)).buffer
+    : await (await fetch(address)).arrayBuffer();
   return new Float32Array(bytes);
 }
 
 /** Pictures and what PyTorch says of them. @param {any} job */
 async function examples({ input, inputs, outputs, pictures }) {
-  const cut = (/** @type {Float32Array} */ all, /** @type {number} */ count) => Array.from(
-    { length: count }, (_, i) => all.subarray((i * all.length) / count, ((i + 1) * all.length) / count));
+  const cut = (/** @type {Float32Array} */ all, /** @type {number} */ count) =>
+    Array.from({ length: count }, (_, i) => all.subarray((i * all.length) / count, ((i + 1) * all.length) / count));
   const all = await floats(inputs);
   const count = all.length / input.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
-  return { pictures: cut(all, count).slice(0, pictures), answers: cut(await floats(outputs), count).slice(0, pictures) };
+  return {
+    pictures: cut(all, count).slice(0, pictures),
+    answers: cut(await floats(outputs), count).slice(0, pictures),
+  };
 }
 
-/** onnxruntime-web: its wasm backend (SIMD always, threads as asked), every graph optimization. @param {any} side @param {any} job */
+/**
+ * onnxruntime-web: its wasm backend (SIMD always, threads as asked), every graph optimization.
+ * @param {any} side @param {any} job
+ */
 async function openPeer({ module, wasm, model }, { threads, input }) {
   const ort = await import(module);
   ort.env.wasm.wasmPaths = wasm;
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = 'error';
   const imported = performance.now();
-  const session = await ort.InferenceSession.create(model, { executionProviders: ['wasm'], graphOptimizationLevel: 'all' });
+  const session = await ort.InferenceSession.create(model, {
+    executionProviders: ['wasm'],
+    graphOptimizationLevel: 'all',
+  });
   return {
     imported,
     /** @param {Float32Array} data */
@@ -56,7 +70,13 @@ async function openOurs({ module, model: file, dtype, options }, { threads, inpu
     },
     about() {
       const { operations, weights_bytes: weightsBytes } = model.info;
-      return { threads: model.runtime.threads, runtime: model.runtime, memory: model.memory(), operations, weightsBytes };
+      return {
+        threads: model.runtime.threads,
+        runtime: model.runtime,
+        memory: model.memory(),
+        operations,
+        weightsBytes,
+      };
     },
   };
 }
@@ -64,18 +84,27 @@ async function openOurs({ module, model: file, dtype, options }, { threads, inpu
 const OPEN = { peer: openPeer, ours: openOurs };
 
 /**
- * One side in a process or page of its own, from nothing to its first answer; then a few more runs, for the peak of memory.
+ * One side in a process or page of its own, from nothing to its first answer; then a few more runs, for the peak of
+ * memory.
  * @param {'peer' | 'ours'} name @param {any} job
  */
 export async function cold(name, job) {
-  const { pictures: [picture] } = await examples(job);
+  const {
+    pictures: [picture],
+  } = await examples(job);
   const began = performance.now();
   const side = await OPEN[name](job.sides[name], job);
   const loaded = performance.now();
   await side.run(picture);
   const answered = performance.now();
   for (let i = 0; i < 2; i++) await side.run(picture);
-  return { cold: answered - began, import: side.imported - began, load: loaded - side.imported, first: answered - loaded, ...side.about() };
+  return {
+    cold: answered - began,
+    import: side.imported - began,
+    load: loaded - side.imported,
+    first: answered - loaded,
+    ...side.about(),
+  };
 }
 
 /**
@@ -90,7 +119,8 @@ export async function turns(job) {
   const times = { peer: [], ours: [] };
   /** @type {['peer' | 'ours', any][]} */
   const sides = [];
-  for (const name of /** @type {const} */ (['peer', 'ours'])) sides.push([name, await OPEN[name](job.sides[name], job)]);
+  for (const name of /** @type {const} */ (['peer', 'ours']))
+    sides.push([name, await OPEN[name](job.sides[name], job)]);
   const took = { peer: 0, ours: 0 };
   for (const [name, side] of sides) {
     const { least, ms } = job.warm;
@@ -115,6 +145,10 @@ export async function turns(job) {
   }
   const [about, ours] = sides.map(([, side]) => side.about());
   return {
-    times, limit: limits[job.dtype] ?? null, ratio: middle(times.peer) / middle(times.ours), judged: judge(job.dtype, { pytorch: answers, ...outputs }), about: { peer: about, ours },
+    times,
+    limit: limits[job.dtype] ?? null,
+    ratio: middle(times.peer) / middle(times.ours),
+    judged: judge(job.dtype, { pytorch: answers, ...outputs }),
+    about: { peer: about, ours },
   };
 }

@@ -32,8 +32,16 @@ export function replacePart(page, name, text) {
 }
 
 /** The cells of a text's tables, the lines of heads and rules included. @param {string} text @returns {string[][]} */
-export const cellsOf = (text) => text.split('\n').filter((line) => line.startsWith('|'))
-  .map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
+export const cellsOf = (text) =>
+  text
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
 
 /**
  * Writes parts of several pages; all marks are found before the first page is written.

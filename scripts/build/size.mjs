@@ -1,5 +1,6 @@
-// Sizes of what a page downloads, against the budgets. `make size`, or after a link: node scripts/build/size.mjs dist/x.wasm
-// Prints raw, gzip and brotli bytes; exits with 1 when a budget is exceeded. The JavaScript is what scripts/build/bundle.mjs makes.
+// Sizes of what a page downloads, against the budgets. `make size`, or after a link: node scripts/build/size.mjs
+// dist/x.wasm Prints raw, gzip and brotli bytes; exits with 1 when a budget is exceeded. The JavaScript is what
+// scripts/build/bundle.mjs makes.
 // --docs  write the table of docs/hosting.md and README.md's sentence (`make size` does)
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -12,13 +13,19 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const FIRST_BUDGET = 90 * 1024; // bytes, brotli, of each wasm file with the common architectures
 const ALL_BUDGET = 128 * 1024; // of each with all
 const JS_BUDGET = 12 * 1024; // bytes, brotli, all chunks together
-const WASM = ['simd', 'relaxed', 'simd-threads', 'relaxed-threads']
-  .flatMap((build) => [`dist/tesserae-${build}.wasm`, `dist/tesserae-${build}-all.wasm`]);
+const WASM = ['simd', 'relaxed', 'simd-threads', 'relaxed-threads'].flatMap((build) => [
+  `dist/tesserae-${build}.wasm`,
+  `dist/tesserae-${build}-all.wasm`,
+]);
 
 /** @param {Uint8Array} bytes */
 function sizes(bytes) {
   const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
-  return { raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length, brotli: brotliCompressSync(bytes, { params }).length };
+  return {
+    raw: bytes.length,
+    gzip: gzipSync(bytes, { level: 9 }).length,
+    brotli: brotliCompressSync(bytes, { params }).length,
+  };
 }
 
 const number = (/** @type {number} */ n) => String(n).padStart(8);
@@ -26,8 +33,10 @@ const number = (/** @type {number} */ n) => String(n).padStart(8);
 /** @param {string} name @param {{raw: number, gzip: number, brotli: number}} size @param {number} budget */
 function report(name, size, budget) {
   const over = size.brotli > budget;
-  console.log(`${name.padEnd(34)} ${number(size.raw)} raw ${number(size.gzip)} gzip ${number(size.brotli)} brotli` +
-    `  (${Math.round((100 * size.brotli) / budget)} % of ${budget})${over ? '  OVER BUDGET' : ''}`);
+  console.log(
+    `${name.padEnd(34)} ${number(size.raw)} raw ${number(size.gzip)} gzip ${number(size.brotli)} brotli` +
+      `  (${Math.round((100 * size.brotli) / budget)} % of ${budget})${over ? '  OVER BUDGET' : ''}`,
+  );
   if (over) process.exitCode = 1;
 }
 
@@ -61,13 +70,15 @@ const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
  * @param {string} made by which tools
  */
 function texts(rows, made) {
-  const [first, all, script] = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/].map((names) => (
-    kB(Math.max(...rows.filter(({ name }) => names.test(name)).map(({ brotli }) => brotli)))));
+  const [first, all, script] = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/].map((names) =>
+    kB(Math.max(...rows.filter(({ name }) => names.test(name)).map(({ brotli }) => brotli))),
+  );
   const lines = rows.map(({ name, raw, gzip, brotli }) => `| ${name} | ${raw} | ${gzip} | ${brotli} |`);
   return {
     table: ['| file | raw | gzip | brotli |', '|---|---|---|---|', ...lines, '', `Bytes; ${made}.`].join('\n'),
-    sentence: `A page downloads ${script} of JavaScript and at most ${first} of WebAssembly (brotli);\n`
-      + `at most ${all} more if its model's architecture is one of the rarer ones.`,
+    sentence:
+      `A page downloads ${script} of JavaScript and at most ${first} of WebAssembly (brotli);\n` +
+      `at most ${all} more if its model's architecture is one of the rarer ones.`,
   };
 }
 

@@ -15,7 +15,7 @@ export const FOLDERS = Object.entries({
   'src/exec': 'Running a graph: memory planning, and the walk over the nodes.',
   'src/nn': 'Layers that three or more papers have in common.',
   'src/parts': 'Parts that families of architectures share, beyond layers.',
-  'src/arch': 'Architectures, one file each, with the paper\'s pseudo-code and the traps.',
+  'src/arch': "Architectures, one file each, with the paper's pseudo-code and the traps.",
   'src/model': 'Models: loading, requests, runs, what a model says of itself.',
   'src/wasm': 'What JavaScript may call.',
   web: 'The package in JavaScript.',
@@ -43,7 +43,7 @@ export const FOLDERS = Object.entries({
 const ALIKE = {
   'demos/samples/': 'Sample images; their README.md has sources and licences.',
   'docs/models/': 'A page for each architecture, what the pages share, and what was measured.',
-  'scripts/bench/peer/': 'The peer\'s version and the hashes of its packages.',
+  'scripts/bench/peer/': "The peer's version and the hashes of its packages.",
   'test/golden/': 'What the references, Pillow and the safetensors library say; the golden_*.py scripts make it.',
 };
 
@@ -65,12 +65,18 @@ const PARAGRAPH = /^((?!#|!|<|\|).+(?:\n.+)*)/m; // of a page: no heading, image
 /** The first sentence of a file's top comment, or of a page's first paragraph; '' when there is none. */
 export function firstSentence(/** @type {string} */ path, /** @type {string} */ text) {
   const isPage = path.endsWith('.md');
-  const body = text.replace(/^#!.*\n/, '').replace(/^\s*<!doctype html>\s*/i, '').replace(/^\/\/ @ts-check\s*/, '');
+  const body = text
+    .replace(/^#!.*\n/, '')
+    .replace(/^\s*<!doctype html>\s*/i, '')
+    .replace(/^\/\/ @ts-check\s*/, '');
   const match = isPage ? PARAGRAPH.exec(body.replace(/^```[^]*?^```/gm, '')) : COMMENT.exec(body);
   const found = match?.slice(1).find((part) => part !== undefined) ?? '';
   const lines = isPage ? found : found.replace(/^[ \t]*(?:\/\/|#|\*)? ?/gm, '');
   const [paragraph] = lines.trim().split(/\n\s*\n|:\n(?=  )/); // what is indented below a colon is a list
-  const whole = paragraph.split(/\s+/).join(' ').replace(/\[([^\]]*)\]\([^)]*\)/g, '$1');
+  const whole = paragraph
+    .split(/\s+/)
+    .join(' ')
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1');
   const sentence = /^.*?(?<!\b(?:al|cf|e\.g|i\.e|vs))[.](?= |$)/.exec(whole)?.[0] ?? whole;
   return sentence && `${sentence.replace(/[:;,.]*$/, '')}.`;
 }
@@ -88,7 +94,7 @@ function item(/** @type {string} */ text) {
 
 /** What the map says of a file. */
 function lineOf(/** @type {string} */ file, /** @type {(path: string) => string} */ read) {
-  const said = file === 'docs/map.md' ? 'This page.' : SAID[file] ?? firstSentence(file, read(file));
+  const said = file === 'docs/map.md' ? 'This page.' : (SAID[file] ?? firstSentence(file, read(file)));
   if (!said) throw new Error(`${file} has no comment at its top; docs/map.md takes the first sentence of it`);
   return item(`\`${file}\`: ${said}`);
 }
@@ -111,8 +117,9 @@ export function mapOf(files, read) {
     const there = files.some((file) => file.startsWith(folder));
     if (there) add(folder.slice(0, -1), item(`\`${folder}\`: ${ALIKE[folder]}`));
   }
-  const parts = FOLDERS.filter(([name]) => lines.get(name)?.length)
-    .map(([name, about]) => `## ${name || 'Top'}\n\n${about}\n\n${lines.get(name)?.join('\n')}`);
+  const parts = FOLDERS.filter(([name]) => lines.get(name)?.length).map(
+    ([name, about]) => `## ${name || 'Top'}\n\n${about}\n\n${lines.get(name)?.join('\n')}`,
+  );
   const head = '# Map\n\nA line for each file: the first sentence of its top comment. `make docs` writes this page.';
   return `${[head, ...parts].join('\n\n')}\n`;
 }

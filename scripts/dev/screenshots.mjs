@@ -2,8 +2,10 @@
 //
 //   node scripts/dev/screenshots.mjs [--readme] [--model FILE]
 //
-// Writes build/screenshots/<page>-<width>-<scheme>.png; with --readme also docs/classify.png, the picture of the README.
-// --model: a model file to show instead of models/cct_4_cifar10.safetensors. Needs `make wasm` and Chromium (make setup).
+// Writes build/screenshots/<page>-<width>-<scheme>.png; with --readme also docs/classify.png, the picture of the
+// README.
+// --model: a model file to show instead of models/cct_4_cifar10.safetensors. Needs `make wasm` and Chromium (make
+// setup).
 import { readFileSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -27,7 +29,10 @@ async function classify({ width, height, scheme, view = 'attention', readme = fa
   page.on('pageerror', (error) => console.error(error));
   page.on('console', (message) => message.type() === 'error' && console.error(message.text()));
   if (options.model) {
-    await page.route(({ pathname }) => pathname.endsWith('.safetensors'), (route) => route.fulfill({ body: readFileSync(options.model), contentType: 'application/octet-stream' }));
+    await page.route(
+      ({ pathname }) => pathname.endsWith('.safetensors'),
+      (route) => route.fulfill({ body: readFileSync(options.model), contentType: 'application/octet-stream' }),
+    );
   }
   await page.goto(`${server.url}demos/classify.html`);
   await page.locator('main[data-state="ready"][data-drawn]').waitFor();
@@ -38,14 +43,23 @@ async function classify({ width, height, scheme, view = 'attention', readme = fa
   await page.evaluate(() => {
     /** @type {HTMLElement} */ (document.activeElement)?.blur();
     scrollTo(0, 0);
-    return Promise.all([...document.images].map((image) => { image.loading = 'eager'; return image.decode(); }));
+    return Promise.all(
+      [...document.images].map((image) => {
+        image.loading = 'eager';
+        return image.decode();
+      }),
+    );
   });
   await page.mouse.move(0, 0);
   await page.waitForTimeout(500); // bars and overlay come to rest
   if (!readme) await page.screenshot({ path: join(folder, `classify-${width}-${scheme}.png`), fullPage: true });
   else {
     // without the photographs, which PNG stores badly: half of the file would be theirs
-    await page.evaluate(() => ['photos', 'photos-title'].forEach((id) => { document.getElementById(id).hidden = true; }));
+    await page.evaluate(() =>
+      ['photos', 'photos-title'].forEach((id) => {
+        document.getElementById(id).hidden = true;
+      }),
+    );
     await page.locator('.columns').screenshot({ path: README });
   }
   await page.close();
@@ -60,7 +74,10 @@ async function home({ width, height, scheme }) {
 }
 
 try {
-  for (const [width, height] of [[320, 640], [1440, 900]]) {
+  for (const [width, height] of [
+    [320, 640],
+    [1440, 900],
+  ]) {
     for (const scheme of /** @type {const} */ (['light', 'dark'])) {
       await classify({ width, height, scheme });
       await home({ width, height, scheme });

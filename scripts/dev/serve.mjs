@@ -1,6 +1,7 @@
-// A small static server for the demos and the browser tests, not for production. `make serve`, or PORT=9000 node scripts/dev/serve.mjs
-// It serves a folder (the repository) with the headers under which Tesserae can use everything: cross-origin isolation,
-// so that threads work, and on pages the strict Content-Security-Policy that the library promises to run under.
+// A small static server for the demos and the browser tests, not for production. `make serve`, or PORT=9000 node
+// scripts/dev/serve.mjs It serves a folder (the repository) with the headers under which Tesserae can use everything:
+// cross-origin isolation, so that threads work, and on pages the strict Content-Security-Policy that the library
+// promises to run under.
 //
 //   const server = await serve({ port: 0, root: '.' });   // port 0: any free one
 //   await fetch(server.url + 'demos/index.html');
@@ -80,7 +81,8 @@ async function find(root, pathname) {
 export function parseRange(header, size) {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '');
   if (!match || (!match[1] && !match[2])) return null;
-  if (!match[1]) { // the last n bytes
+  if (!match[1]) {
+    // the last n bytes
     const count = Math.min(Number(match[2]), size);
     return count ? { start: size - count, end: size - 1 } : 'unsatisfiable';
   }
@@ -113,11 +115,16 @@ async function answer(root, request, response) {
   const pathname = (request.url ?? '/').split(/[?#]/)[0]; // not new URL(): that would resolve .. before it is seen
   const file = await find(root, pathname);
   if (!file) return refuse(response, 404, `Not found: ${pathname}`);
-  const type = TYPES[/** @type {keyof typeof TYPES} */ (extname(file.path).toLowerCase())] ?? 'application/octet-stream';
+  const type =
+    TYPES[/** @type {keyof typeof TYPES} */ (extname(file.path).toLowerCase())] ?? 'application/octet-stream';
   const etag = `"${file.size.toString(16)}-${file.modified.getTime().toString(16)}"`;
   /** @type {Record<string, string | number>} */
   const headers = {
-    ...ISOLATION, 'Content-Type': type, 'Accept-Ranges': 'bytes', 'Cache-Control': 'no-cache', ETag: etag,
+    ...ISOLATION,
+    'Content-Type': type,
+    'Accept-Ranges': 'bytes',
+    'Cache-Control': 'no-cache',
+    ETag: etag,
     'Last-Modified': file.modified.toUTCString(),
   };
   if (type.startsWith('text/html')) headers['Content-Security-Policy'] = CONTENT_SECURITY_POLICY;
@@ -128,14 +135,17 @@ async function answer(root, request, response) {
   // If-Range: a range of a file that has changed since would be glued to the wrong beginning.
   const ifRange = request.headers['if-range'];
   const range = ifRange === undefined || ifRange === etag ? parseRange(request.headers.range, file.size) : null;
-  if (range === 'unsatisfiable') return refuse(response, 416, 'Range not satisfiable', { 'Content-Range': `bytes */${file.size}` });
+  if (range === 'unsatisfiable')
+    return refuse(response, 416, 'Range not satisfiable', { 'Content-Range': `bytes */${file.size}` });
   const { start, end } = range ?? { start: 0, end: file.size - 1 };
   headers['Content-Length'] = end - start + 1;
   if (range) headers['Content-Range'] = `bytes ${start}-${end}/${file.size}`;
   response.writeHead(range ? 206 : 200, headers);
   if (request.method === 'HEAD' || !file.size) return response.end();
   // A file that fails half-way must cut the connection: a short body that ends well would look complete.
-  createReadStream(file.path, { start, end }).on('error', () => response.destroy()).pipe(response);
+  createReadStream(file.path, { start, end })
+    .on('error', () => response.destroy())
+    .pipe(response);
 }
 
 /**
@@ -155,10 +165,11 @@ export async function serve({ port = 0, root = join(dirname(fileURLToPath(import
   const { port: actual } = /** @type {import('node:net').AddressInfo} */ (server.address());
   return {
     url: `http://localhost:${actual}/`,
-    close: () => new Promise((closed) => {
-      server.close(() => closed());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((closed) => {
+        server.close(() => closed());
+        server.closeAllConnections();
+      }),
   };
 }
 

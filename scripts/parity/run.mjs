@@ -1,4 +1,5 @@
-// Our side of scripts/parity/parity.py: loads a model file and runs it on inputs that lie in raw f32 files, through the public API.
+// Our side of scripts/parity/parity.py: loads a model file and runs it on inputs that lie in raw f32 files, through the
+// public API.
 //   node scripts/parity/run.mjs JOB.json
 // Job: { model: path, dtype, runs: [{ inputs: { name: { path, dims } }, options, capture: [tap], out: folder }] }
 // Writes <out>/<n>.f32 for the output (n = 0) and each captured tap, and prints one JSON object:
@@ -17,9 +18,16 @@ const tensor = ({ path, dims }) => ({ data: new Float32Array(new Uint8Array(read
 
 let began = performance.now();
 const model = await loadModel(readFileSync(job.model), { worker: false, threads: 1, dtype: job.dtype });
-const report = { runtime: model.runtime, parameters: model.info.parameters, loadMs: performance.now() - began, runs: [] };
+const report = {
+  runtime: model.runtime,
+  parameters: model.info.parameters,
+  loadMs: performance.now() - began,
+  runs: [],
+};
 for (const { inputs, options, capture, out } of job.runs) {
-  const { [model.info.input.name]: main, ...others } = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, tensor(input)]));
+  const { [model.info.input.name]: main, ...others } = Object.fromEntries(
+    Object.entries(inputs).map(([name, input]) => [name, tensor(input)]),
+  );
   began = performance.now();
   const { output, captures } = await model.forward(main, { capture, options, inputs: others });
   const ms = performance.now() - began;

@@ -5,7 +5,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { loadModel } from '../../web/index.js';
 
 const BATCH = 20;
-const [modelPath, pixelsPath, width, height, winnersPath] = process.argv.slice(2).map((a) => (/^\d+$/.test(a) ? Number(a) : a));
+const [modelPath, pixelsPath, width, height, winnersPath] = process.argv
+  .slice(2)
+  .map((a) => (/^\d+$/.test(a) ? Number(a) : a));
 const pixels = readFileSync(pixelsPath);
 const size = width * height * 3;
 const count = pixels.length / size;
@@ -15,10 +17,16 @@ const model = await loadModel(readFileSync(modelPath), { worker: false, threads:
 const winners = new Int32Array(count);
 const began = performance.now();
 for (let i = 0; i < count; i += BATCH) {
-  const pictures = Array.from({ length: Math.min(BATCH, count - i) }, (_, j) => (
-    { data: pixels.subarray((i + j) * size, (i + j + 1) * size), width, height, channels: 3 }));
+  const pictures = Array.from({ length: Math.min(BATCH, count - i) }, (_, j) => ({
+    data: pixels.subarray((i + j) * size, (i + j + 1) * size),
+    width,
+    height,
+    channels: 3,
+  }));
   const answers = await model.classify(pictures, { topK: 1 });
-  answers.forEach(([best], j) => { winners[i + j] = best.index; });
+  answers.forEach(([best], j) => {
+    winners[i + j] = best.index;
+  });
   const done = i + pictures.length;
   if (done % 2000 === 0 || done === count) {
     console.log(`  ${done} of ${count}, ${((performance.now() - began) / done).toFixed(2)} ms an image`);

@@ -4,15 +4,30 @@ import { test } from 'node:test';
 import { colourOf, oklch } from '../../demos/colour.js';
 
 /** Relative luminance (WCAG 2.2). */
-const luminance = (rgb) => rgb
-  .map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const luminance = (rgb) =>
+  rgb
+    .map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 
 test('OKLCH: colours with known sRGB values', () => {
   // CSS Color 4 gives these for sRGB's own corners
   assert.deepEqual(oklch(1, 0, 0), [255, 255, 255]);
   assert.deepEqual(oklch(0, 0, 0), [0, 0, 0]);
-  for (const [lch, rgb] of [[[0.62796, 0.25768, 29.234], [255, 0, 0]], [[0.86644, 0.29483, 142.495], [0, 255, 0]], [[0.45201, 0.31321, 264.052], [0, 0, 255]]]) {
+  for (const [lch, rgb] of [
+    [
+      [0.62796, 0.25768, 29.234],
+      [255, 0, 0],
+    ],
+    [
+      [0.86644, 0.29483, 142.495],
+      [0, 255, 0],
+    ],
+    [
+      [0.45201, 0.31321, 264.052],
+      [0, 0, 255],
+    ],
+  ]) {
     oklch(...lch).forEach((c, i) => assert.ok(Math.abs(c - rgb[i]) <= 1, `${lch}: ${oklch(...lch)}`));
   }
 });

@@ -27,27 +27,56 @@ function shapes() {
   ];
   for (let i = 0; i < LAYERS; i++) {
     const at = `classifier.blocks.${i}`;
-    list.push([`${at}.pre_norm.weight`, [DIM]], [`${at}.pre_norm.bias`, [DIM]], [`${at}.self_attn.qkv.weight`, [3 * DIM, DIM]],
-      [`${at}.self_attn.proj.weight`, [DIM, DIM]], [`${at}.self_attn.proj.bias`, [DIM]], [`${at}.linear1.weight`, [2 * DIM, DIM]],
-      [`${at}.linear1.bias`, [2 * DIM]], [`${at}.norm1.weight`, [DIM]], [`${at}.norm1.bias`, [DIM]],
-      [`${at}.linear2.weight`, [DIM, 2 * DIM]], [`${at}.linear2.bias`, [DIM]]);
+    list.push(
+      [`${at}.pre_norm.weight`, [DIM]],
+      [`${at}.pre_norm.bias`, [DIM]],
+      [`${at}.self_attn.qkv.weight`, [3 * DIM, DIM]],
+      [`${at}.self_attn.proj.weight`, [DIM, DIM]],
+      [`${at}.self_attn.proj.bias`, [DIM]],
+      [`${at}.linear1.weight`, [2 * DIM, DIM]],
+      [`${at}.linear1.bias`, [2 * DIM]],
+      [`${at}.norm1.weight`, [DIM]],
+      [`${at}.norm1.bias`, [DIM]],
+      [`${at}.linear2.weight`, [DIM, 2 * DIM]],
+      [`${at}.linear2.bias`, [DIM]],
+    );
   }
-  list.push(['classifier.norm.weight', [DIM]], ['classifier.norm.bias', [DIM]], ['classifier.fc.weight', [CLASSES.length, DIM]],
-    ['classifier.fc.bias', [CLASSES.length]]);
+  list.push(
+    ['classifier.norm.weight', [DIM]],
+    ['classifier.norm.bias', [DIM]],
+    ['classifier.fc.weight', [CLASSES.length, DIM]],
+    ['classifier.fc.bias', [CLASSES.length]],
+  );
   return list;
 }
 
-/** The bytes of a model file with random weights: 0.1 MB, three layers, two heads, 8 x 8 patches, the classes of CIFAR-10. */
+/**
+ * The bytes of a model file with random weights: 0.1 MB, three layers, two heads, 8 x 8 patches, the classes of
+ * CIFAR-10.
+ */
 export function tinyModel() {
   const tensors = shapes().map(([name, shape]) => ({
-    name, shape, dtype: 'F32',
+    name,
+    shape,
+    dtype: 'F32',
     // three times as large as usual: heads and layers that attend to clearly different places
     bytes: new Uint8Array(draw('page', name, shape).map((x) => (/qkv|fc\.weight/.test(name) ? 3 * x : x)).buffer),
   }));
   return safetensors(tensors, {
     arch: 'cct',
-    config: { img_size: 32, embedding_dim: DIM, n_conv_layers: 2, kernel_size: 3, stride: 1, padding: 1, num_layers: LAYERS, num_heads: HEADS,
-      mlp_ratio: 2, num_classes: CLASSES.length, positional_embedding: 'learnable' },
+    config: {
+      img_size: 32,
+      embedding_dim: DIM,
+      n_conv_layers: 2,
+      kernel_size: 3,
+      stride: 1,
+      padding: 1,
+      num_layers: LAYERS,
+      num_heads: HEADS,
+      mlp_ratio: 2,
+      num_classes: CLASSES.length,
+      positional_embedding: 'learnable',
+    },
     preprocess: { size: [32, 32], resize: 'bicubic', crop_pct: 1, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
     labels: CLASSES,
   });
@@ -55,18 +84,24 @@ export function tinyModel() {
 
 export const sample = (file) => readFileSync(new URL(`demos/samples/${file}`, root));
 
-/** Waits until the page has no worker left: Chromium reports the end of one a little later. @param {import('playwright-core').Page} page */
+/**
+ * Waits until the page has no worker left: Chromium reports the end of one a little later.
+ * @param {import('playwright-core').Page} page
+ */
 export async function withoutWorkers(page) {
   const deadline = Date.now() + PATIENCE;
-  while (page.workers().length && Date.now() < deadline) await new Promise((resolve) => { setTimeout(resolve, 20); });
+  while (page.workers().length && Date.now() < deadline)
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
   assert.equal(page.workers().length, 0, 'workers left');
 }
 
 /**
  * Server and browser, and the tiny model in a file: `model` is its path from the root, `tiny` its bytes.
  *
- * open: a page in a context of its own. isolated false: as from a server that does not send the headers of cross-origin isolation.
- * complaints: console errors (among them what the policy refused) and exceptions.
+ * open: a page in a context of its own. isolated false: as from a server that does not send the headers of cross-origin
+ * isolation. complaints: console errors (among them what the policy refused) and exceptions.
  */
 export async function start() {
   const tiny = tinyModel();
@@ -80,7 +115,9 @@ export async function start() {
     url: server.url,
     model,
     tiny,
-    /** @param {string} path @param {import('playwright-core').BrowserContextOptions & { isolated?: boolean }} [options] */
+    /**
+     * @param {string} path @param {import('playwright-core').BrowserContextOptions & { isolated?: boolean }} [options]
+     */
     async open(path, { isolated = true, ...options } = {}) {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
       context.setDefaultTimeout(PATIENCE);
@@ -90,15 +127,22 @@ export async function start() {
       page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
       page.on('pageerror', (error) => complaints.push(String(error)));
       if (!isolated) {
-        await page.route(({ pathname }) => pathname.endsWith('.html'), async (route) => {
-          const response = await route.fetch();
-          const headers = Object.fromEntries(Object.entries(response.headers()).filter(([name]) => !name.startsWith('cross-origin-')));
-          await route.fulfill({ response, headers });
-        });
+        await page.route(
+          ({ pathname }) => pathname.endsWith('.html'),
+          async (route) => {
+            const response = await route.fetch();
+            const headers = Object.fromEntries(
+              Object.entries(response.headers()).filter(([name]) => !name.startsWith('cross-origin-')),
+            );
+            await route.fulfill({ response, headers });
+          },
+        );
       }
       await page.addInitScript(() => {
         globalThis.violations = [];
-        document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => globalThis.violations.push(`${violatedDirective}: ${blockedURI}`));
+        document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+          globalThis.violations.push(`${violatedDirective}: ${blockedURI}`),
+        );
       });
       await page.goto(server.url + path);
       return { page, complaints };

@@ -1,5 +1,5 @@
-// The second .wasm in Chromium: fetched when a model needs it and then once, under the strict policy, with threads and without. In Node:
-// test/web/second.test.js. Alone: node --test test/browser/second.test.js (after `make wasm`)
+// The second .wasm in Chromium: fetched when a model needs it and then once, under the strict policy, with threads and
+// without. In Node: test/web/second.test.js. Alone: node --test test/browser/second.test.js (after `make wasm`)
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
@@ -17,31 +17,44 @@ let want;
 let site;
 let path = '';
 
-before(async () => {
-  site = await start();
-  path = site.model.replace('tiny', 'rare');
-  writeFileSync(new URL(path, root), RARE);
-  const model = await loadModel(RARE, { worker: false, deterministic: true, threads: 1 });
-  want = [...(await model.forward({ data: INPUT, dims: DIMS })).output.data];
-  await model.dispose();
-}, { timeout: 2 * PATIENCE });
+before(
+  async () => {
+    site = await start();
+    path = site.model.replace('tiny', 'rare');
+    writeFileSync(new URL(path, root), RARE);
+    const model = await loadModel(RARE, { worker: false, deterministic: true, threads: 1 });
+    want = [...(await model.forward({ data: INPUT, dims: DIMS })).output.data];
+    await model.dispose();
+  },
+  { timeout: 2 * PATIENCE },
+);
 
 after(() => site?.close());
 
-/** Loads and runs in a page. @param {import('playwright-core').Page} page @param {string} file @param {any} [options] */
-const run = (page, file, options) => page.evaluate(async ([from, settings, data, dims]) => {
-  const { loadModel: load } = await import('/web/index.js');
-  const model = await load(from, { deterministic: true, ...settings });
-  const output = data && [...(await model.forward({ data: Float32Array.from(data), dims })).output.data];
-  await model.dispose();
-  return { output, runtime: model.runtime };
-}, [`/${file}`, { cache: false, ...options }, file === path ? [...INPUT] : null, DIMS]);
+/**
+ * Loads and runs in a page.
+ * @param {import('playwright-core').Page} page @param {string} file @param {any} [options]
+ */
+const run = (page, file, options) =>
+  page.evaluate(
+    async ([from, settings, data, dims]) => {
+      const { loadModel: load } = await import('/web/index.js');
+      const model = await load(from, { deterministic: true, ...settings });
+      const output = data && [...(await model.forward({ data: Float32Array.from(data), dims })).output.data];
+      await model.dispose();
+      return { output, runtime: model.runtime };
+    },
+    [`/${file}`, { cache: false, ...options }, file === path ? [...INPUT] : null, DIMS],
+  );
 
 /** The .wasm and model files that the page asks for. @param {import('playwright-core').Page} page */
 function watch(page) {
   /** @type {string[]} */
   const asked = [];
-  page.on('request', (request) => /\.(wasm|safetensors)$/.test(request.url()) && asked.push(request.url().replace(/.*\//, '')));
+  page.on(
+    'request',
+    (request) => /\.(wasm|safetensors)$/.test(request.url()) && asked.push(request.url().replace(/.*\//, '')),
+  );
   return asked;
 }
 

@@ -1,5 +1,5 @@
-// Threads in Chromium: at work on an isolated page, under the strict policy and from a bundle, with the bits that Node gets from one;
-// and one thread, with a reason, wherever they cannot be had. In Node: test/web/threads.test.js
+// Threads in Chromium: at work on an isolated page, under the strict policy and from a bundle, with the bits that Node
+// gets from one; and one thread, with a reason, wherever they cannot be had. In Node: test/web/threads.test.js
 // Alone: node --test test/browser/threads.test.js (after `make wasm`)
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,27 +16,37 @@ const want = {};
 /** @type {Awaited<ReturnType<typeof start>>} */
 let site;
 
-before(async () => {
-  site = await start();
-  for (const dtype of /** @type {const} */ (['f32', 'q8'])) {
-    const model = await loadModel(site.tiny, { worker: false, deterministic: true, threads: 1, dtype });
-    want[dtype] = [...(await model.forward({ data: input, dims: DIMS })).output.data];
-    await model.dispose();
-  }
-}, { timeout: 2 * PATIENCE });
+before(
+  async () => {
+    site = await start();
+    for (const dtype of /** @type {const} */ (['f32', 'q8'])) {
+      const model = await loadModel(site.tiny, { worker: false, deterministic: true, threads: 1, dtype });
+      want[dtype] = [...(await model.forward({ data: input, dims: DIMS })).output.data];
+      await model.dispose();
+    }
+  },
+  { timeout: 2 * PATIENCE },
+);
 
 after(() => site?.close());
 
-/** Logits of the tiny model in a page, and what it ran on. @param {import('playwright-core').Page} page @param {any} [options] */
-const run = (page, options, library = '/web/index.js') => page.evaluate(async ([from, path, settings, data, dims]) => {
-  const { loadModel: load } = await import(from);
-  const began = performance.now();
-  const model = await load(path, { cache: false, deterministic: true, ...settings });
-  const ms = performance.now() - began;
-  const { output } = await model.forward({ data: Float32Array.from(data), dims });
-  await model.dispose();
-  return { logits: [...output.data], runtime: model.runtime, ms };
-}, [library, `/${site.model}`, { threads: 2, ...options }, [...input], DIMS]);
+/**
+ * Logits of the tiny model in a page, and what it ran on.
+ * @param {import('playwright-core').Page} page @param {any} [options]
+ */
+const run = (page, options, library = '/web/index.js') =>
+  page.evaluate(
+    async ([from, path, settings, data, dims]) => {
+      const { loadModel: load } = await import(from);
+      const began = performance.now();
+      const model = await load(path, { cache: false, deterministic: true, ...settings });
+      const ms = performance.now() - began;
+      const { output } = await model.forward({ data: Float32Array.from(data), dims });
+      await model.dispose();
+      return { logits: [...output.data], runtime: model.runtime, ms };
+    },
+    [library, `/${site.model}`, { threads: 2, ...options }, [...input], DIMS],
+  );
 
 const facts = ({ runtime: { threads, threadsReason, worker } }) => [threads, threadsReason, worker];
 
@@ -63,7 +73,10 @@ test('a page without isolation: one thread, the build without threads, and the r
   const got = await run(page);
   assert.deepEqual(facts(got), [1, 'not-cross-origin-isolated', true]);
   assert.deepEqual(got.logits, want.f32);
-  assert.deepEqual(fetched.filter((url) => url.endsWith('.wasm')), [`${site.url}dist/tesserae-simd.wasm`]);
+  assert.deepEqual(
+    fetched.filter((url) => url.endsWith('.wasm')),
+    [`${site.url}dist/tesserae-simd.wasm`],
+  );
   assert.deepEqual(complaints, []);
   await page.context().close();
 });
@@ -85,9 +98,12 @@ test('a build with threads on the calling thread of a page runs with one', async
   await page.context().close();
 });
 
-test('the thread\'s script is missing, or says nothing: the load ends within 3 seconds', async () => {
+test("the thread's script is missing, or says nothing: the load ends within 3 seconds", async () => {
   const { page } = await site.open('demos/index.html');
-  for (const [script, reason] of /** @type {const} */ ([[null, 'its script did not load'], ['// silent', 'it did not start within 3000 ms']])) {
+  for (const [script, reason] of /** @type {const} */ ([
+    [null, 'its script did not load'],
+    ['// silent', 'it did not start within 3000 ms'],
+  ])) {
     await page.context().unrouteAll();
     await page.context().route('**/thread.js', async (route) => {
       if (script === null) return route.fulfill({ status: 404 });
@@ -106,15 +122,26 @@ function workerThreads() {
   const parents = new Map();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      parents.set(pid, readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) \S /, '').split(' ')[0]);
-    } catch { /* gone */ }
+      parents.set(
+        pid,
+        readFileSync(`/proc/${pid}/stat`, 'utf8')
+          .replace(/^.*\) \S /, '')
+          .split(' ')[0],
+      );
+    } catch {
+      /* gone */
+    }
   }
-  const ours = (/** @type {string | undefined} */ pid) => pid !== undefined && (pid === String(process.pid) || ours(parents.get(pid)));
+  const ours = (/** @type {string | undefined} */ pid) =>
+    pid !== undefined && (pid === String(process.pid) || ours(parents.get(pid)));
   let count = 0;
   for (const pid of [...parents.keys()].filter(ours)) {
     try {
-      for (const task of readdirSync(`/proc/${pid}/task`)) count += Number(/^DedicatedWorker/.test(readFileSync(`/proc/${pid}/task/${task}/comm`, 'utf8')));
-    } catch { /* gone */ }
+      for (const task of readdirSync(`/proc/${pid}/task`))
+        count += Number(/^DedicatedWorker/.test(readFileSync(`/proc/${pid}/task/${task}/comm`, 'utf8')));
+    } catch {
+      /* gone */
+    }
   }
   return count;
 }
@@ -122,7 +149,10 @@ function workerThreads() {
 test('dispose ends the threads, asleep or at work', { skip: process.platform !== 'linux' }, async () => {
   const { page } = await site.open('demos/index.html');
   const settled = async (/** @type {number} */ wanted) => {
-    for (const deadline = Date.now() + PATIENCE; workerThreads() !== wanted && Date.now() < deadline;) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    for (const deadline = Date.now() + PATIENCE; workerThreads() !== wanted && Date.now() < deadline;)
+      await new Promise((resolve) => {
+        setTimeout(resolve, 50);
+      });
     return workerThreads();
   };
   assert.equal(await settled(0), 0);
@@ -138,10 +168,19 @@ test('dispose ends the threads, asleep or at work', { skip: process.platform !==
     const { loadModel: load } = await import('/web/index.js');
     for (let round = 0; round < 6; round++) {
       const controller = new AbortController();
-      const given = load(path, { threads: 3, signal: controller.signal, onProgress: ({ loaded }) => loaded && setTimeout(() => controller.abort(), 10 * round) });
+      const given = load(path, {
+        threads: 3,
+        signal: controller.signal,
+        onProgress: ({ loaded }) => loaded && setTimeout(() => controller.abort(), 10 * round),
+      });
       const [first, second] = await Promise.all([load(path, { threads: 4 }), load(path, { threads: 2 })]);
-      await given.then((model) => model.dispose(), () => {});
-      const pending = first.classify(Array.from({ length: 50 }, () => ({ data: new Uint8Array(12), width: 2, height: 2 }))).catch(() => {});
+      await given.then(
+        (model) => model.dispose(),
+        () => {},
+      );
+      const pending = first
+        .classify(Array.from({ length: 50 }, () => ({ data: new Uint8Array(12), width: 2, height: 2 })))
+        .catch(() => {});
       await Promise.all([first.dispose(), second.dispose(), pending]);
     }
   }, `/${site.model}`);
@@ -167,13 +206,23 @@ test('bundled: worker, threads and wasm are found beside the bundle', async () =
     // as docs/hosting.md says for bundlers that do not follow new URL(): each script is an entry; dist/ lies where
     // ../dist/ points
     await build({
-      absWorkingDir: fileURLToPath(root), entryPoints: ['web/index.js', 'web/worker.js', 'web/thread.js'], bundle: true, minify: true, splitting: true,
-      format: 'esm', target: 'es2022', outdir: `${folder}app`, logLevel: 'error',
+      absWorkingDir: fileURLToPath(root),
+      entryPoints: ['web/index.js', 'web/worker.js', 'web/thread.js'],
+      bundle: true,
+      minify: true,
+      splitting: true,
+      format: 'esm',
+      target: 'es2022',
+      outdir: `${folder}app`,
+      logLevel: 'error',
     });
     for (const name of ['simd', 'relaxed', 'simd-threads', 'relaxed-threads']) {
       copyFileSync(new URL(`dist/tesserae-${name}.wasm`, root), new URL(`${folder}dist/tesserae-${name}.wasm`, root));
     }
-    writeFileSync(new URL(`${folder}app/index.html`, root), '<!doctype html><title>bundle</title><link rel="icon" href="data:,">');
+    writeFileSync(
+      new URL(`${folder}app/index.html`, root),
+      '<!doctype html><title>bundle</title><link rel="icon" href="data:,">',
+    );
     const { page, complaints } = await site.open(`${folder}app/index.html`);
     const got = await run(page, { threads: 3 }, `/${folder}app/index.js`);
     assert.deepEqual(facts(got), [3, null, true]);

@@ -16,7 +16,9 @@ export function chromiumPath() {
       try {
         accessSync(path, constants.X_OK);
         return path;
-      } catch { /* not here */ }
+      } catch {
+        /* not here */
+      }
     }
   }
   throw new Error('no Chromium was found: run make setup, or set TESSERAE_CHROMIUM to its path');

@@ -45,11 +45,16 @@ export function mismatch(golden, name, got, tolerance) {
   const largest = order ? kept.largest : values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   /** What is wrong, if the difference is too large or NaN. */
   const off = (
-    /** @type {string} */ where, /** @type {number} */ is, /** @type {number} */ want, allowed = tolerance,
+    /** @type {string} */ where,
+    /** @type {number} */ is,
+    /** @type {number} */ want,
+    allowed = tolerance,
   ) => {
     const d = Math.abs(is - want);
-    return d <= allowed * largest ? '' : `${what}: ${where} ${is}, expected ${want}: off by `
-      + `${(d / largest).toExponential(2)} of the largest value, allowed ${allowed}`;
+    return d <= allowed * largest
+      ? ''
+      : `${what}: ${where} ${is}, expected ${want}: off by ` +
+          `${(d / largest).toExponential(2)} of the largest value, allowed ${allowed}`;
   };
   for (let k = 0; k < values.length; k++) {
     const at = order ? order[k] : k;

@@ -27,13 +27,18 @@ function said(change, tolerance = TOLERANCE) {
 test('the result as it is agrees, kept whole or in sums', () => {
   assert.ok(right.length > 200 && output.data.length <= 64);
   assert.equal(mismatch(golden, 'output', output, TOLERANCE), '');
-  assert.equal(said(() => {}), '');
+  assert.equal(
+    said(() => {}),
+    '',
+  );
 });
 
 test('one wrong value is found wherever it stands, from four times the tolerance on', () => {
   for (const error of [4e-5, -4e-5, NaN, Infinity]) {
     for (let i = 0; i < right.length; i++) {
-      const found = said((data) => { data[i] += error * largest; });
+      const found = said((data) => {
+        data[i] += error * largest;
+      });
       assert.match(found, new RegExp(`\\b${i}\\b.*: off by`), `${error} at ${i}`);
     }
   }
@@ -42,14 +47,24 @@ test('one wrong value is found wherever it stands, from four times the tolerance
 test('errors everywhere, as a wrong epsilon makes them, are found from one and a half times the tolerance on', () => {
   for (let seed = 1; seed <= 50; seed++) {
     const wave = (/** @type {number} */ i) => Math.sin(i * i * seed); // at most 1, without order
-    const found = said((data) => data.forEach((_, i) => { data[i] += 1.5e-5 * largest * wave(i); }));
+    const found = said((data) =>
+      data.forEach((_, i) => {
+        data[i] += 1.5e-5 * largest * wave(i);
+      }),
+    );
     assert.notEqual(found, '', `seed ${seed}`);
   }
 });
 
 test('values in another order, other dims, a length that is too small are found', () => {
-  assert.notEqual(said((data) => data.reverse()), '');
-  assert.notEqual(said((data) => data.set([data[1], data[0]])), '');
+  assert.notEqual(
+    said((data) => data.reverse()),
+    '',
+  );
+  assert.notEqual(
+    said((data) => data.set([data[1], data[0]])),
+    '',
+  );
   const others = [dims[0] * 2, dims[1] / 2, ...dims.slice(2)];
   assert.match(mismatch(golden, SUMMED, { dims: others, data: right }, TOLERANCE), /has dims/);
   assert.match(mismatch(golden, SUMMED, { dims, data: right.subarray(1) }, TOLERANCE), /values, expected/);

@@ -1,5 +1,5 @@
-// Weights and inputs from names alone: the same bits as scripts/parity/references/__init__.py (which explains the rules).
-// Golden files need not hold them; each holds their SHA-256 instead.
+// Weights and inputs from names alone: the same bits as scripts/parity/references/__init__.py (which explains the
+// rules). Golden files need not hold them; each holds their SHA-256 instead.
 
 const MASK = (1n << 64n) - 1n;
 
@@ -51,7 +51,9 @@ export function drawInput(caseName, name, dims) {
 /** A golden case's weights: [{ name, dtype, shape, bytes: Uint8Array }], in state_dict order. */
 export function drawTensors(golden) {
   return golden.tensors.map(([name, shape, dtype, data]) => ({
-    name, shape, dtype: dtype ?? 'F32',
+    name,
+    shape,
+    dtype: dtype ?? 'F32',
     bytes: dtype ? new Uint8Array(Buffer.from(data, 'base64')) : new Uint8Array(draw(golden.name, name, shape).buffer),
   }));
 }

@@ -40,7 +40,11 @@ before(async () => {
     const { loadModel } = await import('/web/index.js');
     /** @param {any} [options] */
     globalThis.load = (options) => loadModel(new URL('m.safetensors', location.href), { cache: false, ...options });
-    globalThis.codeOf = (promise) => promise.then(() => 'no error', (error) => `${error.name} ${error.message}`);
+    globalThis.codeOf = (promise) =>
+      promise.then(
+        () => 'no error',
+        (error) => `${error.name} ${error.message}`,
+      );
     globalThis.bytes = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
   });
 });
@@ -59,7 +63,14 @@ test('runs in a worker, with relaxed SIMD, under a strict policy', async () => {
     return model.runtime;
   });
   const threads = Math.min(4, availableParallelism());
-  assert.deepEqual(runtime, { simd: true, relaxedSimd: true, threads, threadsReason: threads > 1 ? null : 'unsupported', worker: true, workerReason: null });
+  assert.deepEqual(runtime, {
+    simd: true,
+    relaxedSimd: true,
+    threads,
+    threadsReason: threads > 1 ? null : 'unsupported',
+    worker: true,
+    workerReason: null,
+  });
   assert.deepEqual(complaints, []);
 });
 
@@ -80,8 +91,21 @@ test('every kind of picture gives the same answer', async () => {
     const image = context.getImageData(0, 0, bitmap.width, bitmap.height);
     const frame = new VideoFrame(canvas, { timestamp: 0 });
     const { data, width, height } = image;
-    const inputs = { bytes, buffer: bytes.buffer, blob, file: new File([bytes], 'a.png'), address: '/demos/samples/cat_1.png', url: new URL('/demos/samples/cat_1.png', location.href),
-      img, bitmap, canvas, offscreen, image, frame, pixels: { data, width, height, channels: 4 } };
+    const inputs = {
+      bytes,
+      buffer: bytes.buffer,
+      blob,
+      file: new File([bytes], 'a.png'),
+      address: '/demos/samples/cat_1.png',
+      url: new URL('/demos/samples/cat_1.png', location.href),
+      img,
+      bitmap,
+      canvas,
+      offscreen,
+      image,
+      frame,
+      pixels: { data, width, height, channels: 4 },
+    };
     const answers = {};
     for (const [name, input] of Object.entries(inputs)) answers[name] = await model.classify(input);
     frame.close();
@@ -95,11 +119,20 @@ test('every kind of picture gives the same answer', async () => {
   for (const [name, answer] of Object.entries(got)) assert.deepEqual(answer, got.wasm, name);
 });
 
-test('EXIF orientation and transparency are as in the core\'s own decoder', async () => {
+test("EXIF orientation and transparency are as in the core's own decoder", async () => {
   const far = await page.evaluate(async () => {
     const [browser, core] = [await globalThis.load(), await globalThis.load({ decode: 'wasm' })];
     const worst = {};
-    for (const name of ['exif6.jpg', 'exif3.jpg', 'base444.jpg', 'grey.jpg', 'exif6.png', 'rgba8.png', 'rgb16.png', 'palette8.png']) {
+    for (const name of [
+      'exif6.jpg',
+      'exif3.jpg',
+      'base444.jpg',
+      'grey.jpg',
+      'exif6.png',
+      'rgba8.png',
+      'rgb16.png',
+      'palette8.png',
+    ]) {
       const bytes = await globalThis.bytes(`/test/golden/image/${name}`);
       const [a, b] = [await browser.preprocess(bytes), await core.preprocess(bytes)];
       worst[name] = Math.max(...a.fitted.data.map((v, i) => Math.abs(v - b.fitted.data[i])));
@@ -109,7 +142,8 @@ test('EXIF orientation and transparency are as in the core\'s own decoder', asyn
     return worst;
   });
   // two JPEG decoders differ by their inverse DCT and chroma filter; a wrong orientation differs by more than 100
-  for (const [name, worst] of Object.entries(far)) assert.ok(worst <= (name.endsWith('.png') ? 0 : 12), `${name}: ${worst}`);
+  for (const [name, worst] of Object.entries(far))
+    assert.ok(worst <= (name.endsWith('.png') ? 0 : 12), `${name}: ${worst}`);
 });
 
 test('a format that only the browser knows', async () => {
@@ -131,15 +165,30 @@ test('bad pictures', async () => {
     const huge = await globalThis.bytes('huge.png');
     const jpeg = (await globalThis.bytes('/demos/samples/photo_cat.jpg')).slice(0, 3000);
     const errors = [];
-    for (const input of [new TextEncoder().encode('text'), huge, jpeg, new Image(), document.createElement('video'), document.body, '/none.png']) {
+    for (const input of [
+      new TextEncoder().encode('text'),
+      huge,
+      jpeg,
+      new Image(),
+      document.createElement('video'),
+      document.body,
+      '/none.png',
+    ]) {
       errors.push(await globalThis.codeOf(model.classify(input)));
     }
     const { length } = await model.classify({ data: new Uint8Array(3), width: 1, height: 1 });
     await model.dispose();
     return { errors: errors.map((text) => text.split(':')[0]), length };
   });
-  assert.deepEqual(got.errors, ['TesseraeError ERR_IMAGE_FORMAT', 'TesseraeError ERR_IMAGE_TOO_LARGE', 'TesseraeError ERR_IMAGE_CORRUPT',
-    'TesseraeError ERR_ARGUMENT', 'TesseraeError ERR_ARGUMENT', 'TesseraeError ERR_ARGUMENT', 'TesseraeError ERR_FETCH_HTTP']);
+  assert.deepEqual(got.errors, [
+    'TesseraeError ERR_IMAGE_FORMAT',
+    'TesseraeError ERR_IMAGE_TOO_LARGE',
+    'TesseraeError ERR_IMAGE_CORRUPT',
+    'TesseraeError ERR_ARGUMENT',
+    'TesseraeError ERR_ARGUMENT',
+    'TesseraeError ERR_ARGUMENT',
+    'TesseraeError ERR_FETCH_HTTP',
+  ]);
   assert.equal(got.length, 5);
 });
 
@@ -155,12 +204,29 @@ test('the cache: stored when it loaded, used, healed when spoilt, refreshed, and
     const once = async (/** @type {any} */ options) => {
       requests = 0;
       let last;
-      const model = await globalThis.load({ cache: 'auto', fetch: counted, onProgress: (event) => { last = event; }, ...options });
+      const model = await globalThis.load({
+        cache: 'auto',
+        fetch: counted,
+        onProgress: (event) => {
+          last = event;
+        },
+        ...options,
+      });
       await model.dispose();
       const stored = await (await caches.open('tesserae-models')).match(url);
-      return { requests, fromCache: last.fromCache, ratio: last.ratio, stored: stored ? (await stored.arrayBuffer()).byteLength : 0 };
+      return {
+        requests,
+        fromCache: last.fromCache,
+        ratio: last.ratio,
+        stored: stored ? (await stored.arrayBuffer()).byteLength : 0,
+      };
     };
-    const results = { without: await once({ cache: false }), first: await once({}), second: await once({}), reload: await once({ cache: 'reload' }) };
+    const results = {
+      without: await once({ cache: false }),
+      first: await once({}),
+      second: await once({}),
+      reload: await once({ cache: 'reload' }),
+    };
     await (await caches.open('tesserae-models')).put(url, new Response('<html>a login page</html>'));
     results.spoilt = await once({});
     const whole = await globalThis.bytes(url);
@@ -184,7 +250,13 @@ test('the cache: stored when it loaded, used, healed when spoilt, refreshed, and
 test('no worker, by request and by policy', async () => {
   const { reason, code } = await page.evaluate(async () => {
     const Original = globalThis.Worker;
-    globalThis.Worker = /** @type {any} */ (class { constructor() { throw new Error('blocked'); } });
+    globalThis.Worker = /** @type {any} */ (
+      class {
+        constructor() {
+          throw new Error('blocked');
+        }
+      }
+    );
     const model = await globalThis.load();
     globalThis.Worker = Original;
     const list = await model.classify('/demos/samples/cat_1.png');
@@ -199,8 +271,12 @@ test('an abort leaves no worker behind', async () => {
   const workers = await page.evaluate(async () => {
     const controller = new AbortController();
     const reason = new Error('left');
-    const error = await globalThis.load({ signal: controller.signal, onProgress: ({ loaded }) => loaded && controller.abort(reason) }).catch((e) => e);
-    await new Promise((resolve) => { setTimeout(resolve, 200); });
+    const error = await globalThis
+      .load({ signal: controller.signal, onProgress: ({ loaded }) => loaded && controller.abort(reason) })
+      .catch((e) => e);
+    await new Promise((resolve) => {
+      setTimeout(resolve, 200);
+    });
     return error === reason;
   });
   assert.equal(workers, true);

@@ -30,10 +30,17 @@ test('Node: the package is the bundle, with all that web/index.js exports, and g
   assert.match(import.meta.resolve(name), /\/dist\/index\.js$/);
   assert.deepEqual(Object.keys(bundle).sort(), Object.keys(sources).sort());
   const expected = await answer(sources, { worker: false, threads: 1 });
-  for (const options of [{ worker: false, threads: 1 }, { worker: true, threads: 1 }, { worker: true, threads: 2 }]) {
+  for (const options of [
+    { worker: false, threads: 1 },
+    { worker: true, threads: 1 },
+    { worker: true, threads: 2 },
+  ]) {
     const { data, runtime } = await answer(bundle, options);
     assert.deepEqual(data, expected.data);
-    assert.deepEqual([runtime.worker, runtime.threads, runtime.threadsReason], [options.worker, options.threads, options.threads > 1 ? null : 'requested']);
+    assert.deepEqual(
+      [runtime.worker, runtime.threads, runtime.threadsReason],
+      [options.worker, options.threads, options.threads > 1 ? null : 'requested'],
+    );
   }
 });
 
@@ -49,17 +56,29 @@ test('Chromium: page, worker and threads take four files of JavaScript, all of t
     const scripts = new Set();
     page.on('request', (request) => request.url().endsWith('.js') && scripts.add(new URL(request.url()).pathname));
     await page.goto(server.url + folder.pathname.slice(root.pathname.length));
-    const { data, runtime } = await page.evaluate(async ({ values, dims }) => {
-      const { loadModel } = await import(String('/dist/index.js'));
-      const model = await loadModel(new URL('m.safetensors', location.href), { dtype: 'q8', deterministic: true, threads: 2 });
-      const { output } = await model.forward({ data: Float32Array.from(values), dims });
-      await model.dispose();
-      return { data: [...output.data], runtime: model.runtime };
-    }, { values: [...INPUT.data], dims: INPUT.dims });
+    const { data, runtime } = await page.evaluate(
+      async ({ values, dims }) => {
+        const { loadModel } = await import(String('/dist/index.js'));
+        const model = await loadModel(new URL('m.safetensors', location.href), {
+          dtype: 'q8',
+          deterministic: true,
+          threads: 2,
+        });
+        const { output } = await model.forward({ data: Float32Array.from(values), dims });
+        await model.dispose();
+        return { data: [...output.data], runtime: model.runtime };
+      },
+      { values: [...INPUT.data], dims: INPUT.dims },
+    );
     assert.deepEqual([runtime.worker, runtime.workerReason], [true, null]);
     assert.deepEqual(Float32Array.from(data), (await answer(sources, { worker: false, threads: 1 })).data);
     const threads = runtime.threads > 1 ? ['/dist/thread.js'] : []; // on a machine of one core there are none
-    assert.deepEqual([...scripts].map((path) => path.replace(/shared-\w+/, 'shared')).sort(), ['/dist/index.js', '/dist/shared.js', ...threads, '/dist/worker.js']);
+    assert.deepEqual([...scripts].map((path) => path.replace(/shared-\w+/, 'shared')).sort(), [
+      '/dist/index.js',
+      '/dist/shared.js',
+      ...threads,
+      '/dist/worker.js',
+    ]);
   } finally {
     await browser.close();
     await server.close();

@@ -10,10 +10,19 @@ const TENSOR = { data: new Float32Array(12), dims: [1, 3, 2, 2] };
 const LOGITS = Float32Array.of(1, 3, 2, 3);
 
 const INFO = /** @type {any} */ ({
-  title: 'Toy', labels: ['ant', 'bee', 'cat', 'dog'], output: { kind: 'logits', dims: [1, 4] }, input: { name: 'image', dims: [1, 3, 2, 2] },
+  title: 'Toy',
+  labels: ['ant', 'bee', 'cat', 'dog'],
+  output: { kind: 'logits', dims: [1, 4] },
+  input: { name: 'image', dims: [1, 3, 2, 2] },
   taps: [
     { name: 'tokens', kind: 'tokens', dims: [1, 5, 2], grid: [2, 2], prefix_tokens: 1 },
-    ...[0, 1, 2].map((n) => ({ name: `blocks.${n}.attn`, kind: 'attention', dims: [1, 2, 5, 5], grid: [2, 2], prefix_tokens: 1 })),
+    ...[0, 1, 2].map((n) => ({
+      name: `blocks.${n}.attn`,
+      kind: 'attention',
+      dims: [1, 2, 5, 5],
+      grid: [2, 2],
+      prefix_tokens: 1,
+    })),
   ],
 });
 
@@ -28,7 +37,9 @@ function toy(answer, info = INFO) {
       calls.push([op, ...args]);
       return answer(op, ...args);
     },
-    close() { this.closed ??= new TesseraeError('ERR_DISPOSED', 'gone'); },
+    close() {
+      this.closed ??= new TesseraeError('ERR_DISPOSED', 'gone');
+    },
   };
   const model = new Model(host, info, /** @type {any} */ ({}), { decode: 'auto', fetch: globalThis.fetch });
   return { model, host };
@@ -38,8 +49,14 @@ const logits = () => [{ name: 'output', kind: 'logits', dims: [1, 4], data: LOGI
 test('classify: softmax, best first, ties in the order of the classes', async () => {
   const { model } = toy(logits);
   const list = await model.classify(PICTURE);
-  assert.deepEqual(list.map(({ label }) => label), ['bee', 'dog', 'cat', 'ant']);
-  assert.deepEqual(list.map(({ index }) => index), [1, 3, 2, 0]);
+  assert.deepEqual(
+    list.map(({ label }) => label),
+    ['bee', 'dog', 'cat', 'ant'],
+  );
+  assert.deepEqual(
+    list.map(({ index }) => index),
+    [1, 3, 2, 0],
+  );
   assert.ok(Math.abs(list.reduce((sum, { score }) => sum + score, 0) - 1) < 1e-12);
   const sum = 2 * Math.exp(3) + Math.exp(2) + Math.exp(1);
   assert.ok(Math.abs(list[0].score - Math.exp(3) / sum) < 1e-12);
@@ -50,9 +67,15 @@ test('classify: softmax, best first, ties in the order of the classes', async ()
 });
 
 test('classify: no labels, huge logits, several images in one tensor', async () => {
-  const { model } = toy(() => [{ name: 'output', kind: 'logits', dims: [2, 2], data: Float32Array.of(1e30, 0, 0, 5) }], { ...INFO, labels: null });
+  const { model } = toy(
+    () => [{ name: 'output', kind: 'logits', dims: [2, 2], data: Float32Array.of(1e30, 0, 0, 5) }],
+    { ...INFO, labels: null },
+  );
   const [first, second] = await model.classify(TENSOR);
-  assert.deepEqual(first, [{ label: 'class 0', score: 1, index: 0 }, { label: 'class 1', score: 0, index: 1 }]);
+  assert.deepEqual(first, [
+    { label: 'class 0', score: 1, index: 0 },
+    { label: 'class 1', score: 0, index: 1 },
+  ]);
   assert.equal(second[0].label, 'class 1');
 });
 
@@ -64,7 +87,9 @@ test('wrong options say what is right', async () => {
   await assert.rejects(model.embed(PICTURE, /** @type {any} */ ({ poling: 'mean' })), /did you mean "pooling"/);
   await assert.rejects(model.attention(PICTURE, /** @type {any} */ ({ layer: [1] })), /did you mean "layers"/);
   await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ capture: [1] })), { code: 'ERR_ARGUMENT' });
-  await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ inputs: { levels: [1, 2] } })), { code: 'ERR_ARGUMENT' });
+  await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ inputs: { levels: [1, 2] } })), {
+    code: 'ERR_ARGUMENT',
+  });
   await assert.rejects(model.preprocess(TENSOR), /a tensor skips preprocessing/);
   assert.equal(host.calls.length, 0, 'nothing has run');
   const features = toy(logits, { ...INFO, output: { kind: 'features', dims: [1, 4] } }).model;
@@ -75,24 +100,53 @@ test('wrong options say what is right', async () => {
 
 test('inputs that are none are named', async () => {
   const { model } = toy(logits);
-  for (const wrong of [null, undefined, 5, {}, () => {}, new Map(), { data: [1, 2], dims: [2] }, { data: new Uint8Array(5), width: 2, height: 2 },
-    { data: new Uint8Array(8), width: 2, height: 2, channels: 2 }, { data: new Float32Array(12), width: 2, height: 2 }, { data: new Uint8Array(0), width: 0, height: 0 },
-    { data: new Uint8Array(12), width: 1.5, height: 2 }, new Float32Array(12)]) {
+  for (const wrong of [
+    null,
+    undefined,
+    5,
+    {},
+    () => {},
+    new Map(),
+    { data: [1, 2], dims: [2] },
+    { data: new Uint8Array(5), width: 2, height: 2 },
+    { data: new Uint8Array(8), width: 2, height: 2, channels: 2 },
+    { data: new Float32Array(12), width: 2, height: 2 },
+    { data: new Uint8Array(0), width: 0, height: 0 },
+    { data: new Uint8Array(12), width: 1.5, height: 2 },
+    new Float32Array(12),
+  ]) {
     await assert.rejects(model.classify(/** @type {any} */ (wrong)), { code: 'ERR_ARGUMENT' }, String(wrong));
   }
   await assert.rejects(model.classify(/** @type {any} */ (null)), /cannot take Null as input; give a URL, Blob/);
-  await assert.rejects(model.classify({ data: new Uint8Array(8193 * 3), width: 8193, height: 1 }), { code: 'ERR_IMAGE_TOO_LARGE', stage: 'image' });
+  await assert.rejects(model.classify({ data: new Uint8Array(8193 * 3), width: 8193, height: 1 }), {
+    code: 'ERR_IMAGE_TOO_LARGE',
+    stage: 'image',
+  });
   await assert.rejects(model.classify('/no/such/file.png'), /cannot read the file/);
 });
 
 test('attention and embed hand on what was asked, and the answers without the wrapping', async () => {
   const meaning = { dims: [1, 1, 2, 2], grid: [1, 1], prefixTokens: 1, windows: null };
-  const { model, host } = toy(() => [{ name: 'attention', kind: 'attention', ...meaning, data: Float32Array.of(1, 2, 3, 4) },
-    { name: 'layers', dims: [1], data: Float32Array.of(2) }, { name: 'map', dims: [1], data: Float32Array.of(2) }]);
-  assert.deepEqual(await model.attention(PICTURE, { layers: [-1], heads: 1 }), { ...meaning, data: Float32Array.of(1, 2, 3, 4), layers: [2], map: Float32Array.of(2) });
+  const { model, host } = toy(() => [
+    { name: 'attention', kind: 'attention', ...meaning, data: Float32Array.of(1, 2, 3, 4) },
+    { name: 'layers', dims: [1], data: Float32Array.of(2) },
+    { name: 'map', dims: [1], data: Float32Array.of(2) },
+  ]);
+  assert.deepEqual(await model.attention(PICTURE, { layers: [-1], heads: 1 }), {
+    ...meaning,
+    data: Float32Array.of(1, 2, 3, 4),
+    layers: [2],
+    map: Float32Array.of(2),
+  });
   assert.deepEqual(host.calls.at(-1)[2], { attention: { layers: [-1], heads: 1 } });
-  const plain = toy(() => [{ name: 'embedding', kind: 'tokens', dims: [1, 2], data: Float32Array.of(3, 4) }, { name: 'layers', dims: [1], data: Float32Array.of(0) }]);
-  assert.deepEqual(await plain.model.embed(PICTURE, { normalize: false }), { data: Float32Array.of(3, 4), dims: [1, 2] });
+  const plain = toy(() => [
+    { name: 'embedding', kind: 'tokens', dims: [1, 2], data: Float32Array.of(3, 4) },
+    { name: 'layers', dims: [1], data: Float32Array.of(0) },
+  ]);
+  assert.deepEqual(await plain.model.embed(PICTURE, { normalize: false }), {
+    data: Float32Array.of(3, 4),
+    dims: [1, 2],
+  });
   assert.deepEqual(plain.host.calls.at(-1)[2], { embed: { normalize: false } });
   assert.equal((await plain.model.attention(PICTURE)).map, null, 'no grid, no map');
 });
@@ -101,8 +155,19 @@ test('patches are cut rows first, as RGBA', async () => {
   const data = Uint8Array.from({ length: 4 * 4 * 3 }, (_, i) => i);
   // convolutions in front of the tokens may have a finer grid of their own
   const stem = { name: 'conv.0', kind: 'features', dims: [1, 4, 4, 2], grid: [4, 4], prefix_tokens: 0 };
-  const windows = { name: 'blocks.0.attn', kind: 'attention', dims: [4, 1, 4, 4], grid: [1, 1], prefix_tokens: 0, windows: { grid: [2, 2], spread: false } };
-  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), { ...INFO, preprocess: { size: [4, 4] }, taps: [stem, windows, ...INFO.taps] });
+  const windows = {
+    name: 'blocks.0.attn',
+    kind: 'attention',
+    dims: [4, 1, 4, 4],
+    grid: [1, 1],
+    prefix_tokens: 0,
+    windows: { grid: [2, 2], spread: false },
+  };
+  const { model } = toy(() => ({ fitted: { data, width: 4, height: 4, channels: 3 } }), {
+    ...INFO,
+    preprocess: { size: [4, 4] },
+    taps: [stem, windows, ...INFO.taps],
+  });
   const { data: out, dims, grid, patchSize } = await model.patches(PICTURE);
   assert.deepEqual({ dims, grid, patchSize }, { dims: [4, 2, 2, 4], grid: [2, 2], patchSize: [2, 2] });
   const patch = (n) => [...out.subarray(n * 16, (n + 1) * 16)];
@@ -116,7 +181,9 @@ test('calls run one at a time, in order; a failure does not stop the next', asyn
   const { model } = toy(async (op, wire) => {
     assert.equal(++running, 1, 'two at once');
     const n = wire.data[0];
-    await new Promise((resolve) => { setTimeout(resolve, 20 - 5 * n); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20 - 5 * n);
+    });
     running--;
     order.push(n);
     if (n === 1) throw new TesseraeError('ERR_SHAPE', 'no');
@@ -125,12 +192,20 @@ test('calls run one at a time, in order; a failure does not stop the next', asyn
   const call = (n) => model.classify({ data: new Uint8Array(12).fill(n), width: 2, height: 2 });
   const results = await Promise.allSettled([0, 1, 2, 3].map(call));
   assert.deepEqual(order, [0, 1, 2, 3]);
-  assert.deepEqual(results.map(({ status }) => status), ['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+  );
 });
 
 test('an abort rejects at once with the reason; what has not begun never runs', async () => {
   let finish = () => {};
-  const { model, host } = toy(() => new Promise((resolve) => { finish = () => resolve(logits()); }));
+  const { model, host } = toy(
+    () =>
+      new Promise((resolve) => {
+        finish = () => resolve(logits());
+      }),
+  );
   const controller = new AbortController();
   const first = model.classify(PICTURE);
   const second = model.classify(PICTURE, { signal: controller.signal });
@@ -140,7 +215,9 @@ test('an abort rejects at once with the reason; what has not begun never runs', 
   finish();
   await first;
   const third = model.classify(PICTURE);
-  await new Promise((resolve) => { setTimeout(resolve, 5); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 5);
+  });
   finish();
   await third;
   assert.equal(host.calls.length, 2);
@@ -156,5 +233,5 @@ test('after dispose every call is refused; disposing twice is fine', async () =>
     await assert.rejects(/** @type {any} */ (model)[call](PICTURE), { code: 'ERR_DISPOSED' }, call);
   }
   const asyncDispose = /** @type {any} */ (Symbol).asyncDispose;
-  if (asyncDispose) assert.equal(typeof /** @type {any} */ (model)[asyncDispose], 'function');
+  if (asyncDispose) assert.equal(typeof (/** @type {any} */ (model)[asyncDispose]), 'function');
 });

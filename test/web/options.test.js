@@ -7,12 +7,19 @@ import { abortable, checkOptions, nearest } from '../../web/options.js';
 
 test('an unknown option is refused with the one that was meant', () => {
   assert.throws(() => checkOptions({ topk: 3 }, ['topK', 'threshold'], 'classify'), {
-    name: 'TesseraeError', code: 'ERR_ARGUMENT', stage: 'call', message: 'ERR_ARGUMENT: classify: unknown option "topk", did you mean "topK"?; known: topK, threshold',
+    name: 'TesseraeError',
+    code: 'ERR_ARGUMENT',
+    stage: 'call',
+    message: 'ERR_ARGUMENT: classify: unknown option "topk", did you mean "topK"?; known: topK, threshold',
   });
-  assert.throws(() => checkOptions({ entirelyDifferent: 1 }, ['topK', 'threshold'], 'classify'), /known: topK, threshold/);
+  assert.throws(
+    () => checkOptions({ entirelyDifferent: 1 }, ['topK', 'threshold'], 'classify'),
+    /known: topK, threshold/,
+  );
   assert.deepEqual(checkOptions({ topK: 1 }, ['topK'], 'f'), { topK: 1 });
   assert.deepEqual(checkOptions(undefined, [], 'f'), {});
-  for (const wrong of [null, 5, 'topK', ['topK']]) assert.throws(() => checkOptions(wrong, ['topK'], 'f'), { code: 'ERR_ARGUMENT' });
+  for (const wrong of [null, 5, 'topK', ['topK']])
+    assert.throws(() => checkOptions(wrong, ['topK'], 'f'), { code: 'ERR_ARGUMENT' });
   assert.throws(() => checkOptions({ signal: 'now' }, ['signal'], 'f'), /signal must be an AbortSignal/);
 });
 
@@ -41,11 +48,23 @@ test('errors keep everything on their way out of a worker', () => {
 
 test('stages follow from codes, as in the core', () => {
   const stages = {
-    ERR_ARGUMENT: 'call', ERR_SHAPE: 'call', ERR_DISPOSED: 'call', ERR_FETCH_RANGE: 'fetch', ERR_INTEGRITY: 'fetch', ERR_CONFIG: 'model',
-    ERR_MODEL_DTYPE: 'model', ERR_IMAGE_FORMAT: 'image', ERR_OUT_OF_MEMORY: 'memory', ERR_NO_SIMD: 'environment',
-    ERR_WASM_COMPILE: 'environment', ERR_WORKER_FAILED: 'environment', ERR_INTERNAL_TRAP: 'environment',
+    ERR_ARGUMENT: 'call',
+    ERR_SHAPE: 'call',
+    ERR_DISPOSED: 'call',
+    ERR_FETCH_RANGE: 'fetch',
+    ERR_INTEGRITY: 'fetch',
+    ERR_CONFIG: 'model',
+    ERR_MODEL_DTYPE: 'model',
+    ERR_IMAGE_FORMAT: 'image',
+    ERR_OUT_OF_MEMORY: 'memory',
+    ERR_NO_SIMD: 'environment',
+    ERR_WASM_COMPILE: 'environment',
+    ERR_WORKER_FAILED: 'environment',
+    ERR_INTERNAL_TRAP: 'environment',
   };
-  const rows = [...readFileSync(new URL('../../src/base/status.inc', import.meta.url), 'utf8').matchAll(/"(ERR_\w+)",\s*"(\w+)"/g)];
+  const rows = [
+    ...readFileSync(new URL('../../src/base/status.inc', import.meta.url), 'utf8').matchAll(/"(ERR_\w+)",\s*"(\w+)"/g),
+  ];
   assert.ok(rows.length > 15, `${rows.length} rows`);
   for (const [, code, stage] of rows) assert.equal(new TesseraeError(code, '').stage, stage, code);
   for (const [code, stage] of Object.entries(stages)) assert.equal(new TesseraeError(code, '').stage, stage, code);

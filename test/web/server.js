@@ -2,7 +2,8 @@
 import { createServer } from 'node:http';
 
 /**
- * @param {(request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse, n: number) => void} answer n: 0 for the first request
+ * @param {(request: import('node:http').IncomingMessage, response: import('node:http').ServerResponse, n: number) =>
+ *   void} answer n: 0 for the first request
  * @param {(base: string, requests: import('node:http').IncomingMessage[]) => Promise<void>} work
  */
 export async function withServer(answer, work) {
@@ -12,13 +13,17 @@ export async function withServer(answer, work) {
     requests.push(request);
     answer(request, response, requests.length - 1);
   });
-  await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
+  await new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve(undefined));
+  });
   const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
   try {
     await work(`http://127.0.0.1:${port}`, requests);
   } finally {
     server.closeAllConnections();
-    await new Promise((resolve) => { server.close(resolve); });
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
   }
 }
 

@@ -1,5 +1,5 @@
-// Threads in WebAssembly, in Node: the same bits from any number of them and from either build, what happens when they cannot be had,
-// and that nothing of them stays. In Chromium: test/browser/threads.test.js
+// Threads in WebAssembly, in Node: the same bits from any number of them and from either build, what happens when they
+// cannot be had, and that nothing of them stays. In Chromium: test/browser/threads.test.js
 // Alone: node --test test/web/threads.test.js (after `make wasm`)
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -24,11 +24,15 @@ async function bits(options) {
   const { output, captures } = await model.forward(INPUT, { capture: '*' });
   await model.dispose();
   const hash = createHash('sha256');
-  for (const { data } of [output, ...Object.values(captures)]) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  for (const { data } of [output, ...Object.values(captures)])
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return { hash: hash.digest('hex'), runtime: model.runtime };
 }
 
-/** Loads while `thing[name]` is another. @param {any} thing @param {string} name @param {any} value @param {any} [options] */
+/**
+ * Loads while `thing[name]` is another.
+ * @param {any} thing @param {string} name @param {any} value @param {any} [options]
+ */
 async function loadWith(thing, name, value, options) {
   const kept = thing[name];
   thing[name] = value;
@@ -40,8 +44,11 @@ async function loadWith(thing, name, value, options) {
 }
 
 /** The bits that everything below is held to: one thread. */
-const ONE = Object.fromEntries(await Promise.all(['f32', 'q8'].map(async (dtype) => (
-  [dtype, (await bits({ dtype, threads: 1, worker: false })).hash]))));
+const ONE = Object.fromEntries(
+  await Promise.all(
+    ['f32', 'q8'].map(async (dtype) => [dtype, (await bits({ dtype, threads: 1, worker: false })).hash]),
+  ),
+);
 
 for (const worker of [false, true]) {
   for (const dtype of /** @type {const} */ (['f32', 'q8'])) {
@@ -88,10 +95,15 @@ test('more than the core has room for', async () => {
   assert.equal(hash, ONE.f32);
 });
 
-test('a .wasm of the caller\'s: with threads and without', async () => {
-  const binary = (/** @type {string} */ name) => readFileSync(new URL(`../../dist/tesserae-${name}.wasm`, import.meta.url));
-  for (const [build, threads, wanted, reason] of /** @type {const} */ ([['simd', 2, 1, 'unsupported'], ['simd', 1, 1, 'requested'],
-    ['simd-threads', 2, 2, null], ['simd-threads', 1, 1, 'requested']])) {
+test("a .wasm of the caller's: with threads and without", async () => {
+  const binary = (/** @type {string} */ name) =>
+    readFileSync(new URL(`../../dist/tesserae-${name}.wasm`, import.meta.url));
+  for (const [build, threads, wanted, reason] of /** @type {const} */ ([
+    ['simd', 2, 1, 'unsupported'],
+    ['simd', 1, 1, 'requested'],
+    ['simd-threads', 2, 2, null],
+    ['simd-threads', 1, 1, 'requested'],
+  ])) {
     const { hash, runtime } = await bits({ wasmBinary: binary(build), threads, worker: false });
     assert.deepEqual([runtime.threads, runtime.threadsReason], [wanted, reason], `${build}, ${threads} threads`);
     assert.equal(hash, ONE.f32);
@@ -131,18 +143,36 @@ describe('memory to share', () => {
 
   test('none, and the caller gave a build with threads: an error that says so', async () => {
     const wasmBinary = readFileSync(new URL('../../dist/tesserae-simd-threads.wasm', import.meta.url));
-    await assert.rejects(loadWith(WebAssembly, 'Memory', scarce(0).replacement, { wasmBinary }), { code: 'ERR_WASM_COMPILE', message: /memory/ });
+    await assert.rejects(loadWith(WebAssembly, 'Memory', scarce(0).replacement, { wasmBinary }), {
+      code: 'ERR_WASM_COMPILE',
+      message: /memory/,
+    });
   });
 });
 
 describe('threads that do not start', () => {
   const module = process.getBuiltinModule('node:worker_threads');
   const { Worker } = module;
-  after(() => { module.Worker = Worker; });
-  const script = (/** @type {string} */ code) => class extends Worker { constructor() { super(code, { eval: true }); } };
+  after(() => {
+    module.Worker = Worker;
+  });
+  const script = (/** @type {string} */ code) =>
+    class extends Worker {
+      constructor() {
+        super(code, { eval: true });
+      }
+    };
 
   test('they cannot be made', async () => {
-    const { hash, runtime } = await loadWith(module, 'Worker', class { constructor() { throw new Error('no more workers'); } });
+    const { hash, runtime } = await loadWith(
+      module,
+      'Worker',
+      class {
+        constructor() {
+          throw new Error('no more workers');
+        }
+      },
+    );
     assert.deepEqual([runtime.threads, runtime.threadsReason], [1, 'failed: no more workers']);
     assert.equal(hash, ONE.f32);
   });
@@ -151,7 +181,11 @@ describe('threads that do not start', () => {
     const broken = await loadWith(module, 'Worker', script('throw new Error("broken script")'), { threads: 4 });
     assert.deepEqual([broken.runtime.threads, broken.runtime.threadsReason], [1, 'failed: broken script']);
     assert.equal(broken.hash, ONE.f32);
-    const missing = class extends Worker { constructor(/** @type {any} */ url, /** @type {any} */ options) { super(new URL('nothing.js', url), options); } };
+    const missing = class extends Worker {
+      constructor(/** @type {any} */ url, /** @type {any} */ options) {
+        super(new URL('nothing.js', url), options);
+      }
+    };
     const { runtime } = await loadWith(module, 'Worker', missing);
     assert.equal(runtime.threads, 1);
     assert.match(String(runtime.threadsReason), /^failed: Cannot find module/);
@@ -180,7 +214,12 @@ describe('threads that do not start', () => {
 
   test('one that dies while it has nothing to do is not missed', async () => {
     const made = [];
-    const seen = class extends Worker { constructor(/** @type {[any]} */ ...args) { super(...args); made.push(this); } };
+    const seen = class extends Worker {
+      constructor(/** @type {[any]} */ ...args) {
+        super(...args);
+        made.push(this);
+      }
+    };
     module.Worker = seen;
     const model = await loadModel(MODEL, { deterministic: true, worker: false, threads: 3 });
     module.Worker = Worker;
@@ -192,7 +231,12 @@ describe('threads that do not start', () => {
 });
 
 test('a thread that traps: the run ends, and so does the instance', async () => {
-  const { module } = await compile({ deterministic: true, threaded: true, fetch, signal: new AbortController().signal });
+  const { module } = await compile({
+    deterministic: true,
+    threaded: true,
+    fetch,
+    signal: new AbortController().signal,
+  });
   const memory = /** @type {WebAssembly.Memory} */ (sharedMemory());
   const host = new LocalHost('requested');
   await host.call('open', module, memory);
@@ -212,11 +256,16 @@ test('dispose ends the threads', { skip: process.platform !== 'linux' }, async (
   const threads = () => readdirSync('/proc/self/task').length;
   /** The ends of threads are told a little late. @param {number} most */
   const settled = async (most) => {
-    for (const deadline = Date.now() + 5000; threads() > most && Date.now() < deadline;) await new Promise((resolve) => { setTimeout(resolve, 20); });
+    for (const deadline = Date.now() + 5000; threads() > most && Date.now() < deadline;)
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
     return threads();
   };
   await bits({ threads: 4 }); // what Node keeps for later uses is there now
-  await new Promise((resolve) => { setTimeout(resolve, 500); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, 500);
+  });
   const before = threads();
   for (const worker of [true, false]) {
     const model = await loadModel(MODEL, { threads: 4, worker });

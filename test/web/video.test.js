@@ -1,4 +1,5 @@
-// Models that take video, through the public API and the command line: what is one clip, what are several, and what is neither.
+// Models that take video, through the public API and the command line: what is one clip, what are several, and what is
+// neither.
 // Alone: node --test test/web/video.test.js (after `make wasm`). A <video> element: test/browser/video.test.js
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,8 @@ const [F, H, W] = [8, 12, 8];
 const FILE = safetensors(drawTensors(golden), { ...golden, labels: ['a', 'b', 'c', 'd', 'e'] });
 
 /** Frame `f` of a clip: bytes that no other frame has. */
-const rgb = (/** @type {number} */ f) => Uint8Array.from({ length: 3 * H * W }, (_, i) => (37 * f + 11 * i + (i % 3) * f * f) % 256);
+const rgb = (/** @type {number} */ f) =>
+  Uint8Array.from({ length: 3 * H * W }, (_, i) => (37 * f + 11 * i + (i % 3) * f * f) % 256);
 const frames = Array.from({ length: F }, (_, f) => ({ data: rgb(f), width: W, height: H }));
 /** The same as a tensor: (x / 255 - 0.5) / 0.5 without a preprocess in the file. */
 const tensor = {
@@ -29,7 +31,9 @@ const tensor = {
 
 /** @type {import('../../web/model.js').Model} */
 let model;
-before(async () => { model = await loadModel(FILE, { worker: false }); });
+before(async () => {
+  model = await loadModel(FILE, { worker: false });
+});
 after(() => model.dispose());
 
 test('info says what the video is, and taps have frames in front', () => {
@@ -43,7 +47,9 @@ test('an array of pictures is one clip, and the tensor that they make', async ()
   const want = (await model.forward(tensor)).output;
   const got = (await model.forward(/** @type {any} */ (frames))).output;
   assert.deepEqual(got.dims, [1, 5]);
-  got.data.forEach((value, i) => assert.ok(Math.abs(value - want.data[i]) < 1e-5, `${value}, expected ${want.data[i]}`));
+  got.data.forEach((value, i) =>
+    assert.ok(Math.abs(value - want.data[i]) < 1e-5, `${value}, expected ${want.data[i]}`),
+  );
   const reversed = (await model.forward(/** @type {any} */ (frames.toReversed?.() ?? [...frames].reverse()))).output;
   assert.notDeepEqual(reversed.data, got.data, 'the order of frames counts');
   const files = frames.map((frame) => new Uint8Array(png(W, H, W, frame.data)));
@@ -57,17 +63,30 @@ test('attention has a map of cells in space and time', async () => {
 });
 
 test('attention within frames and across them says which is which', async () => {
-  const of = (/** @type {string} */ name) => JSON.parse(readFileSync(new URL(`test/golden/models/${name}.json`, root), 'utf8'));
+  const of = (/** @type {string} */ name) =>
+    JSON.parse(readFileSync(new URL(`test/golden/models/${name}.json`, root), 'utf8'));
   const clip = { data: new Float32Array(3 * 6 * 8 * 12).map((_, i) => Math.sin(i)), dims: [1, 3, 6, 8, 12] };
   const vivit = await loadModel(safetensors(drawTensors(of('vivit_tiny')), of('vivit_tiny')), { worker: false });
   const spatial = await vivit.attention(clip, { layers: 0 });
-  assert.deepEqual([spatial.dims, spatial.grid, spatial.windows, spatial.prefixTokens], [[1, 3, 1, 7, 7], [1, 2, 3], { grid: [3, 1, 1], spread: false }, 1]);
+  assert.deepEqual(
+    [spatial.dims, spatial.grid, spatial.windows, spatial.prefixTokens],
+    [[1, 3, 1, 7, 7], [1, 2, 3], { grid: [3, 1, 1], spread: false }, 1],
+  );
   const temporal = await vivit.attention(clip);
-  assert.deepEqual([temporal.dims, temporal.grid, temporal.windows, temporal.map.length], [[1, 1, 4, 4], [3, 1, 1], null, 3], 'a value a frame');
+  assert.deepEqual(
+    [temporal.dims, temporal.grid, temporal.windows, temporal.map.length],
+    [[1, 1, 4, 4], [3, 1, 1], null, 3],
+    'a value a frame',
+  );
   await vivit.dispose();
-  const other = await loadModel(safetensors(drawTensors(of('vivit_self_mean')), of('vivit_self_mean')), { worker: false });
+  const other = await loadModel(safetensors(drawTensors(of('vivit_self_mean')), of('vivit_self_mean')), {
+    worker: false,
+  });
   const places = await other.attention({ data: clip.data.subarray(0, 576), dims: [1, 1, 6, 8, 12] });
-  assert.deepEqual([places.dims, places.grid, places.windows], [[1, 6, 1, 3, 3], [3, 1, 1], { grid: [1, 2, 3], spread: false }]);
+  assert.deepEqual(
+    [places.dims, places.grid, places.windows],
+    [[1, 6, 1, 3, 3], [3, 1, 1], { grid: [1, 2, 3], spread: false }],
+  );
   await other.dispose();
 });
 
@@ -78,14 +97,25 @@ test('an array of arrays or tensors is several clips', async () => {
 });
 
 test('a wrong number of frames says how many are right', async () => {
-  await assert.rejects(model.classify(/** @type {any} */ (frames.slice(1))), { code: 'ERR_ARGUMENT', message: /expected 8 frames, given 7/ });
+  await assert.rejects(model.classify(/** @type {any} */ (frames.slice(1))), {
+    code: 'ERR_ARGUMENT',
+    message: /expected 8 frames, given 7/,
+  });
   await assert.rejects(model.classify(/** @type {any} */ ([])), /expected 8 frames, given 0/);
   await assert.rejects(model.classify(frames[0]), /expected 8 frames, given 1/);
   await assert.rejects(model.classify(/** @type {any} */ (frames), { frames: 4 }), /expected 4 frames, given 8/);
   await assert.rejects(model.classify({ data: new Float32Array(3 * 10 * H * W), dims: [1, 3, 10, H, W] }), {
-    code: 'ERR_SHAPE', message: /10 frames of 12 x 8 give 31 tokens; this model takes at most 25, as of 8 frames of 12 x 8/ });
-  await assert.rejects(model.classify({ data: new Float32Array(3 * 7 * H * W), dims: [1, 3, 7, H, W] }), /7 frames are not a whole number of patches of 2/);
-  await assert.rejects(model.classify({ data: new Float32Array(3 * H * W), dims: [1, 3, H, W] }), /expected \[B,C,F,H,W\]/);
+    code: 'ERR_SHAPE',
+    message: /10 frames of 12 x 8 give 31 tokens; this model takes at most 25, as of 8 frames of 12 x 8/,
+  });
+  await assert.rejects(
+    model.classify({ data: new Float32Array(3 * 7 * H * W), dims: [1, 3, 7, H, W] }),
+    /7 frames are not a whole number of patches of 2/,
+  );
+  await assert.rejects(
+    model.classify({ data: new Float32Array(3 * H * W), dims: [1, 3, H, W] }),
+    /expected \[B,C,F,H,W\]/,
+  );
   // fewer run when they are asked for, as the reference runs them: the first rows of the position table
   assert.equal((await model.classify(/** @type {any} */ (frames.slice(0, 4)), { frames: 4 })).length, 5);
 });
@@ -104,7 +134,8 @@ test('models of pictures know no frames; of a video model preprocess and patches
 
 test('the command line takes pictures as frames', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tesserae-video-'));
-  const cli = (/** @type {string[]} */ ...args) => run(process.execPath, [join(root.pathname, 'web/cli/cli.js'), ...args]);
+  const cli = (/** @type {string[]} */ ...args) =>
+    run(process.execPath, [join(root.pathname, 'web/cli/cli.js'), ...args]);
   try {
     const file = join(folder, 'm.safetensors');
     writeFileSync(file, FILE);

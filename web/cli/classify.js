@@ -92,8 +92,9 @@ const hasAttention = ({ info }) => info.taps.some(({ kind }) => kind === 'attent
  */
 function canRollOut({ taps }) {
   const shapes = taps.filter(({ kind }) => kind === 'attention').map(({ dims }) => dims);
-  return shapes.every((dims) => (
-    String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2) && (dims.at(-4) ?? 1) === 1));
+  return shapes.every(
+    (dims) => String(dims) === String(shapes[0]) && dims.at(-1) === dims.at(-2) && (dims.at(-4) ?? 1) === 1,
+  );
 }
 
 /**
@@ -106,9 +107,10 @@ async function mapOf(model, input) {
 }
 
 /** @param {Model} model */
-const whyNoMap = (model) => (hasAttention(model)
-  ? 'the last attention is no single map of the picture (windows, or tokens that are not its patches)'
-  : 'this architecture has no attention');
+const whyNoMap = (model) =>
+  hasAttention(model)
+    ? 'the last attention is no single map of the picture (windows, or tokens that are not its patches)'
+    : 'this architecture has no attention';
 
 /**
  * A map of one value a cell as text lines: on a colour terminal two rows a line (half blocks), elsewhere a row a line.

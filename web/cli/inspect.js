@@ -54,7 +54,8 @@ function printModel(name, info) {
   if (info.license) print(`license     ${info.license}`);
   if (info.source) print(`source      ${info.source}`);
   print(`config      ${JSON.stringify(info.config)}`);
-  if (labels) print(`labels      ${labels.length}: ${labels.slice(0, 12).join(', ')}${labels.length > 12 ? ', ...' : ''}`);
+  if (labels)
+    print(`labels      ${labels.length}: ${labels.slice(0, 12).join(', ')}${labels.length > 12 ? ', ...' : ''}`);
   if (unused?.length) print(`unused      ${unused.join(', ')}`);
 }
 
@@ -79,7 +80,12 @@ function printTaps(taps) {
 
 /** @param {import('./files.js').Entry[]} entries */
 function printTensors(entries) {
-  for (const { name, dtype, shape, data_offsets: [begin, end] } of entries) {
+  for (const {
+    name,
+    dtype,
+    shape,
+    data_offsets: [begin, end],
+  } of entries) {
     const bytes = grouped(end - begin).padStart(12);
     print(`  ${name.padEnd(48)} ${dtype.padEnd(5)} ${`[${shape}]`.padEnd(18)} ${bytes} bytes`);
   }

@@ -24,8 +24,12 @@ function printTable(architectures) {
   const widest = Math.max(...architectures.map(({ arch }) => arch.length));
   for (const { arch, title, paper, presets } of architectures) {
     print(`${arch.padEnd(widest)}  ${title}; ${paper}`);
-    const rows = presets.map((/** @type {any} */ { name, parameters, operations, input }) => (
-      [name, grouped(parameters), grouped(operations), `[${input.dims}]`]));
+    const rows = presets.map((/** @type {any} */ { name, parameters, operations, input }) => [
+      name,
+      grouped(parameters),
+      grouped(operations),
+      `[${input.dims}]`,
+    ]);
     for (const [name, parameters, operations, input] of [heads, ...rows]) {
       print(`  ${name.padEnd(22)}${parameters.padStart(14)} ${operations.padStart(17)}  ${input}`);
     }

@@ -54,9 +54,16 @@ export async function quantize([from, to], flags) {
  */
 function planOf(engine, { entries, dataStart, dataBytes, size }, path) {
   if (size !== dataStart + dataBytes) {
-    throw new TesseraeError('ERR_FETCH_TRUNCATED', `${path} has ${size} bytes, its header says ${dataStart + dataBytes}`);
+    throw new TesseraeError(
+      'ERR_FETCH_TRUNCATED',
+      `${path} has ${size} bytes, its header says ${dataStart + dataBytes}`,
+    );
   }
-  const matrices = new Set(weightsOf(engine).filter(({ role }) => role === 'matrix').map(({ name }) => name));
+  const matrices = new Set(
+    weightsOf(engine)
+      .filter(({ role }) => role === 'matrix')
+      .map(({ name }) => name),
+  );
   engine.abandon();
   const plan = entries.map((entry) => {
     const n = entry.shape[0];
@@ -81,13 +88,21 @@ function layOut(plan, metadata) {
   /** @param {string} name @param {string} dtype @param {number[]} shape @param {number} bytes */
   const place = (name, dtype, shape, bytes) => {
     starts.set(name, end);
-    header[name] = { dtype, shape, data_offsets: [end, end += bytes] };
+    header[name] = { dtype, shape, data_offsets: [end, (end += bytes)] };
   };
   // widest numbers first, as writers of the format do: every tensor then starts at a multiple of its number's size
   const wide = plan.filter(({ quantized }) => !quantized);
   const narrow = plan.filter(({ quantized }) => quantized);
   for (const { entry, n } of narrow) place(`${entry.name}_scale`, 'F32', [n, 1], 4 * n);
-  for (const { entry: { name, dtype, shape, data_offsets: [begin, stop] } } of wide) place(name, dtype, shape, stop - begin);
+  for (const {
+    entry: {
+      name,
+      dtype,
+      shape,
+      data_offsets: [begin, stop],
+    },
+  } of wide)
+    place(name, dtype, shape, stop - begin);
   for (const { entry, n, k } of narrow) place(entry.name, 'I8', entry.shape, n * k);
   let text = JSON.stringify(header);
   text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
@@ -107,7 +122,16 @@ function layOut(plan, metadata) {
 async function convert(engine, plan, { input, dataStart, dataBytes, output, starts }) {
   const tell = (/** @type {string} */ text) => process.stderr.isTTY && process.stderr.write(text);
   let done = 0;
-  for (const { entry: { name, dtype, data_offsets: [begin, stop] }, quantized, n, k } of plan) {
+  for (const {
+    entry: {
+      name,
+      dtype,
+      data_offsets: [begin, stop],
+    },
+    quantized,
+    n,
+    k,
+  } of plan) {
     const bytes = new Uint8Array(stop - begin);
     await input.read(bytes, 0, bytes.length, dataStart + begin);
     const [body, scale] = quantized ? quantizeRows(engine, dtype, bytes, n, k) : [bytes];
