@@ -14,7 +14,7 @@ import { sendCut, sendRanged, withServer } from './server.js';
 const root = new URL('../../', import.meta.url);
 const read = (/** @type {string} */ path) => readFileSync(new URL(path, root));
 const ARCHS = readdirSync(new URL('src/arch/', root))
-  .map((name) => name.replace('.c', ''))
+  .flatMap((name) => /^(.*)\.c$/.exec(name)?.[1] ?? [])
   .sort();
 const COMMON = /^COMMON := (.*)$/m.exec(read('Makefile').toString())?.[1].split(' ') ?? [];
 
