@@ -21,6 +21,10 @@ const float *tsr_exec_data(const tsr_exec *exec, tsr_value value);
 size_t tsr_exec_bytes(const tsr_exec *exec);
 void tsr_exec_destroy(tsr_exec *exec);
 
+/* What a node's op is handed. Without an executor, `exec` NULL, numbers are there of inputs, vectors and constants alone; a statement of work
+ * needs none. */
+tsr_op_args tsr_exec_args(const tsr_graph *graph, const tsr_exec *exec, const tsr_kernels *kernels, const tsr_node *node);
+
 /* Multiply-adds of one run. Needs no executor. */
 double tsr_graph_operations(const tsr_graph *graph, const tsr_kernels *kernels);
 

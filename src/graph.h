@@ -151,7 +151,8 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
  * They are the caller's, and gone after the run. */
 const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape);
 
-/* Weights, named below the current path ("weight"; "" is the path itself). */
+/* Weights, named below the current path ("weight"; "" is the path itself). Ops alone read their numbers: what is worked out of them is written as
+ * nodes, which fold.h makes into constants. */
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);
 /* A vector that the reference keeps as a buffer: it is no parameter. */
 tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
