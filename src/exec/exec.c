@@ -14,15 +14,14 @@ struct tsr_exec {
   size_t activations, shared, scratch, bytes;
 };
 
-/* A node's arguments. With `exec` NULL they have only shapes and weights, which is enough for the op's `work`. */
-static tsr_op_args args_of(const tsr_graph *g, const tsr_exec *exec, const tsr_kernels *kernels, const tsr_node *node) {
+tsr_op_args tsr_exec_args(const tsr_graph *g, const tsr_exec *exec, const tsr_kernels *kernels, const tsr_node *node) {
   tsr_op_args args = {.attrs = &node->attrs, .kernels = kernels, .n_in = node->n_in, .n_out = node->n_out};
   for (int i = 0; i < node->n_in + node->n_out; i++) {
     int is_in = i < node->n_in;
     tsr_value value = is_in ? node->in[i] : node->out[i - node->n_in];
     tsr_arg *arg = is_in ? &args.in[i] : &args.out[i - node->n_in];
-    *arg = (tsr_arg){.shape = g->values[value].shape, .weight = g->values[value].weight};
-    if (exec) arg->data = (float *)tsr_exec_data(exec, value);
+    const tsr_value_info *info = &g->values[value];
+    *arg = (tsr_arg){.shape = info->shape, .weight = info->weight, .data = (float *)(exec ? tsr_exec_data(exec, value) : g->values[info->root].data)};
   }
   if (exec) args.shared = exec->memory + exec->activations;
   return args;
@@ -84,7 +83,7 @@ tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph
   }
   size_t activations = plan(exec);
   for (int n = 0; n < graph->node_count; n++) {
-    tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
+    tsr_op_args args = tsr_exec_args(graph, NULL, kernels, &graph->nodes[n]);
     tsr_op_work work = graph->nodes[n].op->work(&args);
     if (work.scratch > exec->scratch) exec->scratch = work.scratch;
     if (work.shared > exec->shared) exec->shared = work.shared;
@@ -121,7 +120,7 @@ static void run_task(void *user, int task, int thread) {
 void tsr_exec_run(tsr_exec *exec, tsr_pool *pool) {
   const tsr_graph *g = exec->graph;
   for (int n = 0; n < g->node_count; n++) {
-    step s = {exec, g->nodes[n].op, args_of(g, exec, exec->kernels, &g->nodes[n]), 0};
+    step s = {exec, g->nodes[n].op, tsr_exec_args(g, exec, exec->kernels, &g->nodes[n]), 0};
     tsr_op_work work = s.op->work(&s.args);
     if (work.before) tsr_pool_run(pool, work.before, run_task, &s);
     s.first = work.before;
@@ -143,7 +142,7 @@ void tsr_exec_destroy(tsr_exec *exec) {
 double tsr_graph_operations(const tsr_graph *graph, const tsr_kernels *kernels) {
   double operations = 0;
   for (int n = 0; n < graph->node_count; n++) {
-    tsr_op_args args = args_of(graph, NULL, kernels, &graph->nodes[n]);
+    tsr_op_args args = tsr_exec_args(graph, NULL, kernels, &graph->nodes[n]);
     operations += graph->nodes[n].op->work(&args).operations;
   }
   return operations;

@@ -1,25 +1,24 @@
 /* Nodes of weights and constants, run ahead of all others; see fold.h. */
 #include "fold.h"
 
+#include "exec.h"
+
 static int folds(const tsr_graph *g, const tsr_node *node) {
   for (int i = 0; i < node->n_in; i++) {
     const tsr_value_info *root = &g->values[g->values[node->in[i]].root];
     if (!root->data || root->input) return 0;
   }
-  return node->op != TSR_OP_expand;
+  return !(node->op->traits & TSR_REPEATS);
 }
 
 static void run_node(tsr_builder *b, const tsr_kernels *kernels, const tsr_node *node) {
-  tsr_value_info *values = b->graph.values;
-  tsr_op_args args = {.attrs = &node->attrs, .kernels = kernels, .n_in = node->n_in, .n_out = node->n_out};
-  for (int i = 0; i < node->n_in; i++)
-    args.in[i] = (tsr_arg){.shape = values[node->in[i]].shape, .data = (float *)values[values[node->in[i]].root].data};
+  tsr_graph *g = &b->graph;
   for (int i = 0; i < node->n_out; i++) {
     tsr_value v = node->out[i];
-    args.out[i].shape = values[v].shape;
-    values[v].node = -1;
-    if (values[v].root == v) args.out[i].data = tsr_constant_data(b, v); /* else a view, and nothing to run */
+    g->values[v].node = -1;
+    if (g->values[v].root == v) tsr_constant_data(b, v); /* else a view, and nothing to run */
   }
+  tsr_op_args args = tsr_exec_args(g, NULL, kernels, node);
   tsr_op_work work = node->op->work(&args);
   void *scratch = tsr_arena_alloc(b->arena, work.scratch);
   args.shared = tsr_arena_alloc(b->arena, work.shared);

@@ -281,23 +281,27 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   tsr_op_args args = {.attrs = attrs, .n_in = n_in, .n_out = 1};
   char why[TSR_WHY] = "";
   if (tsr_failed(b)) return TSR_NO_VALUE;
+  if (n_in < op->least || n_in > op->most)
+    return tsr_fail(b, TSR_ERR_CONFIG, "%s: %d inputs; it takes %d to %d", op->name, n_in, op->least, op->most);
   for (int i = 0; i < n_in; i++) {
     if (!is_value(b, in[i]))
       return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", op->name, i);
     args.in[i] = arg_of(g, in[i]);
   }
   if (!op->shape(&args, why)) return tsr_fail(b, shape_status(b), "%s: %s", op->name, why);
+  if (args.n_out > op->outs)
+    return tsr_fail(b, TSR_ERR_CONFIG, "%s: %d outputs; it has at most %d", op->name, args.n_out, op->outs);
   void *nodes = grow(b, g->nodes, g->node_count, &g->node_capacity, sizeof *g->nodes);
   if (!nodes) return TSR_NO_VALUE;
   g->nodes = nodes;
-  tsr_node node = {.op = op, .n_in = n_in, .n_out = args.n_out, .attrs = *attrs};
+  tsr_node node = {.op = op, .n_in = n_in, .n_out = args.n_out, .second = args.second, .whole = args.whole,
+                   .attrs = *attrs};
   node.path = tsr_arena_copy_text(b->arena, b->path, b->path_length);
   if (!node.path) return out_of_memory(b);
   memcpy(node.in, in, (size_t)n_in * sizeof *in);
-  int is_view = op == TSR_OP_reshape;
   for (int i = 0; i < node.n_out; i++) {
     tsr_value_info info = {.shape = args.out[i].shape, .node = g->node_count};
-    if (is_view) info.root = g->values[in[0]].root;
+    if (op->traits & TSR_VIEW) info.root = g->values[in[0]].root;
     node.out[i] = add_value(b, info);
     if (node.out[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
   }

@@ -31,6 +31,7 @@ typedef struct tsr_node {
   tsr_op op;
   int n_in, n_out;
   tsr_value in[TSR_MAX_IN], out[TSR_MAX_OUT];
+  int second, whole; /* as its op's shape rule set them (ops.h) */
   tsr_attrs attrs;
   const char *path;
 } tsr_node;
@@ -172,7 +173,8 @@ const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape
 /* How many dims the caller's input of this name has; 0: none was given. */
 int tsr_input_ndim(const tsr_builder *b, const char *name);
 
-/* Weights, named below the current path ("weight"; "" is the path itself). */
+/* Weights, named below the current path ("weight"; "" is the path itself). Ops alone read their numbers: what is computed from weights is
+ * written as nodes, which exec/fold.h makes into constants. */
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);
 /* A vector that the reference keeps as a buffer: it is no parameter. */
 tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);

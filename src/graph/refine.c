@@ -16,20 +16,15 @@ static int tokens_of(const tsr_graph *g, tsr_value v) { return g->values[v].shap
 static int is_few(int count, int tokens) { return count > 0 && (count == 1 || count <= tokens / FINE_SHARE); }
 
 static int cuts_tokens(const tsr_graph *g, const tsr_node *node) {
-  return node->op == TSR_OP_slice && node->attrs.slice.axis == 1 && tokens_of(g, node->in[0]);
+  return (node->op->traits & TSR_CUTS) && node->attrs.slice.axis == 1 && tokens_of(g, node->in[0]);
 }
 
-/* Index of the input, besides the first, whose rows stand beside the first's; 0: none. -1: rows of the output are not made of
- * rows of the first input. */
+/* The input, besides the first, of which row n of the output needs row n alone; 0: none. -1: the output is not made by rows,
+ * or its tokens are not the inputs' tokens. */
 static int second_rows(const tsr_graph *g, const tsr_node *node) {
-  int tokens = tokens_of(g, node->out[0]), second = 0;
-  if (node->op == TSR_OP_add || node->op == TSR_OP_mul) second = 1;
-  else if (node->op == TSR_OP_linear) second = node->attrs.linear.has_residual ? node->n_in - 1 : 0;
-  else if (node->op == TSR_OP_slice ? node->attrs.slice.axis == 1 /* one of tokens has been followed; this is one of channels */
-           : node->op != TSR_OP_layer_norm && node->op != TSR_OP_l2_normalize && node->op != TSR_OP_softmax &&
-             node->op != TSR_OP_activate && node->op != TSR_OP_attention)
-    return -1;
-  return tokens && tokens_of(g, node->in[0]) == tokens && tokens_of(g, node->in[second]) == tokens ? second : -1;
+  int tokens = tokens_of(g, node->out[0]), traits = node->op->traits;
+  if (!(traits & TSR_BY_ROWS) || ((traits & TSR_CUTS) && node->attrs.slice.axis == 1)) return -1;
+  return tokens && tokens_of(g, node->in[0]) == tokens && tokens_of(g, node->in[node->second]) == tokens ? node->second : -1;
 }
 
 static void ask(ends *of, int first, int last, int tokens) {
@@ -56,14 +51,15 @@ static void mark_fine(tsr_builder *b) {
     tsr_node *node = &g->nodes[n];
     ends here = fine[node->out[0]];
     const tsr_shape *shape = &g->values[node->in[0]].shape;
-    if (node->op == TSR_OP_linear && (shape->ndim == 2 || (shape->ndim == 3 && shape->dims[1] == 1))) node->attrs.linear.fine_first = 1;
+    int may_14 = node->op->traits & TSR_14_BITS;
+    if (may_14 && (shape->ndim == 2 || (shape->ndim == 3 && shape->dims[1] == 1))) node->attrs.linear.fine_first = 1;
     if (cuts_tokens(g, node)) {
       ask_slice(&fine[node->in[0]], tokens_of(g, node->in[0]), &node->attrs, here);
       continue;
     }
     int second = second_rows(g, node), tokens = tokens_of(g, node->out[0]);
     if (second < 0) continue;
-    if (node->op == TSR_OP_linear && tokens > 1) node->attrs.linear.fine_first = here.first, node->attrs.linear.fine_last = here.last;
+    if (may_14 && tokens > 1) node->attrs.linear.fine_first = here.first, node->attrs.linear.fine_last = here.last;
     ask(&fine[node->in[0]], here.first, here.last, tokens);
     if (second) ask(&fine[node->in[second]], here.first, here.last, tokens);
   }
@@ -130,7 +126,7 @@ static int slice_inputs(tsr_builder *b, int p, int s, int second) {
   tsr_node maker = g->nodes[p], slice = g->nodes[s];
   tsr_value narrow = maker.out[0], all = maker.in[0];
   if (second) {
-    maker.in[second] = tsr_node_add(b, TSR_OP_slice, &maker.in[second], 1, &slice.attrs);
+    maker.in[second] = tsr_node_add(b, slice.op, &maker.in[second], 1, &slice.attrs);
     if (tsr_failed(b)) return s;
     move_last(g, p++);
     s++;
@@ -183,15 +179,15 @@ static void leave_out(tsr_builder *b) {
     const tsr_node *maker = &g->nodes[p];
     int second = second_rows(g, maker);
     if (second < 0) continue;
-    if (maker->op == TSR_OP_attention && (maker->n_in > 3 || maker->n_out > 1 || maker->attrs.attention.self_mask)) continue;
+    if (maker->whole || maker->n_out > 1) continue;
     int at = slice_inputs(b, p, s, second);
     if (tsr_failed(b)) return;
-    if (g->nodes[at].op == TSR_OP_linear) keep_fine(&g->nodes[at].attrs, tokens, begin, end);
+    if (g->nodes[at].op->traits & TSR_14_BITS) keep_fine(&g->nodes[at].attrs, tokens, begin, end);
     s = p + (second ? 2 : 1); /* the slices of the inputs are next */
   }
 }
 
-void tsr_rows_refine(tsr_builder *b) {
+void tsr_graph_refine(tsr_builder *b) {
   if (tsr_failed(b)) return;
   mark_fine(b);
   if (!tsr_failed(b)) leave_out(b);

@@ -1,15 +1,18 @@
-/* Which rows (tokens) of a graph's values are read in the end. Where a model goes on with a few tokens only, as with a class token:
- *   - in 8 bits, linear layers keep 14 bits of these rows, all the way from the picture: all that is read passes through them. (Rows at the
- *     begin or end only; and also where a picture has but one row, as before a head;)
- *   - what the last layers would work out for the others is left out, unless it is captured.
- * Outputs are the same bits whatever is captured, but for the last bits of f32 where relaxed SIMD runs large products (gemm_f32_strassen.h):
- * there neighbouring rows have a say in them. */
+/* The pass that leaves out what no result depends on, and keeps 14 bits where few tokens carry the result.
+ *
+ * Models often go on with a few tokens, such as the class token. Those are a slice of a value [B,N,C] along N, and this pass
+ * follows such slices backwards through ops that work row by row (ops.h: traits):
+ *   - In 8 bits, linear layers keep 14 bits of the activations of these rows, from the first layer on, because all of the
+ *     result passes through them. Only rows at the beginning or the end of N can be kept so; also the only row, as in a head.
+ *   - The last layers compute these rows alone, unless a capture wants the others.
+ * What is captured changes no bit of the output, with one exception: where relaxed SIMD runs large f32 products
+ * (kernels/gemm_f32_strassen.h), last bits depend on neighbouring rows. */
 #ifndef TSR_GRAPH_REFINE_H
 #define TSR_GRAPH_REFINE_H
 
 #include "graph.h"
 
-/* Changes the builder's finished graph. Errors: TSR_ERR_OUT_OF_MEMORY. */
-void tsr_rows_refine(tsr_builder *b);
+/* Changes the builder's finished graph. Fails with TSR_ERR_OUT_OF_MEMORY. */
+void tsr_graph_refine(tsr_builder *b);
 
 #endif

@@ -153,7 +153,7 @@ static tsr_status begin_session(tsr_model *model, const char *request) {
   tsr_model_build(model, &b);
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
-  tsr_rows_refine(&b);
+  tsr_graph_refine(&b);
   tsr_graph_fold(&b, model->ctx->kernels);
   if (err->code) return err->code;
   s->graph = b.graph;

@@ -52,6 +52,7 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
   args->out[0].shape = tsr_shape_of(3, q->dims[0], q->dims[1], out);
   args->out[1].shape = tsr_shape_of(4, q->dims[0], a->heads, q->dims[1], k->dims[1]);
   args->n_out = a->store ? 2 : 1;
+  args->whole = a->self_mask || args->n_in > 3;
   return 1;
 }
 

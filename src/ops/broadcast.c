@@ -21,6 +21,7 @@ int tsr_broadcast_shape(tsr_op_args *args, char *why) {
     }
     y->dims[y->ndim - 1 - i] = da == 1 ? db : da;
   }
+  args->second = 1;
   return 1;
 }
 

@@ -25,15 +25,16 @@ tsr_op_work tsr_op_gather_work(const tsr_op_args *args) {
 void tsr_op_gather_run(const tsr_op_args *args, int task, void *scratch) {
   (void)scratch;
   size_t width = width_of(args), rows = (size_t)args->in[0].shape.dims[1], per = (size_t)args->in[1].shape.dims[1], i, end;
-  const float *indices = args->in[1].data;
-  int shared = args->in[1].shape.dims[0] == 1;
+  size_t indices = tsr_dims_product(&args->in[1].shape, 0, 2);
   tsr_task_range(tsr_dims_product(&args->out[0].shape, 0, 2), chunk_of(width), task, &i, &end);
   for (; i < end; i++) {
-    float *y = args->out[0].data + i * width, at = indices[shared ? i % per : i] + 0.5f; /* rounds: an index may be the sum of products */
-    int is_there = at >= 0 && at < (float)rows;
-    const float *x = args->in[0].data + (i / per * rows + (is_there ? (size_t)at : 0)) * width;
-    if (width == 1) *y = is_there ? *x : 0; /* as a table's numbers: no call for each */
-    else if (is_there) memcpy(y, x, width * sizeof *y);
-    else memset(y, 0, width * sizeof *y);
+    float *y = args->out[0].data + i * width, at = args->in[1].data[i % indices] + 0.5f; /* rounds: an index may be the sum of products */
+    if (!(at >= 0 && at < (float)rows)) {
+      memset(y, 0, width * sizeof *y);
+      continue;
+    }
+    const float *x = args->in[0].data + (i / per * rows + (size_t)at) * width;
+    if (width == 1) *y = *x; /* as a table's numbers: no call for each */
+    else memcpy(y, x, width * sizeof *y);
   }
 }

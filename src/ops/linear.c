@@ -25,6 +25,7 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
     tsr_print(why, TSR_WHY, "residual %s differs from the output", tsr_shape_print(&args->in[next].shape, text));
     return 0;
   }
+  args->second = args->attrs->linear.has_residual ? next : 0;
   args->out[0].shape = y;
   return 1;
 }

@@ -10,13 +10,24 @@
 
 enum { TSR_MAX_IN = 6, TSR_MAX_OUT = 2, TSR_WHY = 160 };
 
+/* What passes over a graph may ask of an op, a column of ops.inc. Rows are those of axis 1 of values [B,N,C]: tokens.
+ * "By rows" is what makes leaving tokens out possible: row n of the output depends on row n of the first input. */
+enum {
+  TSR_VIEW = 1,        /* the output is the first input's memory under another shape; there is no work */
+  TSR_BY_ROWS = 2,     /* row n of output 0 needs no row of input 0 but n; other inputs are needed whole */
+  TSR_BY_ROWS_TOO = 4, /* and none but n of a second input, which the shape rule names in args->second */
+  TSR_CUTS = 8,        /* attrs.slice: the output is a range of input 0 along one axis; by rows unless that is axis 1 */
+  TSR_REPEATS = 16,    /* the output holds each number of the input several times */
+  TSR_14_BITS = 32     /* attrs.linear: rows at the beginning and at the end may keep 14 bits in an 8-bit product */
+};
+
 /* Activations that linear, conv2d and activate can apply. */
 enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU, TSR_ACT_SILU, TSR_ACT_SIGMOID, TSR_ACT_HARD_SWISH };
 /* Functions that elementary can apply. */
 enum { TSR_EXP, TSR_SIN, TSR_COS };
 
 typedef union tsr_attrs {
-#define TSR_OP(name, least, most, outs, ...) struct { __VA_ARGS__ } name;
+#define TSR_OP(name, least, most, outs, traits, ...) struct { __VA_ARGS__ } name;
 #include "ops.inc"
 #undef TSR_OP
 } tsr_attrs;
@@ -33,6 +44,8 @@ typedef struct tsr_op_args {
   const tsr_kernels *kernels;
   int n_in, n_out;
   tsr_arg in[TSR_MAX_IN], out[TSR_MAX_OUT];
+  int second; /* set by the shape rule, see TSR_BY_ROWS_TOO: index of that input; 0: there is none */
+  int whole;  /* set by the shape rule of an op by rows: the result depends on n itself, so that no row can be left out */
   void *shared; /* the node's memory for what its first tasks prepare; 64-byte aligned */
 } tsr_op_args;
 
@@ -49,7 +62,7 @@ typedef int tsr_op_shape_fn(tsr_op_args *args, char *why);
 typedef tsr_op_work tsr_op_work_fn(const tsr_op_args *args);
 typedef void tsr_op_run_fn(const tsr_op_args *args, int task, void *scratch);
 
-#define TSR_OP(name, least, most, outs, ...) \
+#define TSR_OP(name, least, most, outs, traits, ...) \
   tsr_op_shape_fn tsr_op_##name##_shape;     \
   tsr_op_work_fn tsr_op_##name##_work;       \
   tsr_op_run_fn tsr_op_##name##_run;
@@ -58,7 +71,8 @@ typedef void tsr_op_run_fn(const tsr_op_args *args, int task, void *scratch);
 
 typedef struct tsr_op_row {
   const char *name;
-  int least, most, outs;
+  int least, most, outs; /* inputs and outputs, checked when a node is added */
+  int traits;
   tsr_op_shape_fn *shape;
   tsr_op_work_fn *work;
   tsr_op_run_fn *run;
@@ -66,7 +80,7 @@ typedef struct tsr_op_row {
 
 /* TSR_OP_linear and the others: constants of their own, not a table, so that a link leaves out the ops which no architecture in it names. */
 typedef const tsr_op_row *tsr_op;
-#define TSR_OP(name, least, most, outs, ...) extern const tsr_op_row TSR_OP_##name[1];
+#define TSR_OP(name, least, most, outs, traits, ...) extern const tsr_op_row TSR_OP_##name[1];
 #include "ops.inc"
 #undef TSR_OP
 

@@ -76,7 +76,7 @@ static void refined(tsr_builder *b, float **plain, int *narrower) {
   double before = numbers(&b->graph);
   tsr_value output = b->graph.output, taps[MAX_NODES + 1];
   for (int t = 0; t < b->graph.tap_count; t++) taps[t] = b->graph.taps[t].value;
-  tsr_rows_refine(b);
+  tsr_graph_refine(b);
   *narrower += numbers(&b->graph) < before;
   exec = tsr_exec_create(b->arena->heap, b->err, &b->graph, tsr_kernels_select(NULL), 1);
   CHECK_INT(b->err->code, TSR_OK);
