@@ -18,11 +18,7 @@ typedef struct encoder_config {
 
 /* LayerNorm without offset, its scale kept as what is above 1. */
 static tsr_value norm(tsr_builder *b, const char *name, tsr_value x) {
-  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1}};
-  tsr_enter(b, "%s", name);
-  tsr_value gamma = tsr_nn_plus(b, tsr_weight_vector(b, "gamma", tsr_shape_of(1, tsr_dim(b, x, -1))), 1);
-  tsr_leave(b);
-  return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma}, 2, &attrs);
+  return tsr_nn_norm(b, name, x, (tsr_norm){TSR_NORM_GAMMA_1});
 }
 
 /* softmax over scores that have those of the layers before in them: q, k, v [B,N,H*D] -> [B,N,H*D]; *scores [B,H,N,N], before scaling */

@@ -19,11 +19,7 @@ typedef struct streams {
 } streams;
 
 static tsr_value norm(tsr_builder *b, const char *name, tsr_value x) {
-  tsr_enter(b, "%s", name);
-  tsr_value gamma = tsr_weight_vector(b, "weight", tsr_shape_of(1, tsr_dim(b, x, -1)));
-  tsr_leave(b);
-  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1}};
-  return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma}, 2, &attrs);
+  return tsr_nn_norm(b, name, x, (tsr_norm){TSR_NORM_NO_OFFSET});
 }
 
 /* s tanh(x W) + fixed, where tanh(a) = 2 sigmoid(2 a) - 1: x [B,N,E,C], W [C,out], fixed [E,out] -> [B,N,E,out]. */

@@ -4,15 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-static tsr_value unary(tsr_builder *b, tsr_op op, tsr_value x, tsr_attrs attrs) {
-  return x == TSR_NO_VALUE ? x : tsr_node_add(b, op, &x, 1, &attrs);
-}
-
-static tsr_value binary(tsr_builder *b, tsr_op op, tsr_value x, tsr_value y) {
-  if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
-  return tsr_node_add(b, op, (tsr_value[]){x, y}, 2, &(tsr_attrs){0});
-}
-
 /* x w^T with optional bias and residual; `w` as declared. */
 static tsr_value linear(tsr_builder *b, tsr_value x, tsr_value w, tsr_value bias, tsr_value residual, int activation) {
   tsr_value in[4] = {x, w};
@@ -59,15 +50,23 @@ tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, i
   return x;
 }
 
-tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x) {
-  int c = tsr_dim(b, x, -1);
+tsr_value tsr_nn_norm(tsr_builder *b, const char *name, tsr_value x, tsr_norm norm) {
+  tsr_shape c = tsr_shape_of(1, tsr_dim(b, x, -1));
+  int torch = norm.kind == TSR_NORM_LAYER || norm.kind == TSR_NORM_NO_OFFSET, n = 2;
   if (x == TSR_NO_VALUE) return x;
   tsr_enter(b, "%s", name);
-  tsr_value gamma = tsr_weight_vector(b, "weight", tsr_shape_of(1, c));
-  tsr_value beta = tsr_weight_vector(b, "bias", tsr_shape_of(1, c));
-  x = tsr_nn_layer_norm_by(b, x, gamma, beta);
+  tsr_value in[3] = {x, tsr_weight_vector(b, torch ? "weight" : "gamma", c)};
+  if (norm.kind == TSR_NORM_GAMMA_1) in[1] = tsr_nn_plus(b, in[1], 1);
+  if (norm.kind == TSR_NORM_LAYER) in[n++] = tsr_weight_vector(b, "bias", c);
+  if (norm.kind == TSR_NORM_FIXED_OFFSET) in[n++] = tsr_weight_buffer(b, "beta", c);
+  tsr_attrs attrs = {.layer_norm = {.eps = norm.eps ? norm.eps : 1e-5f, .has_gamma = 1, .has_beta = n == 3}};
+  x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, in, n, &attrs);
   tsr_leave(b);
   return x;
+}
+
+tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x) {
+  return tsr_nn_norm(b, name, x, (tsr_norm){TSR_NORM_LAYER});
 }
 
 tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr_value beta) {
@@ -145,16 +144,22 @@ tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int laye
                          .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
 }
 
+tsr_value tsr_nn_mlp(tsr_builder *b, tsr_value x, const tsr_mlp *mlp, tsr_value residual) {
+  int activation = mlp->activation ? mlp->activation : TSR_ACT_GELU, dim = tsr_dim(b, x, -1);
+  if (!mlp->bare) tsr_enter(b, "net");
+  x = tsr_nn_norm(b, "0", x, mlp->norm);
+  x = tsr_nn_linear_act(b, "1", x, mlp->hidden, !mlp->unbiased, activation);
+  x = tsr_nn_linear_add(b, mlp->last, x, dim, !mlp->unbiased, residual);
+  if (!mlp->bare) tsr_leave(b);
+  return x;
+}
+
 tsr_value tsr_nn_bare_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
-  tsr_value y = tsr_nn_linear_act(b, "1", tsr_nn_layer_norm(b, "0", x), hidden, TSR_BIAS, TSR_ACT_GELU);
-  return tsr_nn_linear_add(b, last, y, tsr_dim(b, x, -1), TSR_BIAS, residual);
+  return tsr_nn_mlp(b, x, &(tsr_mlp){.hidden = hidden, .last = last, .bare = 1}, residual);
 }
 
 tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual) {
-  tsr_enter(b, "net");
-  x = tsr_nn_bare_feed_forward(b, x, hidden, last, residual);
-  tsr_leave(b);
-  return x;
+  return tsr_nn_mlp(b, x, &(tsr_mlp){.hidden = hidden, .last = last}, residual);
 }
 
 tsr_value tsr_nn_norm_heads(tsr_builder *b, const char *gamma, tsr_value x, int heads, int head_dim) {
@@ -178,14 +183,14 @@ const char *tsr_nn_to_out(int heads, int head_dim, int dim) { return heads == 1 
 
 tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual) {
   int dim = tsr_dim(b, x, -1), width = mha->attention.heads * mha->attention.head_dim;
-  tsr_value y = tsr_nn_layer_norm(b, "norm", x);
+  tsr_value y = tsr_nn_norm(b, "norm", x, mha->norm);
   if (mha->split) {
-    tsr_value q = tsr_nn_linear(b, "to_q", y, width, TSR_NO_BIAS);
+    tsr_value q = tsr_nn_linear(b, "to_q", y, width, mha->qkv_bias);
     if (mha->context != TSR_NO_VALUE) y = tsr_nn_concat(b, 1, 2, (tsr_value[]){y, mha->context});
-    y = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
+    y = tsr_nn_linear(b, "to_kv", y, 2 * width, mha->qkv_bias);
     y = tsr_nn_attention_kv(b, q, y, mha->attention);
   } else {
-    tsr_value qkv = tsr_nn_linear(b, "to_qkv", y, 3 * width, TSR_NO_BIAS);
+    tsr_value qkv = tsr_nn_linear(b, "to_qkv", y, 3 * width, mha->qkv_bias);
     y = mha->attend ? mha->attend(b, y, qkv, mha->attention, mha->user) : tsr_nn_attention_qkv(b, qkv, mha->attention);
   }
   if (mha->to_out) return tsr_nn_linear_add(b, mha->to_out, y, dim, !mha->out_unbiased, residual);
@@ -197,13 +202,16 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   const char *prefix = t->prefix ? t->prefix : "";
   tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
   tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
-                 .out_unbiased = t->out_unbiased, .split = t->split, .attend = t->attend, .user = t->user};
+                 .out_unbiased = t->out_unbiased, .qkv_bias = t->qkv_bias, .norm = t->norm, .split = t->split, .attend = t->attend,
+                 .user = t->user};
+  tsr_mlp mlp = {.hidden = t->mlp_dim, .last = t->last, .norm = t->norm, .activation = t->activation, .unbiased = t->mlp_unbiased,
+                 .bare = t->bare};
   mha.attention.tap = tap;
   tsr_enter(b, "layers.%d.%d", layer, t->first);
   x = tsr_nn_mha(b, x, &mha, x);
   tsr_leave(b);
   tsr_enter(b, "layers.%d.%d", layer, t->first + 1);
-  x = (t->bare ? tsr_nn_bare_feed_forward : tsr_nn_feed_forward)(b, x, t->mlp_dim, t->last, x);
+  x = tsr_nn_mlp(b, x, &mlp, x);
   tsr_leave(b);
   tsr_tap_add(b, x, t->tokens, "%sblocks.%d", prefix, layer);
   return x;
@@ -275,100 +283,4 @@ tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x) {
 
 tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
   return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, index, index + 1), tsr_shape_of(2, tsr_dim(b, x, 0), tsr_dim(b, x, 2)));
-}
-
-tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
-tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
-
-static tsr_value constant_of(tsr_builder *b, float number) {
-  float *data;
-  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &data);
-  if (data) *data = number;
-  return value;
-}
-
-tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor) { return tsr_nn_mul(b, x, constant_of(b, factor)); }
-tsr_value tsr_nn_plus(tsr_builder *b, tsr_value x, float number) { return tsr_nn_add(b, x, constant_of(b, number)); }
-
-tsr_value tsr_nn_elementary(tsr_builder *b, tsr_value x, int function) {
-  return unary(b, TSR_OP_elementary, x, (tsr_attrs){.elementary = {.function = function}});
-}
-
-tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation) {
-  return unary(b, TSR_OP_activate, x, (tsr_attrs){.activate = {.activation = activation}});
-}
-
-tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed) {
-  if (x == TSR_NO_VALUE || y == TSR_NO_VALUE) return TSR_NO_VALUE;
-  return tsr_node_add(b, TSR_OP_bmm, (tsr_value[]){x, y}, 2, &(tsr_attrs){.bmm = {.transposed = transposed}});
-}
-
-tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
-  return unary(b, TSR_OP_unfold, x, (tsr_attrs){.unfold = {.kernel = kernel, .stride = stride, .pad = pad}});
-}
-
-tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale) {
-  return unary(b, TSR_OP_softmax, x, (tsr_attrs){.softmax = {.scale = scale}});
-}
-
-tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps) {
-  return unary(b, TSR_OP_l2_normalize, x, (tsr_attrs){.l2_normalize = {.eps = eps}});
-}
-
-tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
-  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad}});
-}
-
-tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
-  if (kernel * stride == 1 && !pad) return x;
-  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad, .rows_only = 1}});
-}
-
-tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values) {
-  for (int i = 0; i < count; i++)
-    if (values[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
-  return tsr_node_add(b, TSR_OP_concat, values, count, &(tsr_attrs){.concat = {.axis = axis}});
-}
-
-tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end) {
-  if (begin == 0 && end == tsr_dim(b, x, axis)) return x;
-  return unary(b, TSR_OP_slice, x, (tsr_attrs){.slice = {.axis = axis, .begin = begin, .end = end}});
-}
-
-tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices) { return binary(b, TSR_OP_gather, x, indices); }
-
-tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after) {
-  return unary(b, TSR_OP_pad, x, (tsr_attrs){.pad = {.axis = axis, .before = before, .after = after}});
-}
-
-tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape) {
-  return unary(b, TSR_OP_reshape, x, (tsr_attrs){.reshape = {.shape = shape}});
-}
-
-tsr_value tsr_nn_permute(tsr_builder *b, tsr_value x, const int *order) {
-  tsr_attrs attrs = {0};
-  memcpy(attrs.permute.order, order, (size_t)tsr_shape_at(b, x).ndim * sizeof *order);
-  return unary(b, TSR_OP_permute, x, attrs);
-}
-
-tsr_value tsr_nn_expand(tsr_builder *b, tsr_value x, tsr_shape shape) {
-  return unary(b, TSR_OP_expand, x, (tsr_attrs){.expand = {.shape = shape}});
-}
-
-tsr_value tsr_nn_mean(tsr_builder *b, tsr_value x, int axis) {
-  return unary(b, TSR_OP_mean, x, (tsr_attrs){.mean = {.axis = axis}});
-}
-
-tsr_value tsr_nn_weighted_sum(tsr_builder *b, tsr_value weights, tsr_value x) {
-  return binary(b, TSR_OP_weighted_sum, weights, x);
-}
-
-tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patch_w) {
-  return unary(b, TSR_OP_patchify, image, (tsr_attrs){.patchify = {.patch_h = patch_h, .patch_w = patch_w}});
-}
-
-tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image) { return tsr_nn_permute(b, image, (int[]){0, 2, 3, 1}); }
-
-tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w) {
-  return unary(b, TSR_OP_neighbour_similarity, x, (tsr_attrs){.neighbour_similarity = {.grid_w = grid_w}});
 }

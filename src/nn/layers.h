@@ -6,6 +6,7 @@
 #define TSR_NN_LAYERS_H
 
 #include "graph/graph.h"
+#include "ops.h"
 
 enum { TSR_NO_BIAS = 0, TSR_BIAS = 1 };
 
@@ -19,7 +20,19 @@ tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int o
  * weights name.weight [groups*out, in, 1], name.bias. */
 tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, int groups, int out, int activation);
 
-/* torch.nn.LayerNorm(C), eps 1e-5: name.weight, name.bias [C]. */
+/* The norms over the last dim C that the references use: y = (x - mean) / sqrt(variance + eps) * scale + offset. */
+enum {
+  TSR_NORM_LAYER,        /* torch.nn.LayerNorm: scale name.weight [C], offset name.bias [C] */
+  TSR_NORM_NO_OFFSET,    /* torch.nn.LayerNorm without bias: scale name.weight */
+  TSR_NORM_GAMMA_1,      /* scale name.gamma + 1, no offset */
+  TSR_NORM_FIXED_OFFSET, /* scale name.gamma, offset the buffer name.beta, which is no parameter */
+};
+typedef struct tsr_norm {
+  int kind;  /* zeroed: torch.nn.LayerNorm */
+  float eps; /* 0: 1e-5 */
+} tsr_norm;
+tsr_value tsr_nn_norm(tsr_builder *b, const char *name, tsr_value x, tsr_norm norm);
+/* tsr_nn_norm of torch.nn.LayerNorm(C), eps 1e-5. */
 tsr_value tsr_nn_layer_norm(tsr_builder *b, const char *name, tsr_value x);
 
 /* The same by a scale and an offset [C] that are values already. */
@@ -67,10 +80,19 @@ tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_att
 /* `heads` of `head_dim` over tokens, scaled by 1 / sqrt(head_dim), with the tap "blocks.<layer>.attn": what most layers want. */
 tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer);
 
-/* LayerNorm, Linear, GELU, Linear as vit-pytorch's FeedForward names them (net.0, net.1, net.`last`), plus `residual` unless that is
- * TSR_NO_VALUE. */
+/* Norm, Linear, activation, Linear, named as vit-pytorch's FeedForward names them (net.0, net.1, net.`last`), plus
+ * `residual` unless that is TSR_NO_VALUE: x [..,C] -> [..,C]. */
+typedef struct tsr_mlp {
+  int hidden;
+  const char *last; /* name of the second Linear: "4" or "3" in most references */
+  tsr_norm norm;
+  int activation; /* TSR_ACT_...; 0: GELU */
+  int unbiased;   /* neither Linear has a bias */
+  int bare;       /* the module is the Sequential itself: 0, 1, `last` without "net" */
+} tsr_mlp;
+tsr_value tsr_nn_mlp(tsr_builder *b, tsr_value x, const tsr_mlp *mlp, tsr_value residual);
+/* tsr_nn_mlp of LayerNorm and GELU; and the same bare. */
 tsr_value tsr_nn_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual);
-/* The same where it is a Sequential itself: 0, 1 and `last`. */
 tsr_value tsr_nn_bare_feed_forward(tsr_builder *b, tsr_value x, int hidden, const char *last, tsr_value residual);
 
 /* Queries or keys, each head's of length 1 times the weight `gamma` [H,1,D]: x [B,N,H*D] -> [B,N,H*D]. */
@@ -82,11 +104,13 @@ typedef tsr_value tsr_attend(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_att
 tsr_value tsr_nn_attend_normed(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_attention attention, void *user);
 
 /* Attention behind a norm as vit-pytorch names it: y = to_out(softmax(q k^T) v), plus `residual` unless that is TSR_NO_VALUE, where
- * q, k, v = to_qkv(norm(x)); or, when `split`, q = to_q(norm(x)) and k, v = to_kv([norm(x); context]). None of these has a bias. */
+ * q, k, v = to_qkv(norm(x)); or, when `split`, q = to_q(norm(x)) and k, v = to_kv([norm(x); context]). */
 typedef struct tsr_mha {
   tsr_attention attention;
   const char *to_out; /* name of the output projection ("to_out.0", mostly); NULL: there is none */
   int out_unbiased;   /* whether that has no bias */
+  int qkv_bias;       /* whether to_qkv, or to_q and to_kv, have one */
+  tsr_norm norm;
   int split;
   tsr_value context;  /* [B,M,C], or TSR_NO_VALUE; read when `split` is set */
   tsr_attend *attend; /* NULL: as they do; not with `split` */
@@ -100,10 +124,11 @@ const char *tsr_nn_to_out(int heads, int head_dim, int dim);
  * Taps are "<prefix>blocks.i.attn" and "<prefix>blocks.i". */
 typedef struct tsr_transformer {
   int depth, heads, head_dim, mlp_dim;
-  const char *to_out; /* as in tsr_mha, and so are the next two */
-  int out_unbiased, split;
-  const char *last;   /* as in tsr_nn_feed_forward */
-  int bare;           /* tsr_nn_bare_feed_forward */
+  tsr_norm norm;      /* of both halves of a layer */
+  const char *to_out; /* as in tsr_mha, and so are the next three */
+  int out_unbiased, qkv_bias, split;
+  const char *last;   /* as in tsr_mlp, and so are the next three */
+  int activation, mlp_unbiased, bare;
   int first;          /* what a layer has before these two is the architecture's own */
   tsr_meaning tokens;
   const char *prefix; /* NULL: none */
@@ -135,40 +160,5 @@ tsr_value tsr_nn_merge_heads(tsr_builder *b, tsr_value x);
 tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x);
 /* Token `index` of each picture: [B,N,C] -> [B,C]. */
 tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index);
-
-/* Plain ops. */
-tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y);
-tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y);
-/* factor * x */
-tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor);
-/* x + number */
-tsr_value tsr_nn_plus(tsr_builder *b, tsr_value x, float number);
-/* function(x), TSR_EXP, TSR_SIN or TSR_COS */
-tsr_value tsr_nn_elementary(tsr_builder *b, tsr_value x, int function);
-tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation);
-/* x by y, or by y transposed: see ops.inc. */
-tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed);
-tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
-/* Over the last dim, of scale * x. */
-tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale);
-tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps);
-tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
-/* The same down the columns alone: windows of `kernel` rows. */
-tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
-tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
-/* x[.., begin:end, ..]; x itself when that is all of it. */
-tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end);
-/* Rows of x [B,N,..] by indices [B or 1,K]: [B,K,..]; see ops.inc. */
-tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices);
-tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after);
-tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape);
-tsr_value tsr_nn_permute(tsr_builder *b, tsr_value x, const int *order);
-tsr_value tsr_nn_expand(tsr_builder *b, tsr_value x, tsr_shape shape);
-tsr_value tsr_nn_mean(tsr_builder *b, tsr_value x, int axis);
-tsr_value tsr_nn_weighted_sum(tsr_builder *b, tsr_value weights, tsr_value x);
-tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patch_w);
-/* [B,C,H,W] -> [B,H,W,C]: from a picture to a feature map. */
-tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image);
-tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w);
 
 #endif

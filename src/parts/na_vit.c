@@ -78,14 +78,7 @@ static void tap_tokens(tsr_builder *b, const navit *m, tsr_value x, const char *
 
 /* Norms of the packed form have an offset that no gradient reaches; those of the nested form have none, but for the first of the patches. */
 static tsr_value norm(tsr_builder *b, const navit *m, const char *name, tsr_value x) {
-  int c = tsr_dim(b, x, -1);
-  tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1, .has_beta = !m->nested}};
-  tsr_enter(b, "%s", name);
-  tsr_value in[3] = {x, tsr_weight_vector(b, m->nested ? "weight" : "gamma", tsr_shape_of(1, c))};
-  if (!m->nested) in[2] = tsr_weight_buffer(b, "beta", tsr_shape_of(1, c));
-  x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, in, m->nested ? 2 : 3, &attrs);
-  tsr_leave(b);
-  return x;
+  return tsr_nn_norm(b, name, x, (tsr_norm){m->nested ? TSR_NORM_NO_OFFSET : TSR_NORM_FIXED_OFFSET});
 }
 
 /* Queries or keys, each head's of them normed: [B,N,H*D] */

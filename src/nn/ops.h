@@ -1,0 +1,43 @@
+/* The plain ops as functions of the graph builder: each adds one node and returns its value.
+ * ops/ops.inc says what each op computes. On an invalid value (TSR_NO_VALUE) they return an invalid value. */
+#ifndef TSR_NN_OPS_H
+#define TSR_NN_OPS_H
+
+#include "graph/graph.h"
+
+/* x + y and x * y, with NumPy broadcasting. */
+tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y);
+tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y);
+/* factor * x */
+tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor);
+/* x + number */
+tsr_value tsr_nn_plus(tsr_builder *b, tsr_value x, float number);
+/* function(x), TSR_EXP, TSR_SIN or TSR_COS */
+tsr_value tsr_nn_elementary(tsr_builder *b, tsr_value x, int function);
+tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation);
+/* x by y, or by y transposed: see ops.inc. */
+tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed);
+tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
+/* Over the last dim, of scale * x. */
+tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale);
+tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps);
+tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
+/* The same down the columns alone: windows of `kernel` rows. */
+tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
+tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
+/* x[.., begin:end, ..]; x itself when that is all of it. */
+tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end);
+/* Rows of x [B,N,..] by indices [B or 1,K]: [B,K,..]; see ops.inc. */
+tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices);
+tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after);
+tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape);
+tsr_value tsr_nn_permute(tsr_builder *b, tsr_value x, const int *order);
+tsr_value tsr_nn_expand(tsr_builder *b, tsr_value x, tsr_shape shape);
+tsr_value tsr_nn_mean(tsr_builder *b, tsr_value x, int axis);
+tsr_value tsr_nn_weighted_sum(tsr_builder *b, tsr_value weights, tsr_value x);
+tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patch_w);
+/* [B,C,H,W] -> [B,H,W,C]: from a picture to a feature map. */
+tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image);
+tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w);
+
+#endif
