@@ -96,7 +96,11 @@ const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([
 
 test('links in the papers lead somewhere', () => {
   const open = (/** @type {string} */ path) =>
-    !existsSync(join(root, path)) ? null : path.endsWith('.md') ? read(path) : '';
+    !existsSync(join(root, path))
+      ? null
+      : path.endsWith('.md')
+        ? read(path)
+        : '';
   assert.deepEqual(
     papers.flatMap((page) => linkFaults(page, read(page), open)),
     [],
@@ -166,7 +170,7 @@ test("docs/api.md's options of loadModel, calls and their options are those that
 
 /** Files and folders that a page names; of one with a part to be filled in, its folder. @param {string} text */
 const pathsIn = (text) =>
-  [...text.matchAll(/(?<!\]\()(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(
+  [...text.matchAll(/(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(
     ([path]) => path,
   );
 
@@ -178,7 +182,7 @@ test('files that the papers for users and contributors name exist', () => {
   ];
   const faults = pages.flatMap((page) =>
     pathsIn(read(page))
-      .filter((path) => !existsSync(join(root, path)))
+      .filter((path) => ![root, join(root, dirname(page))].some((from) => existsSync(join(from, path))))
       .map((path) => `${page} names ${path}, which does not exist`),
   );
   assert.deepEqual(faults, []);
