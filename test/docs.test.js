@@ -96,11 +96,7 @@ const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([
 
 test('links in the papers lead somewhere', () => {
   const open = (/** @type {string} */ path) =>
-    !existsSync(join(root, path))
-      ? null
-      : path.endsWith('.md')
-        ? read(path)
-        : '';
+    !existsSync(join(root, path)) ? null : path.endsWith('.md') ? read(path) : '';
   assert.deepEqual(
     papers.flatMap((page) => linkFaults(page, read(page), open)),
     [],

@@ -1,25 +1,52 @@
 /* CCT: "Escaping the Big Data Paradigm with Compact Transformers", Hassani et al., 2021, arXiv 2104.05704.
  * Reference: vit-pytorch 1.26.11, module cct, class CCT and functions cct_2 ... cct_16.
  *
- *   x = MaxPool(ReLU(Conv(x)))                  n_conv_layers times: overlapping tokens instead of patches
- *   z = tokens(x) + E_pos                       learnable, sine, or none
- *   z = z + MSA(LN(z));  z = LN(z);  z = z + MLP(z)          L times
- *   z = LN(z);  y = Linear(softmax(g(z))^T z)   sequence pooling: g is a Linear to one number a token
+ *   x  = MaxPool(ReLU(Conv(x)))                       n_conv_layers times: overlapping tokens instead of patches
+ *   z  = tokens(x) + E_pos                            learnable, sine, or none
+ *   z  = z + MSA(LN(z));  z = LN(z);  z = z + MLP(z)  L times
+ *   z  = LN(z)
+ *   y  = Linear(softmax(g(z))^T z)                    sequence pooling: g is a Linear to one number a token
  *
- * Traps: norm1 is applied to the residual stream itself, so the MLP's shortcut carries normalised values; all hidden convolution
- * layers have 64 planes whatever the width; convolutions have no bias, qkv has none either; the sine table is stored in the
- * checkpoint, so it is read like a learnable one. seq_pool false (a class token instead) is an option of the reference's
- * TransformerClassifier that its CCT class does not pass on; it is accepted here. With positional_embedding 'none' other picture
- * sizes run too, where the reference stops with an AttributeError on smaller ones. */
+ * Traps
+ *   - The second norm of a layer is applied to the residual stream itself, so the MLP's shortcut carries normalised values.
+ *   - All hidden convolution layers have 64 planes, whatever the width. Convolutions and qkv have no bias.
+ *   - The checkpoint holds the sine table, so it is read like a learnable one.
+ *   - seq_pool false has a class token instead. It is an option of the reference's TransformerClassifier that its class CCT
+ *     does not pass on; it is accepted here.
+ *   - With positional_embedding 'none' images of other sizes run too. The reference stops with an AttributeError on smaller
+ *     ones.
+ *
+ * Shapes: B batch, N tokens. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_cct c = tsr_cct_config(b);
-  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image[0] || tsr_dim(b, image, 3) != c.image[1]) && c.position != TSR_CCT_NONE)
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit the position table; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1]);
-  return tsr_cct_logits(b, image, &c);
+  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]); /* [B,channels,H,W] */
+  int h = tsr_dim(b, image, 2), w = tsr_dim(b, image, 3);
+  if (!tsr_failed(b) && (h != c.image[0] || w != c.image[1]) && c.position != TSR_CCT_NONE)
+    return tsr_fail(b, TSR_ERR_SHAPE,
+                    "an image of %d x %d does not fit the position table; this model takes %d x %d", h, w, c.image[0],
+                    c.image[1]);
+
+  /* x = MaxPool(ReLU(Conv(x)));  z = tokens(x) + E_pos */
+  tsr_meaning tokens;
+  tsr_value z = tsr_cct_tokens(b, image, &c, &tokens); /* [B,N,dim] */
+  tsr_enter(b, "classifier");
+  tokens.prefix_tokens = !c.seq_pool;
+  if (!c.seq_pool) z = tsr_nn_prepend(b, tsr_weight_vector(b, "class_emb", tsr_shape_of(3, 1, 1, c.dim)), z);
+  z = tsr_cct_add_positions(b, z, &c, tokens);
+
+  /* z = z + MSA(LN(z));  z = LN(z);  z = z + MLP(z) */
+  for (int i = 0; i < c.layers; i++) z = tsr_cct_layer(b, z, &c, tokens, i);
+
+  /* z = LN(z);  y = Linear(softmax(g(z))^T z) */
+  z = tsr_nn_layer_norm(b, "norm", z);
+  tsr_tap_add(b, z, tokens, "tokens");
+  tsr_value y = tsr_cct_pool(b, z, &c, tokens); /* [B,dim] */
+  tsr_tap_add(b, y, (tsr_meaning){.kind = "embedding"}, "embedding");
+  y = tsr_nn_linear(b, "fc", y, c.num_classes, TSR_BIAS);
+  tsr_leave(b);
+  return y;
 }
 
 #define SIZE(layers, heads, ratio, dim)                                                                   \
@@ -35,7 +62,8 @@ static const tsr_preset presets[] = {
     {"cct_8", SIZE("8", "4", "2", "256")},
     {"cct_14", SIZE("14", "6", "3", "384")},
     {"cct_16", SIZE("16", "6", "3", "384")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_cct = {
     .name = "cct",

@@ -22,8 +22,22 @@ static tsr_value build(tsr_builder *b) {
   if (!tsr_failed(b) && (f != c.frames || h != c.image[0] || w != c.image[1]) && c.position != TSR_CCT_NONE)
     return tsr_fail(b, TSR_ERR_SHAPE, "%d frames of %d x %d do not fit the position table; this model takes %d of %d x %d", f, h, w, c.frames,
                     c.image[0], c.image[1]);
-  return tsr_cct_logits(b, video, &c);
+  tsr_meaning tokens;
+  tsr_value z = tsr_cct_tokens(b, video, &c, &tokens); /* [B,N,dim] */
+  tsr_enter(b, "classifier");
+  tokens.prefix_tokens = !c.seq_pool;
+  if (!c.seq_pool) z = tsr_nn_prepend(b, tsr_weight_vector(b, "class_emb", tsr_shape_of(3, 1, 1, c.dim)), z);
+  z = tsr_cct_add_positions(b, z, &c, tokens);
+  for (int i = 0; i < c.layers; i++) z = tsr_cct_layer(b, z, &c, tokens, i);
+  z = tsr_nn_layer_norm(b, "norm", z);
+  tsr_tap_add(b, z, tokens, "tokens");
+  tsr_value y = tsr_cct_pool(b, z, &c, tokens); /* [B,dim] */
+  tsr_tap_add(b, y, (tsr_meaning){.kind = "embedding"}, "embedding");
+  y = tsr_nn_linear(b, "fc", y, c.num_classes, TSR_BIAS);
+  tsr_leave(b);
+  return y;
 }
+
 
 #define SIZE(layers, heads, ratio, dim)                                                                   \
   "{\"num_layers\":" layers ",\"num_heads\":" heads ",\"mlp_ratio\":" ratio ",\"embedding_dim\":" dim "}"

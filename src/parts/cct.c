@@ -52,8 +52,8 @@ static tsr_meaning grid_of(tsr_builder *b, tsr_value x, const char *kind) {
   return (tsr_meaning){kind, tsr_dim(b, x, -3), tsr_dim(b, x, -2), .grid_f = tsr_shape_at(b, x).ndim > 4 ? tsr_dim(b, x, 1) : 0};
 }
 
-/* [B,C,H,W] -> [B,H',W',dim], and with frames in front of rows. */
-static tsr_value tokenizer(tsr_builder *b, tsr_value x, const tsr_cct *c) {
+/* [B,C,H,W] -> [B,H',W',dim]; of video [B,C,F,H,W] -> [B,F',H',W',dim]. */
+static tsr_value convolve(tsr_builder *b, tsr_value x, const tsr_cct *c) {
   x = c->frames ? tsr_nn_permute(b, x, (int[]){0, 2, 3, 4, 1}) : tsr_nn_channels_last(b, x);
   tsr_enter(b, "tokenizer");
   for (int i = 0; i < c->conv_layers; i++) {
@@ -70,7 +70,16 @@ static tsr_value tokenizer(tsr_builder *b, tsr_value x, const tsr_cct *c) {
   return x;
 }
 
-static tsr_value block(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning tokens, int layer) {
+tsr_value tsr_cct_tokens(tsr_builder *b, tsr_value input, const tsr_cct *c, tsr_meaning *tokens) {
+  tsr_value x = convolve(b, input, c);
+  *tokens = grid_of(b, x, "tokens");
+  int n = (c->frames ? tokens->grid_f : 1) * tokens->grid_h * tokens->grid_w;
+  x = tsr_nn_reshape(b, x, tsr_shape_of(3, tsr_dim(b, x, 0), n, c->dim));
+  tsr_tap_add(b, x, *tokens, "patch_embed");
+  return x;
+}
+
+tsr_value tsr_cct_layer(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning tokens, int layer) {
   int head_dim = c->dim / c->heads;
   tsr_enter(b, "blocks.%d", layer);
   tsr_value y = tsr_nn_layer_norm(b, "pre_norm", x);
@@ -88,8 +97,7 @@ static tsr_value block(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meanin
   return x;
 }
 
-/* softmax(g(z))^T z, or the class token: [B,N,C] -> [B,C] */
-static tsr_value pool(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning tokens) {
+tsr_value tsr_cct_pool(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning tokens) {
   int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1);
   if (!c->seq_pool) return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, 0, 1), tsr_shape_of(2, batch, c->dim));
   tsr_value weights = tsr_nn_linear(b, "attention_pool", x, 1, TSR_BIAS); /* [B,N,1] */
@@ -99,33 +107,13 @@ static tsr_value pool(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning
   return tsr_nn_weighted_sum(b, weights, x);
 }
 
-/* The reference keeps the sine table of video as a buffer, that of pictures as a parameter. */
-static tsr_value add_position(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning tokens) {
+/* The reference keeps the sine table of video as a buffer, that of images as a parameter. */
+tsr_value tsr_cct_add_positions(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meaning tokens) {
   tsr_shape shape = tsr_shape_of(3, 1, tsr_dim(b, x, 1), c->dim);
+  if (c->position == TSR_CCT_NONE) return x;
   tsr_value position = c->frames && c->position == TSR_CCT_SINE ? tsr_weight_buffer(b, "positional_emb", shape)
                                                                 : tsr_weight_vector(b, "positional_emb", shape);
   tokens.kind = "position";
   tsr_tap_add(b, tsr_nn_reshape(b, position, tsr_shape_of(2, tsr_dim(b, x, 1), c->dim)), tokens, "pos_embedding");
   return tsr_nn_add(b, x, position);
-}
-
-tsr_value tsr_cct_logits(tsr_builder *b, tsr_value input, const tsr_cct *c) {
-  tsr_value x = tokenizer(b, input, c);
-  tsr_meaning tokens = grid_of(b, x, "tokens");
-  x = tsr_nn_reshape(b, x, tsr_shape_of(3, tsr_dim(b, x, 0), (c->frames ? tokens.grid_f : 1) * tokens.grid_h * tokens.grid_w, c->dim)); /* [B,N,C] */
-  tsr_tap_add(b, x, tokens, "patch_embed");
-  tsr_enter(b, "classifier");
-  if (!c->seq_pool) {
-    x = tsr_nn_prepend(b, tsr_weight_vector(b, "class_emb", tsr_shape_of(3, 1, 1, c->dim)), x);
-    tokens.prefix_tokens = 1;
-  }
-  if (c->position != TSR_CCT_NONE) x = add_position(b, x, c, tokens);
-  for (int i = 0; i < c->layers; i++) x = block(b, x, c, tokens, i);
-  x = tsr_nn_layer_norm(b, "norm", x);
-  tsr_tap_add(b, x, tokens, "tokens");
-  x = pool(b, x, c, tokens);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  x = tsr_nn_linear(b, "fc", x, c->num_classes, TSR_BIAS);
-  tsr_leave(b);
-  return x;
 }

@@ -1,4 +1,4 @@
-/* What CCT and its form for video share beyond nn/layers.h: config keys, the convolutions that make tokens, and the classifier behind them. */
+/* What CCT and its form for video share: config keys, the convolutions that make tokens, positions, layers and pooling. */
 #ifndef TSR_PARTS_CCT_H
 #define TSR_PARTS_CCT_H
 
@@ -17,7 +17,17 @@ enum { TSR_CCT_SINE, TSR_CCT_LEARNABLE, TSR_CCT_NONE };
 /* Every key but those of frames. */
 tsr_cct tsr_cct_config(tsr_builder *b);
 
-/* The model behind its input, [B,C,H,W] or [B,C,F,H,W], which has the config's size: logits. */
-tsr_value tsr_cct_logits(tsr_builder *b, tsr_value input, const tsr_cct *c);
+/* The convolutions and pools below "tokenizer": [B,C,H,W] or [B,C,F,H,W] -> [B,N,dim], N tokens row by row (frame by
+ * frame). *tokens gets their grid. Taps conv.i and patch_embed. */
+tsr_value tsr_cct_tokens(tsr_builder *b, tsr_value input, const tsr_cct *c, tsr_meaning *tokens);
+
+/* z + positional_emb [1,N,dim], or z where the config has none. Tap pos_embedding. */
+tsr_value tsr_cct_add_positions(tsr_builder *b, tsr_value z, const tsr_cct *c, tsr_meaning tokens);
+
+/* z = z + MSA(LN(z)); z = LN(z); z = z + MLP(z), below blocks.i: [B,N,dim]. Taps blocks.i.attn and blocks.i. */
+tsr_value tsr_cct_layer(tsr_builder *b, tsr_value z, const tsr_cct *c, tsr_meaning tokens, int i);
+
+/* Sequence pooling softmax(g(z))^T z, or the class token without seq_pool: [B,N,dim] -> [B,dim]. Tap pool.weights. */
+tsr_value tsr_cct_pool(tsr_builder *b, tsr_value z, const tsr_cct *c, tsr_meaning tokens);
 
 #endif

@@ -108,13 +108,12 @@ tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, co
   return add_positions(b, x, table, 0, c, tokens);
 }
 
-/* The config's number of patches. */
-static int patches_of(const tsr_vit *c) {
+int tsr_vit_patch_count(const tsr_vit *c) {
   return (c->frames ? c->frames / c->frame_patch : 1) * (c->image[0] / c->patch[0]) * (c->image[1] / c->patch[1]);
 }
 
 tsr_value tsr_vit_add_patch_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, int class_row, tsr_meaning tokens) {
-  int rows = patches_of(c);
+  int rows = tsr_vit_patch_count(c);
   tsr_shape table = class_row ? tsr_shape_of(3, 1, rows + 1, c->dim) : tsr_shape_of(2, rows, c->dim);
   return add_positions(b, x, table, class_row, c, tokens);
 }
@@ -122,7 +121,7 @@ tsr_value tsr_vit_add_patch_positions(tsr_builder *b, tsr_value x, const tsr_vit
 tsr_value tsr_vit_start(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning *tokens) {
   x = tsr_nn_prepend(b, tsr_weight_vector(b, "cls_token", tsr_shape_of(3, 1, 1, c->dim)), x);
   tokens->prefix_tokens = 1;
-  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, patches_of(c) + 1, c->dim), c, *tokens);
+  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, tsr_vit_patch_count(c) + 1, c->dim), c, *tokens);
 }
 
 tsr_value tsr_vit_embed(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
@@ -141,7 +140,7 @@ tsr_value tsr_vit_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) 
 
 tsr_value tsr_vit_patches(tsr_builder *b, const tsr_vit *c, int spare, tsr_meaning *tokens) {
   tsr_value x = tsr_vit_embed(b, c, tokens);
-  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, patches_of(c) + spare, c->dim), c, *tokens);
+  return tsr_vit_add_positions(b, x, tsr_shape_of(3, 1, tsr_vit_patch_count(c) + spare, c->dim), c, *tokens);
 }
 
 tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
@@ -150,7 +149,7 @@ tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *toke
   tsr_value cls = tsr_weight_vector(b, "cls_token", tsr_shape_of(2, prefix, c->dim)); /* the reference keeps an empty one */
   if (prefix) x = tsr_nn_prepend(b, cls, x);
   tokens->prefix_tokens = prefix;
-  return tsr_vit_add_positions(b, x, tsr_shape_of(2, patches_of(c) + prefix, c->dim), c, *tokens);
+  return tsr_vit_add_positions(b, x, tsr_shape_of(2, tsr_vit_patch_count(c) + prefix, c->dim), c, *tokens);
 }
 
 tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c) {

@@ -31,7 +31,10 @@ void tsr_vit_config_more(tsr_builder *b, tsr_vit *c);
  * channels; and depth, heads and, called `dim_head`, the heads' width, which belong to the transformer. */
 tsr_vit tsr_vit_config_efficient(tsr_builder *b, const char *dim_head);
 
-/* The grid of a picture's or video's patches, without prefix. */
+/* How many patches an image or video of the config's size has. */
+int tsr_vit_patch_count(const tsr_vit *c);
+
+/* The grid of an image's or video's patches, without prefix tokens. */
 tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c);
 
 /* x [B,N,C] + the first N rows of the weight pos_embedding, whose shape is `table`, [R,C] or [1,R,C]; N > R is an error that names the
@@ -56,7 +59,7 @@ tsr_value tsr_vit_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
 
 /* Without a class token: patches through to_patch_embedding, and positions of a table [1,N+spare,C]. */
 tsr_value tsr_vit_patches(tsr_builder *b, const tsr_vit *c, int spare, tsr_meaning *tokens);
-/* As tsr_vit_tokens for ViT itself and what is built on it: cls_token [1,C], positions [1+N,C]; neither has the class token's row with pool 'mean'. */
+/* As tsr_vit_tokens, as ViT itself has it: cls_token [1,C], positions [1+N,C]; neither has the class token's row with pool 'mean'. */
 tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
 
 /* The class token, or the mean over tokens where the config says so: [B,N,C] -> [B,C], with the tap embedding. */
