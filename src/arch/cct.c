@@ -8,13 +8,14 @@
  *   y  = Linear(softmax(g(z))^T z)                    sequence pooling: g is a Linear to one number a token
  *
  * Traps
- *   - The second norm of a layer is applied to the residual stream itself, so the MLP's shortcut carries normalised values.
+ *   - The second norm of a layer is applied to the residual stream itself, so the MLP's shortcut carries normalised
+ *     values.
  *   - All hidden convolution layers have 64 planes, whatever the width. Convolutions and qkv have no bias.
  *   - The checkpoint holds the sine table, so it is read like a learnable one.
- *   - seq_pool false has a class token instead. It is an option of the reference's TransformerClassifier that its class CCT
- *     does not pass on; it is accepted here.
- *   - With positional_embedding 'none' images of other sizes run too. The reference stops with an AttributeError on smaller
- *     ones.
+ *   - seq_pool false has a class token instead. It is an option of the reference's TransformerClassifier that its class
+ *     CCT does not pass on; it is accepted here.
+ *   - With positional_embedding 'none' images of other sizes run too. The reference stops with an AttributeError on
+ *     smaller ones.
  *
  * Shapes: B batch, N tokens. */
 #include "arch.h"
@@ -24,9 +25,8 @@ static tsr_value build(tsr_builder *b) {
   tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]); /* [B,channels,H,W] */
   int h = tsr_dim(b, image, 2), w = tsr_dim(b, image, 3);
   if (!tsr_failed(b) && (h != c.image[0] || w != c.image[1]) && c.position != TSR_CCT_NONE)
-    return tsr_fail(b, TSR_ERR_SHAPE,
-                    "an image of %d x %d does not fit the position table; this model takes %d x %d", h, w, c.image[0],
-                    c.image[1]);
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit the position table; this model takes %d x %d",
+                    h, w, c.image[0], c.image[1]);
 
   /* x = MaxPool(ReLU(Conv(x)));  z = tokens(x) + E_pos */
   tsr_meaning tokens;
@@ -49,12 +49,13 @@ static tsr_value build(tsr_builder *b) {
   return y;
 }
 
-#define SIZE(layers, heads, ratio, dim)                                                                   \
+#define SIZE(layers, heads, ratio, dim) \
   "{\"num_layers\":" layers ",\"num_heads\":" heads ",\"mlp_ratio\":" ratio ",\"embedding_dim\":" dim "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"img_size\":16,\"n_conv_layers\":2,\"num_layers\":2,\"num_heads\":2,\"mlp_ratio\":1,\"embedding_dim\":32,"
-             "\"num_classes\":10,\"positional_embedding\":\"learnable\"}"},
+    {"tiny",
+     "{\"img_size\":16,\"n_conv_layers\":2,\"num_layers\":2,\"num_heads\":2,\"mlp_ratio\":1,\"embedding_dim\":32,"
+     "\"num_classes\":10,\"positional_embedding\":\"learnable\"}"},
     {"cct_2", SIZE("2", "2", "1", "128")},
     {"cct_4", SIZE("4", "2", "1", "128")},
     {"cct_6", SIZE("6", "4", "2", "256")},

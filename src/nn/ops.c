@@ -56,7 +56,8 @@ tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride,
 
 tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {
   if (kernel * stride == 1 && !pad) return x;
-  return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad, .rows_only = 1}});
+  return unary(b, TSR_OP_max_pool2d, x,
+               (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad, .rows_only = 1}});
 }
 
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values) {
@@ -102,7 +103,9 @@ tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patc
   return unary(b, TSR_OP_patchify, image, (tsr_attrs){.patchify = {.patch_h = patch_h, .patch_w = patch_w}});
 }
 
-tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image) { return tsr_nn_permute(b, image, (int[]){0, 2, 3, 1}); }
+tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image) {
+  return tsr_nn_permute(b, image, (int[]){0, 2, 3, 1});
+}
 
 tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w) {
   return unary(b, TSR_OP_neighbour_similarity, x, (tsr_attrs){.neighbour_similarity = {.grid_w = grid_w}});

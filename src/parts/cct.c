@@ -31,7 +31,8 @@ tsr_cct tsr_cct_config(tsr_builder *b) {
   c.position = tsr_config_choice(b, "positional_embedding", positions, TSR_CCT_SINE);
   c.seq_pool = tsr_config_bool(b, "seq_pool", 1);
   tsr_settings_ignore(b, &b->config, training);
-  if (c.dim % c.heads) tsr_fail(b, TSR_ERR_CONFIG, "embedding_dim %d is not a multiple of num_heads %d", c.dim, c.heads);
+  if (c.dim % c.heads)
+    tsr_fail(b, TSR_ERR_CONFIG, "embedding_dim %d is not a multiple of num_heads %d", c.dim, c.heads);
   return c;
 }
 
@@ -49,7 +50,8 @@ static tsr_value max_pool(tsr_builder *b, tsr_value x, const tsr_cct *c) {
 
 /* The map's grid. */
 static tsr_meaning grid_of(tsr_builder *b, tsr_value x, const char *kind) {
-  return (tsr_meaning){kind, tsr_dim(b, x, -3), tsr_dim(b, x, -2), .grid_f = tsr_shape_at(b, x).ndim > 4 ? tsr_dim(b, x, 1) : 0};
+  return (tsr_meaning){kind, tsr_dim(b, x, -3), tsr_dim(b, x, -2),
+                       .grid_f = tsr_shape_at(b, x).ndim > 4 ? tsr_dim(b, x, 1) : 0};
 }
 
 /* [B,C,H,W] -> [B,H',W',dim]; of video [B,C,F,H,W] -> [B,F',H',W',dim]. */
@@ -58,10 +60,18 @@ static tsr_value convolve(tsr_builder *b, tsr_value x, const tsr_cct *c) {
   tsr_enter(b, "tokenizer");
   for (int i = 0; i < c->conv_layers; i++) {
     tsr_enter(b, "conv_layers.%d", i);
-    x = tsr_nn_conv2d(b, "0", x, (tsr_conv){.out = i + 1 < c->conv_layers ? HIDDEN_PLANES : c->dim, .kernel_h = c->kernel,
-                                            .kernel_w = c->kernel, .stride_h = c->stride, .stride_w = c->stride,
-                                            .pad_h = c->padding, .pad_w = c->padding, .activation = TSR_ACT_RELU,
-                                            .kernel_f = c->frame_kernel, .stride_f = c->frame_stride, .pad_f = c->frame_padding});
+    x = tsr_nn_conv2d(b, "0", x,
+                      (tsr_conv){.out = i + 1 < c->conv_layers ? HIDDEN_PLANES : c->dim,
+                                 .kernel_h = c->kernel,
+                                 .kernel_w = c->kernel,
+                                 .stride_h = c->stride,
+                                 .stride_w = c->stride,
+                                 .pad_h = c->padding,
+                                 .pad_w = c->padding,
+                                 .activation = TSR_ACT_RELU,
+                                 .kernel_f = c->frame_kernel,
+                                 .stride_f = c->frame_stride,
+                                 .pad_f = c->frame_padding});
     x = max_pool(b, x, c);
     tsr_leave(b);
     tsr_tap_add(b, x, grid_of(b, x, "features"), "conv.%d", i);
@@ -85,8 +95,13 @@ tsr_value tsr_cct_layer(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meani
   tsr_value y = tsr_nn_layer_norm(b, "pre_norm", x);
   tsr_enter(b, "self_attn");
   y = tsr_nn_linear(b, "qkv", y, 3 * c->dim, TSR_NO_BIAS);
-  y = tsr_nn_attention_qkv(b, y, (tsr_attention){.heads = c->heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
-                                                 .meaning = tokens, .tap = "blocks.%d.attn", .index = layer});
+  y = tsr_nn_attention_qkv(b, y,
+                           (tsr_attention){.heads = c->heads,
+                                           .head_dim = head_dim,
+                                           .scale = 1 / sqrtf((float)head_dim),
+                                           .meaning = tokens,
+                                           .tap = "blocks.%d.attn",
+                                           .index = layer});
   x = tsr_nn_linear_add(b, "proj", y, c->dim, TSR_BIAS, x);
   tsr_leave(b);
   x = tsr_nn_layer_norm(b, "norm1", x);

@@ -1,4 +1,5 @@
-/* What CCT and its form for video share: config keys, the convolutions that make tokens, positions, layers and pooling. */
+/* What CCT and its form for video share: config keys, the convolutions that make tokens, positions, layers and
+ * pooling. */
 #ifndef TSR_PARTS_CCT_H
 #define TSR_PARTS_CCT_H
 
