@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
+.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo docs serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo docs parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/build/setup.sh package-lock.json
@@ -73,8 +73,9 @@ UNROLLED := src/kernels/gemm% src/kernels/activation% src/kernels/softmax%
 LEFT_TO_IT := src/ops/activate.c
 HOT_FLAGS = -O3 $(FRAMES) $(if $(filter $(UNROLLED),$<),$(VECTORS),$(if $(filter-out $(LEFT_TO_IT),$(filter src/kernels/% src/ops/%,$<)),$(ROLLED)))
 # Decoding pictures lies between: a PNG takes a fourteenth longer with -Oz.
-# Attention's own loops are short beside the kernels that it calls.
-WASM_OPT = $(if $(filter src/ops/attention.c,$<),-Os $(ROLLED) $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
+# Attention's own loops are short beside the kernels that it calls, gather's beside the rows it copies; what depends on weights alone is made once.
+SMALL := $(patsubst %,src/ops/%.c,attention batch_norm elementary gather)
+WASM_OPT = $(if $(filter $(SMALL),$<),-Os $(ROLLED) $(FRAMES),$(if $(filter $(HOT),$<),$(HOT_FLAGS),$(if $(filter src/image/%,$<),-Os,-Oz)))
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
@@ -82,7 +83,7 @@ WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)
 # $(1) name, $(2) compiler, $(3) its flags. Objects mirror src/ (and test/c/) under build/obj/<name>/; changed flags rebuild them.
 define flavour
 $(B)/obj/$(1)/flags: FORCE
-	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(UNROLLED) $(ROLLED) $(LEFT_TO_IT) $(value HOT_FLAGS))
+	$$(call keep,$(2) $(CFLAGS_ALL) $(3) $(HOT) $(SMALL) $(UNROLLED) $(ROLLED) $(LEFT_TO_IT) $(value HOT_FLAGS))
 $(B)/obj/$(1)/%.o: %.c $(B)/obj/$(1)/flags | $(B)/gen/arch_list.inc
 	@mkdir -p $$(@D); echo "  $(1)	$$<"
 	$(Q)$(2) $(CFLAGS_ALL) $(3) $$(WRAP) -MMD -MP -c $$< -o $$@
@@ -190,8 +191,8 @@ dist/index.js: $(wildcard web/*.js) scripts/build/bundle.mjs package-lock.json
 types: ## check web/ with tsc (JSDoc types) and write dist/types/
 	$(Q)node_modules/.bin/tsc -p tsconfig.json
 
-size: ## print the sizes of the wasm files and the JavaScript; fails above the budgets
-	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/build/size.mjs
+size: ## print the sizes of the wasm files and the JavaScript, and write them into the docs; fails above the budgets
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm && $(NODE) scripts/build/size.mjs --docs
 
 test: ## set up, build everything and run every test
 	$(Q)scripts/build/setup.sh
@@ -205,7 +206,11 @@ MODEL := models/cct_4_cifar10.safetensors
 demo: ## classify the sample photos on the command line, with the attention behind each answer
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	@test -f $(MODEL) || { echo "make demo: $(MODEL) does not exist yet"; exit 1; }
-	$(Q)$(NODE) web/cli.js classify demos/samples/*.png demos/samples/*.jpg --model $(MODEL) --top 1 --attention --expect-from-name
+	$(Q)$(NODE) web/cli/cli.js classify demos/samples/*.png demos/samples/*.jpg --model $(MODEL) --top 1 --attention --expect-from-name
+
+docs: ## write the tables of docs/models.md and docs/models/, and docs/map.md, from the program and the sources
+	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) dist/tesserae-simd.wasm dist/tesserae-simd-all.wasm
+	$(Q)$(NODE) scripts/dev/docs.mjs
 
 serve: ## serve the repository at http://localhost:8080 (PORT=...), cross-origin isolated
 	$(Q)$(NODE) scripts/dev/serve.mjs
@@ -214,13 +219,13 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm native
 	$(Q)python=$$(scripts/parity/pyenv.sh) && "$$python" scripts/parity/parity.py --q8-inputs 200
 
-accuracy: ## measure the shipped models on their test sets (downloads data the first time)
+accuracy: ## measure the shipped model on its test set, and write README.md and its card (downloads the first time)
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/parity/pyenv.sh) && "$$python" scripts/train/accuracy.py
 
 # ---- speed ----
 
-bench: ## measure speed and memory beside onnxruntime-web, and write the tables of docs/performance.md (half an hour)
+bench: ## measure speed and memory beside onnxruntime-web, and write docs/performance.md and README.md (half an hour)
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm js
 	$(Q)$(NODE) scripts/bench/bench.mjs --fresh --docs
 

@@ -1,17 +1,18 @@
-// The page that classifies a picture and shows where the model looked. Everything about the model comes through the public API.
+// The page that classifies a picture and shows where the model looked. Everything about the model comes through the
+// public API.
 //   classify.html?model=../models/other.safetensors&dtype=q8    another model of this origin
 import { loadModel } from '../web/index.js';
 import { colourOf } from './colour.js';
+import { $, choice, choices, element } from './dom.js';
 import { band } from './mosaic.js';
 import { CLASSES, groups, photos } from './samples.js';
 import { meanColours, Stage } from './stage.js';
-import { factsOf, score, share, size } from './words.js';
+import { attentionTaps, viewOf, viewsOf } from './views.js';
+import { factsOf, noteOf, score, share, size } from './words.js';
 
 const DEFAULT_MODEL = '../models/cct_4_cifar10.safetensors';
 const query = new URLSearchParams(location.search);
 
-/** @template {HTMLElement} [T=HTMLElement] @param {string} id @returns {T} */
-const $ = (id) => /** @type {T} */ (document.getElementById(id));
 const main = $('main');
 const frame = $('frame');
 const stage = new Stage({ frame, picture: $('picture'), overlay: $('overlay'), mark: $('mark') });
@@ -32,13 +33,6 @@ let shown = null;
 let cell = null;
 let turn = 0; // counts choices and drawings: an answer that comes late belongs to none of them
 let drawing = 0;
-
-/** @param {string} tag @param {Record<string, any>} [fields] @param {...(Node | string)} children */
-function element(tag, fields = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), fields);
-  made.append(...children);
-  return made;
-}
 
 // ---- messages ----
 
@@ -138,26 +132,18 @@ async function load(file) {
   }
 }
 
-/** Layers with attention. */
-const attentionTaps = () => model?.info.taps.filter(({ kind }) => kind === 'attention') ?? [];
-
 /** The controls that fit the model. */
 function meet() {
   const { info } = /** @type {import('../web/index.js').Model} */ (model);
-  const taps = attentionTaps();
-  const rectangular = taps.some(({ dims }) => dims[dims.length - 1] !== dims[dims.length - 2] || String(dims) !== String(taps[0].dims));
-  const has = (/** @type {string} */ name) => info.taps.some((tap) => tap.name === name);
-  /** @type {[string, string][]} */
-  const views = [];
-  if (taps.length) views.push(['attention', 'Attention']);
-  if (taps.length && !rectangular) views.push(['rollout', 'Rollout']);
-  if (has('pool.weights')) views.push(['pooling', 'Pooling']);
-  if (info.taps.some(({ grid }) => grid)) views.push(['patches', 'Patches']);
-  views.push(['none', 'Picture']);
+  const views = viewsOf(info);
+  const taps = attentionTaps(info);
+  const last = taps[taps.length - 1]?.dims;
+  const heads = last ? last[taps[0].dims.length - 3] : 0;
+  /** @param {number} n @returns {[string, string][]} */
+  const numbers = (n) => Array.from({ length: n }, (_, i) => [String(i), String(i + 1)]);
   choices('views', 'view', views, views[0][0]);
-  choices('layers', 'layer', taps.map((_, i) => [String(i), String(i + 1)]), String(taps.length - 1));
-  const heads = taps.length ? taps[taps.length - 1].dims[taps[0].dims.length - 3] : 0;
-  choices('heads', 'head', [['mean', 'Mean'], ...Array.from({ length: heads }, (_, i) => /** @type {[string, string]} */ ([String(i), String(i + 1)]))], 'mean');
+  choices('layers', 'layer', numbers(taps.length), String(taps.length - 1));
+  choices('heads', 'head', [['mean', 'Mean'], ...numbers(heads)], 'mean', 3);
   const [rows, columns] = info.preprocess.size;
   $('as-model-text').textContent = `As the model sees it: ${columns} × ${rows}`;
   stage.shape(columns, rows);
@@ -166,16 +152,6 @@ function meet() {
   $('looking').hidden = false;
   showFacts(null);
 }
-
-/** Radio buttons. @param {string} id of the fieldset @param {string} name @param {[string, string][]} list value and label @param {string} checked */
-function choices(id, name, list, checked) {
-  $(id).hidden = list.length < (name === 'head' ? 3 : 2);
-  /** @type {HTMLElement} */ ($(id).querySelector('.tiles')).replaceChildren(...list.map(([value, label]) => element(
-    'label', {}, element('input', { type: 'radio', name, value, checked: value === checked }), element('span', { textContent: label }))));
-}
-
-/** @param {string} name */
-const choice = (name) => /** @type {HTMLInputElement | null} */ (document.querySelector(`input[name="${name}"]:checked`))?.value;
 
 /** @param {{ prepare: number, run: number } | null} last */
 function showFacts(last) {
@@ -232,110 +208,57 @@ function showPicture() {
   if (shown) stage.show(shown.bitmap, shown.fitted, model?.info.preprocess, /** @type {HTMLInputElement} */ ($('as-model')).checked);
 }
 
-function showAnswer() {
-  const { about, scores } = shown;
-  const list = scores ?? [];
+/**
+ * The bars of the scores.
+ * @param {{ label: string, score: number }[]} list @param {string | null} truth the image's label, if known
+ */
+function showBars(list, truth) {
   const bars = $('bars');
   while (bars.children.length > list.length) bars.lastElementChild?.remove();
   while (bars.children.length < list.length) {
-    bars.append(element('li', {}, element('span', { className: 'name' }),
-      element('span', { className: 'bar' }, element('span', { className: 'fill' })), element('span', { className: 'score' })));
+    const bar = element('span', { className: 'bar' }, element('span', { className: 'fill' }));
+    bars.append(element('li', {}, element('span', { className: 'name' }), bar, element('span', { className: 'score' })));
   }
-  const labels = model?.info.labels ?? [];
-  const known = about.truth && labels.includes(about.truth);
-  list.forEach((/** @type {any} */ { label, score: value }, /** @type {number} */ i) => {
+  list.forEach(({ label, score: value }, i) => {
     const [name, bar, number] = bars.children[i].children;
-    name.replaceChildren(label, ...(known && label === about.truth ? [element('span', { className: 'truth', textContent: '✓ its label' })] : []));
+    const mark = label === truth ? [element('span', { className: 'truth', textContent: '✓ its label' })] : [];
+    name.replaceChildren(label, ...mark);
     bar.setAttribute('aria-hidden', 'true');
     /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('--score', String(value));
     number.textContent = score(value);
   });
-  answer(list.length ? `${list[0].label}, ${score(list[0].score)}` : `This model gives ${model?.info.output.kind}, no classes`, !list.length);
-  let note = '';
-  if (String(labels) === String(CLASSES)) {
-    if (about.photo && !about.truth) note = `Out of domain: the model knows ten classes, and ${about.name} is none of them. Whatever it answers is wrong.`;
-    else if (about.photo) note = 'Out of domain: a photograph, cropped and shrunk to 32 × 32; the model was trained on small pictures only.';
-    else if (known && list[0].label !== about.truth) note = `The data set's label is ${about.truth}: the model is wrong here.`;
-    else if (!about.sample) note = 'The model knows ten classes and gives one of them to every picture.';
-  }
+}
+
+function showAnswer() {
+  const { info } = /** @type {import('../web/index.js').Model} */ (model);
+  const { about, scores } = shown;
+  const list = scores ?? [];
+  const labels = info.labels ?? [];
+  showBars(list, labels.includes(about.truth) ? about.truth : null);
+  const [best] = list;
+  if (best) answer(`${best.label}, ${score(best.score)}`);
+  else answer(`This model gives ${info.output.kind}, no classes`, true);
+  const note = best && String(labels) === String(CLASSES) ? noteOf(about, best.label) : '';
   $('note').textContent = note;
   $('note').hidden = !note;
 }
 
 // ---- what is drawn over it ----
 
-/** The answer to a question about the picture on the stage, asked once. @param {string} key @param {() => Promise<any>} ask */
-function once(key, ask) {
-  const { memo } = shown;
-  if (!memo.has(key)) {
-    const asked = ask();
-    asked.catch(() => memo.delete(key));
-    memo.set(key, asked);
-  }
-  return memo.get(key);
-}
-
-/** Attention of the chosen layer and head, or the rollout. @param {string} view @param {string} layer @param {string} head */
-function attentionOf(view, layer, head) {
-  const { tensor } = shown;
-  const asked = /** @type {import('../web/index.js').Model} */ (model);
-  if (view === 'rollout') return once('rollout', () => asked.attention(tensor, { rollout: true }));
-  return once(`${layer} ${head}`, () => asked.attention(tensor, { layers: [Number(layer)], heads: head === 'mean' ? 'mean' : Number(head) }));
-}
-
-/** What one patch attends to: its row. @param {any} attention @param {number} from */
-function rowOf({ data, dims, prefixTokens }, from) {
-  const n = dims[dims.length - 1];
-  const start = (prefixTokens + from) * n;
-  return data.subarray(start + prefixTokens, start + n);
-}
-
-/** @param {number} at @param {[number, number]} grid */
-const place = (at, [, columns]) => `row ${Math.floor(at / columns) + 1}, column ${(at % columns) + 1}`;
-
-/** @param {string} view @returns {Promise<{ values?: ArrayLike<number>, grid?: [number, number], patches?: any, words: (Node | string)[] }>} */
-async function viewOf(view) {
-  const asked = /** @type {import('../web/index.js').Model} */ (model);
-  const { tensor, fitted } = shown;
-  const strong = (/** @type {string} */ text) => element('strong', { textContent: text });
-  if (view === 'pooling') {
-    const { captures } = await once('pooling', () => asked.forward(tensor, { capture: 'pool.weights' }));
-    const { data, grid } = captures['pool.weights'];
-    return { values: data, grid, words: [strong('Pooling: '), 'how much each patch counts in the answer, after the last layer.'] };
-  }
-  if (view === 'patches') {
-    const patches = await once('patches', () => asked.patches(fitted));
-    const [rows, columns] = patches.grid;
-    return { patches, grid: patches.grid, words: [strong(`${rows} × ${columns} patches: `), 'the tiles that look at each other. Each becomes a token, a vector of numbers.'] };
-  }
-  if (view === 'none') return { words: ['The picture alone, as far as the model sees it.'] };
-  const layer = choice('layer') ?? '0';
-  const head = choice('head') ?? 'mean';
-  const attention = await attentionOf(view, layer, head);
-  const { grid, map } = attention;
-  const where = view === 'rollout' ? 'Rollout of all layers: '
-    : `Layer ${Number(layer) + 1} of ${attentionTaps().length}, ${head === 'mean' ? 'mean of the heads' : `head ${Number(head) + 1}`}: `;
-  if (!grid || !map) return { words: [strong(where), 'this attention cannot be laid over the picture.'] };
-  const [lookers, seen] = attention.dims.slice(-2);
-  const each = lookers === seen; // every patch looks, not a class token alone, nor a finer grid
-  if (cell !== null && each) {
-    const values = rowOf(attention, cell);
-    const best = values.reduce((/** @type {number} */ at, /** @type {number} */ value, /** @type {number} */ i) => (value > values[at] ? i : at), 0);
-    return { values, grid, words: [strong(where), `the patch at ${place(cell, grid)} attends most to ${place(best, grid)}, ${share(values[best])}. Escape shows the whole.`] };
-  }
-  const more = view === 'rollout' ? 'how much of each patch reaches the answer.' : 'what the answer draws on.';
-  return { values: map, grid, words: [strong(where), each ? `${more} Click a patch to see what it attends to.` : more] };
-}
+/** What the slider says, for CSS. */
+const opacity = () => String(Number(/** @type {HTMLInputElement} */ ($('opacity')).value) / 100);
 
 async function draw() {
   if (!shown || !model) return;
   const mine = ++drawing;
   const on = turn;
   const view = choice('view') ?? 'none';
+  const layer = choice('layer') ?? '0';
+  const head = choice('head') ?? 'mean';
   /** @type {HTMLFieldSetElement} */ ($('layers')).disabled = view !== 'attention';
   /** @type {HTMLFieldSetElement} */ ($('heads')).disabled = view !== 'attention';
   try {
-    const { values, grid, patches, words } = await viewOf(view);
+    const { values, grid, patches, words } = await viewOf(model, shown, { view, layer, head, cell });
     if (mine !== drawing || on !== turn) return;
     frame.classList.toggle('cut', Boolean(patches));
     shown.grid = values ? grid : null;
@@ -348,7 +271,7 @@ async function draw() {
     else stage.bare();
     stage.mark(shown.pickable ? cell : null, grid ?? [1, 1]);
     $('legend').classList.toggle('idle', !values);
-    $('overlay').style.opacity = patches ? '1' : String(Number(/** @type {HTMLInputElement} */ ($('opacity')).value) / 100);
+    $('overlay').style.opacity = patches ? '1' : opacity();
     $('explain').replaceChildren(...words);
     frame.setAttribute('aria-label', `Picture: ${shown.about.name}. ${$('explain').textContent}`);
     main.dataset.drawn = [view, choice('layer'), choice('head'), cell].join(' ');
@@ -366,7 +289,10 @@ function pick(next) {
 
 // ---- where pictures come from ----
 
-/** A file that was chosen, dropped or pasted. @param {File | Blob | null | undefined} file @param {string} from in words, if there is none */
+/**
+ * A file that was chosen, dropped or pasted.
+ * @param {File | Blob | null | undefined} file @param {string} from in words, if there is none
+ */
 function take(file, from) {
   if (!file) return complain(refusal('ERR_ARGUMENT', `${from} holds no picture file.`));
   const name = /** @type {File} */ (file).name || 'pasted picture';
@@ -422,7 +348,8 @@ async function pasteFromClipboard() {
   }
 }
 
-function listen() {
+/** Files that are chosen, pasted or dropped. */
+function listenForFiles() {
   const file = /** @type {HTMLInputElement} */ ($('file'));
   file.addEventListener('change', () => {
     if (file.files?.length) take(file.files[0], '');
@@ -431,17 +358,23 @@ function listen() {
   $('paste').addEventListener('click', pasteFromClipboard);
   document.addEventListener('paste', (event) => {
     event.preventDefault();
-    take([...event.clipboardData?.files ?? []][0], 'The clipboard');
+    take([...(event.clipboardData?.files ?? [])][0], 'The clipboard');
   });
   document.addEventListener('dragover', (event) => {
     event.preventDefault();
     document.body.classList.add('dropping');
   });
-  for (const name of ['dragleave', 'drop', 'dragend']) document.addEventListener(name, () => document.body.classList.remove('dropping'));
+  for (const name of ['dragleave', 'drop', 'dragend']) {
+    document.addEventListener(name, () => document.body.classList.remove('dropping'));
+  }
   document.addEventListener('drop', (event) => {
     event.preventDefault();
     take(event.dataTransfer?.files[0], 'What was dropped');
   });
+}
+
+/** The buttons beside progress and messages. */
+function listenForAnswers() {
   $('cancel').addEventListener('click', () => loading?.abort());
   $('retry').addEventListener('click', () => {
     $('alert').hidden = true;
@@ -451,13 +384,24 @@ function listen() {
     $('alert').hidden = true;
     frame.focus();
   });
+  addEventListener('pagehide', (event) => {
+    if (!event.persisted) model?.dispose();
+  });
+}
+
+/** The controls of the view. */
+function listenForViews() {
   $('looking').addEventListener('change', ({ target }) => {
     if (/** @type {HTMLInputElement} */ (target).type === 'radio') draw();
   });
   $('opacity').addEventListener('input', () => {
-    if (choice('view') !== 'patches') $('overlay').style.opacity = String(Number(/** @type {HTMLInputElement} */ ($('opacity')).value) / 100);
+    if (choice('view') !== 'patches') $('overlay').style.opacity = opacity();
   });
   $('as-model').addEventListener('change', showPicture);
+}
+
+/** The image itself: a click or the arrow keys choose a patch. */
+function listenForPatches() {
   frame.addEventListener('click', (event) => {
     if (!shown?.grid) return;
     const at = stage.cellAt(event, shown.grid);
@@ -475,9 +419,6 @@ function listen() {
     const column = Math.min(columns - 1, Math.max(0, (cell % columns) + step[1]));
     pick(row * columns + column);
   });
-  addEventListener('pagehide', (event) => {
-    if (!event.persisted) model?.dispose();
-  });
 }
 
 /** The legend's colours. */
@@ -492,5 +433,8 @@ function paintScale() {
 layBand();
 paintScale();
 listSamples();
-listen();
+listenForFiles();
+listenForAnswers();
+listenForViews();
+listenForPatches();
 load();

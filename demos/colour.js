@@ -1,5 +1,5 @@
-// The colours of the heat map: dark violet over green to yellow, computed in OKLCH so that lightness rises evenly from the
-// first step to the last. The order of the values is seen without a legend, in grey, and with any colour vision.
+// The colours of the heat map: dark violet over green to yellow, computed in OKLCH so that lightness rises evenly from
+// the first step to the last. The order of the values is seen without a legend, in grey, and with any colour vision.
 //
 //   const [r, g, b] = colourOf(0.5);
 
@@ -15,7 +15,8 @@ const encode = (x) => {
 
 /**
  * OKLCH to sRGB; the matrices are Björn Ottosson's (2020).
- * @param {number} lightness 0 to 1 @param {number} chroma @param {number} hue degrees @returns {[number, number, number]}
+ * @param {number} lightness 0 to 1 @param {number} chroma @param {number} hue degrees
+ * @returns {[number, number, number]}
  */
 export function oklch(lightness, chroma, hue) {
   const a = chroma * Math.cos((hue * Math.PI) / 180);

@@ -4,7 +4,10 @@ const ROWS = 3;
 /** Before there is a picture: lapis, sea, gold, terracotta, stone. */
 const PLAIN = [[31, 94, 168], [63, 134, 207], [47, 143, 134], [217, 163, 33], [189, 83, 51], [222, 211, 190], [28, 62, 110], [140, 184, 214]];
 
-/** A number in [0, 1) that belongs to a tile, so that the band does not flicker when it is drawn again. @param {number} n */
+/**
+ * A number in [0, 1) that belongs to a tile, so that the band does not flicker when it is drawn again.
+ * @param {number} n
+ */
 const chance = (n) => {
   const x = Math.sin(n * 127.1 + 11.7) * 43758.5453;
   return x - Math.floor(x);

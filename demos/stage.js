@@ -93,7 +93,10 @@ export class Stage {
     return { min, max };
   }
 
-  /** The patches laid out as tiles. @param {{ data: Uint8ClampedArray, grid: [number, number], patchSize: [number, number] }} patches */
+  /**
+   * The patches laid out as tiles.
+   * @param {{ data: Uint8ClampedArray, grid: [number, number], patchSize: [number, number] }} patches
+   */
   patches({ data, grid: [rows, columns], patchSize: [height, width] }) {
     const { context, cell } = this.#clear(rows, columns);
     const joint = Math.max(1, Math.round(cell / 14));

@@ -53,3 +53,19 @@ export function factsOf(model, loading, last) {
     ['Memory', size(use.wasm), `${size(use.bytes)} in use, ${size(use.peak)} at most so far`],
   ];
 }
+
+/**
+ * What to say below an answer of the model of CIFAR-10; empty: nothing.
+ * @param {{ name: string, truth?: string | null, photo?: boolean, sample?: HTMLElement }} about the image
+ * @param {string} best the label that won
+ */
+export function noteOf({ name, truth, photo, sample }, best) {
+  if (photo && !truth) {
+    return `Out of domain: the model knows ten classes, and ${name} is none of them. Whatever it answers is wrong.`;
+  }
+  if (photo) {
+    return 'Out of domain: a photograph, cropped and shrunk to 32 × 32; the model was trained on small pictures only.';
+  }
+  if (truth && truth !== best) return `The data set's label is ${truth}: the model is wrong here.`;
+  return sample ? '' : 'The model knows ten classes and gives one of them to every picture.';
+}

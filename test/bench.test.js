@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { cellsOf, partOf, replacePart } from '../scripts/build/docs_marks.mjs';
 import { compare, difference, judge, middle, spread } from '../scripts/bench/numbers.mjs';
 import { section } from '../scripts/bench/scaling.mjs';
 import { targets, targetTable } from '../scripts/bench/targets.mjs';
-import { line, marks, replaceSection, report, share } from '../scripts/bench/table.mjs';
+import { line, marks, report, share, summary } from '../scripts/bench/table.mjs';
 
 test('medians and spreads', () => {
   assert.equal(middle([3, 1, 2]), 2);
@@ -98,13 +99,28 @@ test('targets name the rows that miss them', () => {
   assert.match(text, /^\| time, 4 times the pixels.* \| not yet \| - \|$/m);
 });
 
-test('only what stands between the markers is replaced', () => {
-  const page = 'a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n';
-  assert.equal(replaceSection(page, 'x', 'new\n'), 'a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n');
-  assert.throws(() => replaceSection(page, 'y', 'new'), /no <!-- y:begin -->/);
+test("README's figures are those of the table, and one that is missing is named", () => {
+  const peer = { cold: 1500, first: 20, peak: 5e7, median: 60, min: 9, spread: 0.1, gops: 20, threads: 2 };
+  const rows = [row({ title: 'ViT-S/16 at 224', engine: 'Node 24.21.0', threads: 1, ours: { threads: 1 } }),
+    row({ title: 'ViT-Ti/16 at 224', dtype: 'q8', engine: 'Chromium 156.0.1', peer, ours: { cold: 200, median: 25 } })];
+  const [head, , ...lines] = cellsOf(summary(report(rows, { peer: '1.2.3' })));
+  const of = 'ViT-Ti/16 at 224, q8, Chromium 156, 2 threads';
+  assert.deepEqual(head, ['milliseconds', 'onnxruntime-web 1.2.3', 'Tesserae', 'ratio']);
+  assert.deepEqual(lines, [
+    ['ViT-S/16 at 224, f32, Node 24, 1 thread: one image', '10', '5.0', '2.0'],
+    [`${of}: one image`, '60', '25', '2.4'],
+    [`${of}: from importing the module to the first answer`, '1500', '200', '7.5']]);
+  assert.throws(() => summary(report(rows.slice(1), { peer: '1.2.3' })), /lacks the median of ViT-S/);
+});
+
+test('only what stands between the marks is replaced', () => {
+  const page = 'a\n<!-- x: written by y -->\nold\n<!-- /x -->\nb\n';
+  assert.equal(replacePart(page, 'x', 'new\n'), 'a\n<!-- x: written by y -->\nnew\n<!-- /x -->\nb\n');
+  assert.equal(partOf(page, 'x'), 'old');
+  assert.throws(() => replacePart(page, 'y', 'new'), /<!-- y: \.\.\. -->/);
+  assert.throws(() => replacePart(page + page, 'x', 'new'), /one line <!-- x/);
   const own = readFileSync(new URL('../docs/performance.md', import.meta.url), 'utf8');
-  for (const name of ['bench', 'scaling', 'targets']) {
-    const inside = new RegExp(`<!-- ${name}:begin -->\\n([^]*)\\n<!-- ${name}:end -->`).exec(own)?.[1] ?? '';
-    assert.equal(replaceSection(own, name, inside), own);
+  for (const name of ['bench', 'scaling', 'kernels', 'targets']) {
+    assert.equal(replacePart(own, name, partOf(own, name)), own);
   }
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { cellsOf, partOf } from '../scripts/build/docs_marks.mjs';
 import { root, run } from './helpers/make.js';
 import { node24 } from './helpers/node24.js';
 
@@ -48,6 +49,14 @@ test('sizes are within the budgets', async (t) => {
   assert.equal(code, 0, output);
   assert.equal(output.match(/\.wasm .*% of 92160\)/g)?.length, 4, 'the common architectures');
   assert.equal(output.match(/-all\.wasm .*% of 131072\)/g)?.length, 4, 'all');
+  const written = partOf(read('docs/hosting.md').toString(), 'size');
+  const here = /^made by (.*)$/m.exec(output)?.[1];
+  if (!written.includes(`Bytes; ${here}.`)) {
+    t.diagnostic(`not compared with docs/hosting.md, which was written with other tools than ${here}`);
+    return;
+  }
+  const rows = [...output.matchAll(/^(\S.*\S) +(\d+) raw +(\d+) gzip +(\d+) brotli/gm)].map((row) => row.slice(1));
+  assert.deepEqual(cellsOf(written).slice(2), rows, 'docs/hosting.md has other sizes: make size writes them');
 });
 
 for (const [threads, all] of [[false, false], [true, false], [false, true], [true, true]]) {

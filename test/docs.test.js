@@ -1,40 +1,20 @@
-// The papers against the code: docs/map.md has a line for every source file, links lead somewhere, every error code is in the
-// README's table, every architecture in docs/models.md, and the README's options are those that the code takes.
+// The papers against the code: links lead somewhere, docs/errors.md has every error code, docs/api.md the calls and
+// options that the code takes, and README.md the figures of the pages they come from. test/zoo.test.js has the pages that
+// `make docs` writes.
 // Run alone: node --test test/docs.test.js (needs no build)
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { test } from 'node:test';
-import { loadModel } from '../web/index.js';
-import { root, run } from './helpers/make.js';
+import { cellsOf, partOf } from '../scripts/build/docs_marks.mjs';
+import { loadModel, Model, TesseraeError } from '../web/index.js';
+import { root } from './helpers/make.js';
 
-const SOURCES = ['src', 'web', 'scripts', 'demos']; // folders whose every file the map must have
 const read = (/** @type {string} */ path) => readFileSync(join(root, path), 'utf8');
-const papers = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
-
-/** The files git tracks in `folders` and that are still there; without git, those that lie there. */
-async function sourceFiles(/** @type {string[]} */ folders) {
-  const { code, output } = await run('git', ['ls-files', '--', ...folders]);
-  const files = code === 0 ? output.trim().split('\n') : folders.flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile()).map((entry) => posix.join((entry.parentPath ?? entry.path).slice(root.length + 1).replaceAll('\\', '/'), entry.name))
-    .filter((file) => !/(^|\/)(__pycache__|\.)/.test(file)));
-  return files.filter((file) => existsSync(join(root, file)));
-}
+const papers = ['README.md', 'CONTRIBUTING.md', ...['docs', 'docs/models'].flatMap((folder) => readdirSync(join(root, folder))
+  .filter((name) => name.endsWith('.md')).map((name) => `${folder}/${name}`))];
 
 // ---- the checks: text in, faults out, so that the last test can show that each finds its fault ----
-
-/** @param {string} map @param {string[]} files @param {(path: string) => boolean} exists */
-function mapFaults(map, files, exists) {
-  const listed = [...map.matchAll(/^- `([^`]+)`: (.*)$/gm)].map(([, path, about]) => ({ path, about }));
-  const paths = listed.map(({ path }) => path);
-  const has = (/** @type {string} */ file) => paths.some((path) => path === file || (path.endsWith('/') && file.startsWith(path)));
-  return [
-    ...files.filter((file) => !has(file)).map((file) => `docs/map.md has no line for ${file}`),
-    ...paths.filter((path) => !exists(path)).map((path) => `docs/map.md lists ${path}, which does not exist`),
-    ...paths.filter((path, i) => paths.indexOf(path) < i).map((path) => `docs/map.md lists ${path} twice`),
-    ...listed.filter(({ about }) => !about.trim()).map(({ path }) => `docs/map.md says nothing of ${path}`),
-  ];
-}
 
 /** Text without code: what looks like a link in there is none. @param {string} text */
 const prose = (text) => text.replace(/^```[^]*?^```/gm, '').replace(/`[^`]*`/g, (code) => code.replace(/[[\]()]/g, ' '));
@@ -56,6 +36,10 @@ function linkFaults(page, text, open) {
   }
   return faults;
 }
+
+/** The JavaScript files in a folder and below. @param {string} folder */
+const scriptsOf = (folder) => readdirSync(join(root, folder), { recursive: true }).map(String)
+  .filter((name) => name.endsWith('.js')).map((name) => `${folder}/${name}`);
 
 /** First cells of table rows that are a name in backquotes or a link. @param {string} text @returns {string[]} */
 const firstCells = (text) => [...text.matchAll(/^\| (?:`([^`]+)`|\[([^\]]+)\]\([^)]*\)) \|/gm)].map(([, code, link]) => code ?? link);
@@ -81,78 +65,127 @@ const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([
 
 // ---- the papers as they are ----
 
-test('docs/map.md has a line for every source file, and no other', async () => {
-  const files = await sourceFiles(SOURCES);
-  assert.ok(files.length > 100, 'the sources were not found');
-  assert.deepEqual(mapFaults(read('docs/map.md'), files, (path) => existsSync(join(root, path))), []);
-});
-
 test('links in the papers lead somewhere', () => {
   const open = (/** @type {string} */ path) => (!existsSync(join(root, path)) ? null : path.endsWith('.md') ? read(path) : '');
   assert.deepEqual(papers.flatMap((page) => linkFaults(page, read(page), open)), []);
 });
 
-test("the README's table of errors has every code, with its stage", () => {
+test('docs/errors.md has every code, with its stage, what it means and what to do', () => {
   const inCore = statusCodes(read('src/base/status.inc'));
-  const inScripts = readdirSync(join(root, 'web')).filter((name) => name.endsWith('.js')).flatMap((name) => scriptCodes(read(`web/${name}`)));
+  const inScripts = scriptsOf('web').flatMap((name) => scriptCodes(read(name)));
   assert.ok(inCore.size > 10 && inScripts.length > 10, 'the codes were not found');
-  const table = section(read('README.md'), '## Errors');
-  assert.deepEqual(listFaults(firstCells(table), [...new Set([...inCore.keys(), ...inScripts])], "README's table of errors", 'code'), []);
-  for (const [code, stage] of inCore) assert.match(table, new RegExp(`^\\| \`${code}\` \\| ${stage} \\|`, 'm'), `stage of ${code}`);
-});
-
-test('docs/models.md and the README have a row for every architecture, docs/models.md a section too', () => {
-  const archs = readdirSync(join(root, 'src/arch')).map((name) => name.replace(/\.c$/, ''));
-  const models = read('docs/models.md');
-  assert.deepEqual(listFaults(firstCells(section(models, '## Architectures')), archs, 'docs/models.md', 'architecture'), []);
-  assert.deepEqual(listFaults(firstCells(section(read('README.md'), '## Models')), archs, 'README.md', 'architecture'), []);
-  // the readers of keys that variants of ViT share, and the page's table of these keys
-  const readers = [...(read('src/parts/vit.c') + read('src/parts/cct.c') + read('src/parts/max_vit.c') + read('src/parts/masking.c'))
-    .matchAll(/^(?:static )?\w+ (tsr_(?:(?:vit|cct|max_vit)_config\w*|masking_vit))\([^]*?^}/gm)];
-  const shared = ['## What variants of ViT share', '## What models of video share'].flatMap((title) => firstCells(section(models, title)));
-  assert.ok(readers.length === 9 && shared.length > 5, 'shared keys were not found');
-  for (const arch of archs) {
-    const text = section(models, `## ${arch}`);
-    assert.ok(text, `docs/models.md has no section ## ${arch}`);
-    const source = read(`src/arch/${arch}.c`);
-    /** @type {typeof readers} */
-    let used = [];
-    for (let deep = 0; deep < 3; deep++) { // a reader calls others
-      const texts = [source, ...used.map(([body]) => body)];
-      used = readers.filter(([, name]) => texts.some((text) => text.includes(`${name}(`)));
-    }
-    const keys = [source, ...used.map(([body]) => body)].flatMap((part) => [...part.matchAll(
-      /tsr_config_(?:int|pair|list|rows|number|bool|choice)\(b, "(\w+)"|tsr_option_(?:int|bool)\(b, "(\w+)"/g)]).map(([, key, option]) => key ?? option);
-    const presets = [...source.matchAll(/^ {4}\{"(\w+)", /gm)].map(([, name]) => name).filter((name) => name !== 'tiny');
-    assert.ok(keys.length > 0 && presets.length > 0, `keys and presets of ${arch} were not found`);
-    const rows = [...firstCells(text), ...(used.length ? shared : [])];
-    for (const key of keys) assert.ok(rows.includes(key), `docs/models.md has no row for ${arch}'s key or option ${key}`);
-    for (const preset of presets) assert.ok(text.includes(`\`${preset}\``), `docs/models.md says nothing of ${arch}'s preset ${preset}`);
+  const codes = [...new Set([...inCore.keys(), ...inScripts])];
+  const table = section(read('docs/errors.md'), '## Codes');
+  assert.deepEqual(listFaults(firstCells(table), codes, 'docs/errors.md', 'code'), []);
+  for (const [code, stage, meaning, mend] of cellsOf(table).slice(2)) {
+    const { stage: inScript } = new TesseraeError(code.replaceAll('`', ''), '');
+    assert.deepEqual([stage, inCore.get(code.replaceAll('`', '')) ?? stage], [inScript, inScript], `stage of ${code}`);
+    assert.ok(meaning.length > 9 && mend.length > 9, `meaning and mend of ${code}`);
   }
 });
 
-test("the README's options of loadModel are those that it takes, and its make targets exist", async () => {
-  const readme = read('README.md');
-  const refused = await loadModel('m', /** @type {any} */ ({ noSuchOption: 1 })).catch((error) => error.message);
-  const names = /known: (.*)$/.exec(refused)?.[1].split(', ') ?? [];
+/** Names of options in a call's cell: "`topK` (5), `threshold` (0)". @param {string} cell */
+const optionNames = (cell) => [...cell.replace(/\([^()]*\)/g, '').matchAll(/`(\w+)`/g)].map(([, name]) => name);
+
+/** The names that a call says it knows, when it is given another. @param {(options: any) => Promise<any>} call */
+async function known(call) {
+  const message = await call({ noSuchOption: 1 }).catch((error) => error.message);
+  return /known: (.*)$/.exec(message)?.[1].split(', ') ?? [];
+}
+
+test("docs/api.md's options of loadModel, calls and their options are those that the code takes", async () => {
+  const api = read('docs/api.md');
+  const names = await known((options) => loadModel('m', options));
   assert.ok(names.length > 5, 'the options were not found');
-  assert.deepEqual(listFaults(firstCells(section(readme, '### loadModel(source, options)')), names, "README's options", 'option'), []);
+  const listed = firstCells(section(api, '## loadModel(source, options)'));
+  assert.deepEqual(listFaults(listed, names, 'docs/api.md', 'option'), []);
+
+  const calls = Object.getOwnPropertyNames(Model.prototype).filter((name) => name !== 'constructor');
+  const rows = cellsOf(section(api, '### Calls')).slice(2)
+    .map(([call, options]) => [call.replace(/^`(\w+)\(.*/, '$1'), options]);
+  assert.deepEqual(listFaults(rows.map(([name]) => name), calls, 'docs/api.md', 'call of a model'), []);
+  const taps = [{ kind: 'tokens', grid: [4, 4], windows: null }];
+  const info = { input: { dims: [1, 3, 32, 32] }, output: { kind: 'image' }, taps };
+  const model = new (/** @type {any} */ (Model))({ closed: null }, info, {}, { decode: 'auto', fetch });
+  for (const [name, cell] of rows) {
+    if (['memory', 'dispose'].includes(name)) continue; // which take none
+    const taken = (await known((options) => model[name]('x', options))).filter((option) => option !== 'signal');
+    assert.deepEqual(optionNames(cell).sort(), taken.sort(), `docs/api.md: options of ${name}`);
+  }
+
+  const scripts = scriptsOf('web').map(read).join('\n');
+  const reasons = firstCells(section(api, '## Threads')).filter((cell) => cell.startsWith("'"));
+  assert.ok(reasons.length > 5, 'the reasons were not found');
+  for (const reason of reasons) {
+    const text = /^'([\w-]+)/.exec(reason)?.[1];
+    assert.match(scripts, new RegExp(`['\`]${text}[:'\`]`), `no script gives the threadsReason ${reason}`);
+  }
+});
+
+/** Files and folders that a page names; of one with a part to be filled in, its folder. @param {string} text */
+const pathsIn = (text) => [...text.matchAll(
+  /(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(([path]) => path);
+
+test('files that the papers for users and contributors name exist', () => {
+  const pages = ['README.md', 'CONTRIBUTING.md', ...['api', 'errors', 'format', 'hosting', 'words'].map((name) => `docs/${name}.md`)];
+  const faults = pages.flatMap((page) => pathsIn(read(page)).filter((path) => !existsSync(join(root, path)))
+    .map((path) => `${page} names ${path}, which does not exist`));
+  assert.deepEqual(faults, []);
+});
+
+test('make targets that the papers name exist', () => {
   const targets = [...read('Makefile').matchAll(/^([a-z][a-z-]*):/gm)].map(([, name]) => name);
   const used = papers.flatMap((page) => [...read(page).matchAll(/`make ([a-z][a-z-]*)(?![\w/-])/g)].map(([, name]) => name));
   assert.ok(used.includes('demo') && used.includes('test'));
   assert.deepEqual(used.filter((name) => !targets.includes(name)), [], 'the Makefile has no such target');
 });
 
-test('the checks themselves: each finds its fault', () => {
-  const map = '- `src/a.c`: one\n- `demos/samples/`: pictures\n';
-  const all = () => true;
-  assert.deepEqual(mapFaults(map, ['src/a.c', 'demos/samples/x.png'], all), []);
-  assert.match(mapFaults(map, ['src/b.c'], all).join(), /no line for src\/b\.c/);
-  assert.match(mapFaults(map, ['src/a.cc'], all).join(), /no line for src\/a\.cc/);
-  assert.match(mapFaults(map, [], (path) => path !== 'src/a.c').join(), /lists src\/a\.c, which does not exist/);
-  assert.match(mapFaults(`${map}- \`src/a.c\`: again\n`, [], all).join(), /twice/);
-  assert.match(mapFaults('- `src/a.c`:  \n', [], all).join(), /says nothing/);
+/** What README.md's part `bench` says that docs/performance.md does not. @param {string} part @param {string} table */
+function benchFaults(part, table) {
+  const measured = cellsOf(table).filter((row) => row.length === 12);
+  const rows = cellsOf(part).slice(2);
+  const faults = rows.flatMap(([label, peer, ours, ratio]) => {
+    const [, ...names] = /^(.*), (f32|q8), (.*), (\d) threads?: /.exec(label) ?? [];
+    const row = measured.find((cells) => names.length && names.every((name, i) => cells[i].replace('*', '') === name));
+    const cell = row?.[label.endsWith(': one image') ? 6 : 4]; // the median, or the cold start
+    const fine = cell === `${peer} / ${ours}` && Math.abs(Number(ratio) - Number(peer) / Number(ours)) <= 0.051;
+    return fine ? [] : [`README.md: ${label}: ${peer} / ${ours}, ${ratio}; docs/performance.md: ${cell}; run make bench`];
+  });
+  return rows.length === 3 ? faults : [...faults, `README.md shows ${rows.length} figures of speed, not three`];
+}
 
+test("README.md's figures of speed are those of docs/performance.md", () => {
+  assert.deepEqual(benchFaults(partOf(read('README.md'), 'bench'), partOf(read('docs/performance.md'), 'bench')), []);
+});
+
+test("README.md's accuracy is that of the model's card", () => {
+  const [, , [pytorch, f32, q8]] = cellsOf(partOf(read('models/cct_4_cifar10.md'), 'accuracy'));
+  const said = [...partOf(read('README.md'), 'accuracy').matchAll(/([\d.]+) %/g)].map(([, percent]) => percent);
+  assert.deepEqual(said, [q8, f32, pytorch].map((share) => (100 * Number(share)).toFixed(2)));
+});
+
+test('sizes in the papers are within the budgets, and agree', () => {
+  const source = read('scripts/build/size.mjs');
+  const budgets = [...source.matchAll(/^const \w+_BUDGET = (\d+) \* 1024;/gm)].map(([, kb]) => Number(kb) * 1024);
+  const hosting = read('docs/hosting.md');
+  const sentence = section(hosting, '## Sizes').split('The build fails')[1];
+  assert.deepEqual([...sentence.matchAll(/\b\d{5,}\b/g)].map(Number), budgets, "docs/hosting.md's budgets");
+  const rows = cellsOf(partOf(hosting, 'size')).slice(2);
+  assert.equal(rows.length, 9);
+  const largest = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/]
+    .map((names) => Math.max(...rows.filter(([name]) => names.test(name)).map(([, , , brotli]) => Number(brotli))));
+  largest.forEach((bytes, i) => assert.ok(bytes > 0 && bytes <= budgets[i], `${bytes} bytes of ${budgets[i]}`));
+  const said = [...partOf(read('README.md'), 'size').matchAll(/(\d+) kB/g)].map(([, kb]) => Number(kb));
+  const [first, all, script] = largest.map((bytes) => Math.round(bytes / 1000));
+  assert.deepEqual(said, [script, first, all], 'README.md; make size writes it');
+});
+
+test('README.md is for a person in a hurry', () => {
+  const lines = read('README.md').split('\n');
+  assert.ok(lines.length <= 121, `README.md has ${lines.length} lines`);
+});
+
+test('the checks themselves: each finds its fault', () => {
   const open = (/** @type {string} */ path) => (path === 'docs/b.md' ? '# Two words, `code`\n' : null);
   for (const good of ['[b](b.md)', '[b](b.md#two-words-code)', '[x](https://example.org/x)', '`[b](c.md)`', '```\n[b](c.md)\n```\n', '# Here\n[h](#here)']) {
     assert.deepEqual(linkFaults('docs/a.md', good, open), [], good);
@@ -165,4 +198,16 @@ test('the checks themselves: each finds its fault', () => {
   assert.equal(section('x\n## A\none\n### B\ntwo\n## C\nthree', '## A').trim(), 'one\n### B\ntwo');
   assert.deepEqual([...statusCodes('TSR_STATUS(OK, "OK", "none")\nTSR_STATUS(A,  "ERR_A",  "call")\n')], [['ERR_A', 'call']]);
   assert.deepEqual(scriptCodes("fail('ERR_A_B', x); /^ERR_C/; 'ERR_'"), ['ERR_A_B']);
+  assert.deepEqual(pathsIn('`src/a.c`, [b](docs/b.md), `src/arch/<name>.c`, dist/web/c.js; run scripts/d.mjs'),
+    ['src/a.c', 'docs/b.md', 'src/arch', 'scripts/d.mjs']);
+  assert.deepEqual(optionNames('`layers` (`-1`, the last; or `x`), `rollout` (false)'), ['layers', 'rollout']);
+  const measured = '| M | f32 | Node 24 | 1* | 90 / 30 | x | 20 / 10 | x | x | x | x | x |';
+  const one = 'M, f32, Node 24, 1 thread: one image';
+  const figures = (/** @type {string} */ second) => [
+    '| ms | peer | ours | ratio |', '|---|---|---|---|', `| ${one} | 20 | 10 | 2.0 |`, second,
+    '| M, f32, Node 24, 1 thread: a first answer | 90 | 30 | 3.0 |'].join('\n');
+  assert.deepEqual(benchFaults(figures(`| ${one} | 20 | 10 | 2.0 |`), measured), []);
+  const others = [`| ${one} | 20 | 9 | 2.2 |`, `| ${one} | 20 | 10 | 2.2 |`, `| ${one.replace('f32', 'q8')} | 20 | 10 | 2.0 |`,
+    '| x | 1 | 1 | 1 |', ''];
+  for (const bad of others) assert.equal(benchFaults(figures(bad), measured).length, 1, bad);
 });

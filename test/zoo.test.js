@@ -1,155 +1,193 @@
-// The places that an architecture touches agree: src/arch (the registry), scripts/parity/references (cases, tiny and of the document's
-// size), test/golden/models, docs/models.md and scripts/parity/requirements.txt. Reads sources only; nothing needs to be built.
-// Alone: node --test test/zoo.test.js
+// What an architecture adds agrees with itself: the program, its reference cases, golden files, pages and measurements.
+// The program is asked; the reference cases stand in docs/models/measured.json. Alone, after `make wasm`:
+//   node --test test/zoo.test.js
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
+import { askProgram, pagesOf, readSource, sourceFiles, staleOf } from '../scripts/dev/docs.mjs';
+import { firstSentence, mapOf } from '../scripts/dev/map.mjs';
 import { root } from './helpers/make.js';
 
 const read = (/** @type {string} */ path) => readFileSync(join(root, path), 'utf8');
-const files = (/** @type {string} */ folder, /** @type {string} */ ending) => Object.fromEntries(readdirSync(join(root, folder))
-  .filter((name) => name.endsWith(ending) && !name.startsWith('_')).sort()
-  .map((name) => [name.slice(0, -ending.length), read(`${folder}/${name}`)]));
+const files = (/** @type {string} */ folder, /** @type {string} */ ending) => Object.fromEntries(
+  readdirSync(join(root, folder)).filter((name) => name.endsWith(ending) && !name.startsWith('_'))
+    .map((name) => [name.slice(0, -ending.length), read(`${folder}/${name}`)]));
+const hash = (/** @type {string} */ text) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
-/** The arguments of each `Case(...)` in a reference file. @param {string} text */
-function casesOf(text) {
-  const cases = [];
-  for (const { index } of text.matchAll(/(?<=\bCase)\(/g)) {
-    let depth = 0;
-    let end = index;
-    for (const { 0: token, index: at } of text.slice(index).matchAll(/"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#.*|[()]/g)) {
-      depth += token === '(' ? 1 : token === ')' ? -1 : 0;
-      end = index + at;
-      if (!depth) break;
-    }
-    const args = text.slice(index + 1, end);
-    const name = /^\s*f?["']([^"']+)/.exec(args)?.[1];
-    if (!name) continue; // the class itself, or a helper that is handed the name
-    cases.push({
-      name, pattern: new RegExp(`^${name.replace(/\{[^}]*\}/g, '\\w+')}$`), tiny: /\bkeep\s*=/.test(args),
-      parameters: [...args.matchAll(/\bparameters\s*=\s*([\d_]+)/g)].map(([, n]) => n.replaceAll('_', ''))[0],
-      q8: /\bq8\s*=\s*["'](\w+)/.exec(args)?.[1], least: Number(/\bleast\s*=\s*([\d.]+)/.exec(args)?.[1] ?? 0.95), why: /\bwhy\s*=\s*f?["']\S/.test(args),
-    });
-  }
-  return cases;
-}
+/** Names in the first cells of a text's tables. @param {string} text */
+const named = (text) => [...text.matchAll(/^\| (`[^|]*) \|/gm)]
+  .flatMap(([, cell]) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name));
 
-/** @param {string} text @param {string} title */
-const section = (text, title) => text.split(/^(?=## )/m).find((part) => part.startsWith(`## ${title}\n`)) ?? '';
+/** The parts of a page below its second headings, by anchor. @param {string} page */
+const partsOf = (page) => new Map(page.split(/^## /m).slice(1).map((part) => [
+  part.split('\n', 1)[0].toLowerCase().replace(/[^\w\s-]/g, '').replaceAll(' ', '-'), part]));
 
 /**
- * Every disagreement, each with the name of what is missing or differs.
- * @param {{ archs: Record<string, string>, references: Record<string, string>, golden: Record<string, { arch: string }>, docs: string, requirements: string, common: string[] }} zoo
+ * Keys and options in a part of a page, and in the parts of pages that it links to.
+ * @param {Record<string, string>} pages @param {string} name @param {string} anchor @returns {string[]}
  */
-function faults({ archs, references, golden, docs, requirements, common }) {
+function documented(pages, name, anchor) {
+  const part = partsOf(pages[name] ?? '').get(anchor) ?? '';
+  const links = [...part.matchAll(/\]\((\w+)\.md#([\w-]+)\)/g)];
+  return [...named(part), ...links.flatMap(([, other, there]) => documented(pages, other, there))];
+}
+
+/** What the program reads of a config and of a run's options, over every config at hand. */
+function keysOf(/** @type {any} */ zoo, /** @type {any} */ { arch, presets }) {
+  const configs = [...presets.map((/** @type {string} */ preset) => ({ preset })),
+    ...Object.values(zoo.measured.cases).filter((one) => one.arch === arch).map(({ config }) => config)];
+  const told = configs.map((config) => zoo.program.describe(arch, config));
+  const stage = (/** @type {string} */ key) => key.replace(/^s\d_/, 's1_');
+  const keys = new Set(told.flatMap((one) => [...one.keys, ...one.options]));
+  keys.delete('preset');
+  return [...keys].map(stage);
+}
+
+/** Faults of one architecture. @param {any} zoo @param {any} known */
+function faultsOf(zoo, known) {
+  const { measured, references, golden, pages, requirements, program } = zoo;
+  const { arch, reference } = known;
   /** @type {string[]} */
   const found = [];
   const need = (/** @type {unknown} */ holds, /** @type {string} */ fault) => { if (!holds) found.push(fault); };
-  const rows = new Map(section(docs, 'Architectures').split('\n').filter((line) => /^\| \[/.test(line))
-    .map((line) => line.split('|').map((cell) => cell.trim())).map((cells) => [/\[(\w+)\]/.exec(cells[1])?.[1], cells]));
-  const all = Object.entries(references).flatMap(([file, text]) => casesOf(text).map((one) => ({ ...one, file })));
-  for (const name of rows.keys()) need(archs[name], `docs/models.md has a row for ${name}, src/arch has no such file`);
-  for (const [file, text] of Object.entries(references)) {
-    need(archs[file], `scripts/parity/references/${file}.py belongs to no file of src/arch`);
-    need(new RegExp(`^ARCH = ["']${file}["']$`, 'm').test(text), `scripts/parity/references/${file}.py does not say ARCH = "${file}"`);
+  const kept = measured.architectures[arch] ?? { tiny: [] };
+  const page = pages[arch] ?? '';
+  need(references[arch], `scripts/parity/references/${arch}.py is missing`);
+  need(!references[arch] || kept.reference === hash(references[arch]),
+    `docs/models/measured.json is older than scripts/parity/references/${arch}.py: run \`scripts/parity/parity.py --docs\``);
+  need(page, `docs/models/${arch}.md is missing`);
+  need(golden[`${arch}_tiny`] === arch, `test/golden/models/${arch}_tiny.json is missing`);
+  for (const name of kept.tiny) {
+    need(golden[name] === arch, `case ${name} has no golden file: run \`scripts/parity/golden_models.py ${name}\``);
   }
-  for (const [name, { arch }] of Object.entries(golden)) {
-    need(archs[arch], `test/golden/models/${name}.json is of ${arch}, src/arch has no such file`);
-    need(casesOf(references[arch] ?? '').some((one) => one.tiny && one.pattern.test(name)), `test/golden/models/${name}.json has no tiny case in scripts/parity/references/${arch}.py`);
+  const cases = Object.entries(measured.cases).filter(([, one]) => one.arch === arch);
+  need(kept.row && measured.cases[kept.row], `${arch} has no case of its document's size`);
+  need(!cases.length || cases.some(([, { q8 }]) => q8) || /8 bits are not compared: /.test(page),
+    `no case of ${arch} is run in 8 bits, and its page does not say why ("8 bits are not compared: ...")`);
+  for (const [name, one] of cases) found.push(...caseFaults(name, one, page, program.describe(arch, one.config)));
+  for (const [, name, version] of reference.matchAll(/(?:^|; )([A-Za-z-]+) (\d[\w.]*)(?=,)/g)) {
+    const line = `${name.toLowerCase()}==${version}`;
+    need(requirements.includes(`\n${line}\n`), `${arch}: scripts/parity/requirements.txt has no ${line}`);
   }
-  for (const one of all) {
-    need(!one.tiny || Object.keys(golden).some((name) => one.pattern.test(name)), `case ${one.name} has no golden file`);
-    need(one.least >= 0.95 || one.why, `case ${one.name} asks for less than 95 % in 8 bits and gives no reason (why)`);
-  }
-  const first = [...(/^The smaller \.wasm files have ([^.]*)\./m.exec(docs)?.[1] ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => name);
-  need(common.length && String(first) === String(common), `docs/models.md says that the smaller files have ${first}; the Makefile says COMMON := ${common.join(' ')}`);
-  for (const name of common) need(archs[name], `the Makefile's COMMON has ${name}, src/arch has no such file`);
-  const table = /<!-- q8:.*?-->\n([^]*?)<!-- \/q8 -->/.exec(docs)?.[1].split('\n').filter((line) => line.startsWith('|')).slice(2) ?? [];
-  for (const line of table) {
-    const [, name, asked, same, , , at, why] = line.split('|').map((cell) => cell.trim());
-    const of = all.find((one) => !one.tiny && one.pattern.test(name))?.file;
-    need(of, `docs/models.md: the row of 8 bits ${name} is no case`);
-    const [, winners, count] = /^(\d+) of (\d+)$/.exec(same) ?? [];
-    need(!count || Number(winners) >= (parseFloat(asked) / 100) * Number(count), `docs/models.md: the row of 8 bits ${name} has ${same}, less than the ${asked} asked for`);
-    need(count || !of || section(docs, of).replace(/\s+/g, ' ').includes(`8 bits of \`${name}\` are not counted: `),
-      `docs/models.md: the row of 8 bits ${name} has no count, and its section does not say why ("8 bits of \`${name}\` are not counted: ...")`);
-    need(!count || /^(earlier|[0-9a-f]{7,})$/.test(at), `docs/models.md: the row of 8 bits ${name} does not say which core was counted with`);
-    need(parseFloat(asked) >= 95 || why, `docs/models.md: the row of 8 bits ${name} asks for less than 95 % and gives no reason`);
-  }
-  for (const one of all) need(one.tiny || one.q8 !== 'top1' || table.some((line) => one.pattern.test(line.split('|')[1].trim())), `docs/models.md has no row of 8 bits for ${one.name}`);
-  for (const [arch, source] of Object.entries(archs)) {
-    const [, , paper = '', reference = '', , parameters = ''] = rows.get(arch) ?? [];
-    const text = section(docs, arch);
-    const cases = casesOf(references[arch] ?? '');
-    const big = cases.filter((one) => !one.tiny);
-    need(rows.has(arch), `docs/models.md has no row for ${arch}`);
-    need(text, `docs/models.md has no section ## ${arch}`);
-    need(references[arch], `scripts/parity/references/${arch}.py is missing`);
-    need(golden[`${arch}_tiny`]?.arch === arch, `test/golden/models/${arch}_tiny.json is missing`);
-    need(big.length, `${arch} has no case of its document's size`);
-    need(big.some((one) => one.q8) || /8 bits are not compared/.test(text),
-      `no case of ${arch} is run in 8 bits, and its section does not say why ("8 bits are not compared: ...")`);
-    const judged = big.filter((one) => one.q8);
-    need(judged.some((one) => one.q8 === 'top1') || !judged.length || /cosine[^.]*\b0\.9|\b0\.9\d*[^.]*cosine/.test(text.replace(/\s+/g, ' ')),
-      `${arch} has no classes to count in 8 bits, and its section gives no cosine`);
-    if (!rows.has(arch) || !big.length) continue;
-    need(big.some((one) => one.parameters === parameters.replaceAll(',', '')),
-      `docs/models.md gives ${arch} ${parameters} parameters, its cases ${big.map((one) => one.parameters).filter(Boolean).join(', ') || 'none'}`);
-    for (const [key, cell] of [['paper', paper], ['reference', reference]]) {
-      const said = new RegExp(`\\.${key} = "([^"]*)"`).exec(source)?.[1] ?? '';
-      const begin = said.split(', ')[0].split(' and ')[0];
-      need(begin && cell.replaceAll('`', '').startsWith(begin), `docs/models.md: the ${key} of ${arch} is "${cell}", src/arch/${arch}.c has "${said}"`);
-      const [, name, version] = /^([A-Za-z-]+) (\d[\w.]*)$/.exec(begin) ?? [];
-      if (key === 'reference' && name) need(requirements.includes(`\n${name.toLowerCase()}==${version}\n`), `${arch}: scripts/parity/requirements.txt has no ${name.toLowerCase()}==${version}`);
-    }
+  const rows = ['config', 'inputs-and-options'].flatMap((anchor) => documented(pages, arch, anchor));
+  for (const key of keysOf(zoo, known)) {
+    need(rows.includes(key), `docs/models/${arch}.md has no row for the key or option ${key}`);
   }
   return found;
 }
 
+/**
+ * Faults of a case of a document's size.
+ * @param {string} name @param {any} one @param {string} page @param {any} told what the program says of its config
+ */
+function caseFaults(name, one, page, told) {
+  /** @type {string[]} */
+  const found = [];
+  const need = (/** @type {unknown} */ holds, /** @type {string} */ fault) => { if (!holds) found.push(fault); };
+  need(!one.parameters || told.parameters === one.parameters,
+    `case ${name} has ${one.parameters} parameters in the reference, ${told.parameters} here`);
+  need(one.least >= 0.95 || one.why, `case ${name} asks for less than 95 % in 8 bits and gives no reason (why)`);
+  if (!one.counted) {
+    const excuse = `8 bits of \`${name}\` are not counted: `;
+    need(!one.q8 || one.q8 === 'cosine' || page.replace(/\s+/g, ' ').includes(excuse),
+      `case ${name} is not counted in 8 bits, and its page does not say why ("${excuse}...")`);
+    return found;
+  }
+  const { same, inputs, commit } = one.counted;
+  need(same === undefined || same >= one.least * inputs,
+    `case ${name} has ${same} of ${inputs}, less than ${one.least}`);
+  need(/^(earlier|[0-9a-f]{7,})$/.test(commit), `case ${name} does not say with which core it was counted`);
+  return found;
+}
+
+/** Every disagreement, each with the name of what is missing or differs. @param {any} zoo */
+function faults(zoo) {
+  const { program, measured, references, golden, pages, sources, common } = zoo;
+  const archs = program.architectures.map((/** @type {any} */ { arch }) => arch);
+  /** @type {string[]} */
+  const found = [];
+  const need = (/** @type {unknown} */ holds, /** @type {string} */ fault) => { if (!holds) found.push(fault); };
+  const known = (/** @type {string} */ name, /** @type {string} */ fault) => need(archs.includes(name), fault);
+  need(String(sources) === String(archs),
+    'dist/tesserae-simd-all.wasm has other architectures than src/arch: run `make wasm`');
+  need(String(program.first) === String(common),
+    'dist/tesserae-simd.wasm has not what COMMON of the Makefile names: run `make wasm`');
+  for (const name of common) known(name, `the Makefile's COMMON has ${name}, src/arch has no such file`);
+  for (const name of Object.keys(references)) {
+    known(name, `scripts/parity/references/${name}.py belongs to no file of src/arch`);
+  }
+  for (const name of Object.keys(measured.milliseconds)) known(name, `docs/models/measured.json has times of ${name}`);
+  for (const name of Object.keys(pages)) {
+    if (name !== 'shared') known(name, `docs/models/${name}.md is of no architecture`);
+  }
+  for (const [name, arch] of Object.entries(golden)) {
+    const cases = measured.architectures[arch]?.tiny ?? [];
+    need(cases.includes(name), `test/golden/models/${name}.json is of no tiny case of ${arch}`);
+  }
+  return [...found, ...program.architectures.flatMap((/** @type {any} */ known) => faultsOf(zoo, known))];
+}
+
+/** @type {any} */
+let program;
+before(async () => { program = await askProgram(); });
+
 const zoo = () => ({
-  archs: files('src/arch', '.c'),
+  program: { ...program, architectures: [...program.architectures] },
+  sources: Object.keys(files('src/arch', '.c')).sort(),
   references: files('scripts/parity/references', '.py'),
-  golden: Object.fromEntries(Object.entries(files('test/golden/models', '.json')).map(([name, text]) => [name, { arch: JSON.parse(text).arch }])),
-  docs: read('docs/models.md'),
+  golden: Object.fromEntries(Object.entries(files('test/golden/models', '.json'))
+    .map(([name, text]) => [name, JSON.parse(text).arch])),
+  pages: files('docs/models', '.md'),
+  measured: JSON.parse(read('docs/models/measured.json')),
   requirements: read('scripts/parity/requirements.txt'),
   common: /^COMMON := (.*)$/m.exec(read('Makefile'))?.[1].split(' ') ?? [],
 });
 
-test('registry, reference cases, golden files and docs/models.md agree', () => {
-  const { archs, references } = zoo();
-  assert.ok(Object.keys(archs).length > 20 && casesOf(references.vit).length > 10, 'the sources were not read');
+test('program, reference cases, golden files, pages and measurements agree', () => {
+  const { measured } = zoo();
+  assert.ok(program.architectures.length > 20 && Object.keys(measured.cases).length > 50, 'the zoo was not read');
   assert.deepEqual(faults(zoo()), []);
 });
+
+/** A change of a page. @param {string} name @param {string} from @param {string} to */
+const edit = (name, from, to) => (/** @type {any} */ { pages }) => {
+  assert.ok(pages[name].includes(from), `${name}: ${from}`);
+  pages[name] = pages[name].replace(from, to);
+};
 
 test('each disagreement is found and named', () => {
   const breaks = /** @type {[string, (zoo: any) => void, RegExp][]} */ ([
     ['no reference', (z) => { delete z.references.cait; }, /references\/cait\.py is missing/],
-    ['a reference of nothing', (z) => { z.references.cat = 'ARCH = "cat"\n'; }, /cat\.py belongs to no file/],
-    ['another ARCH', (z) => { z.references.cait = z.references.cait.replace('ARCH = "cait"', 'ARCH = "vit"'); }, /cait\.py does not say ARCH/],
+    ['a reference of nothing', (z) => { z.references.cat = ''; }, /cat\.py belongs to no file/],
+    ['a changed reference', (z) => { z.references.cait += '#'; }, /cait\.py: run `scripts\/parity\/parity\.py --docs`/],
+    ['one that is not built', (z) => { z.sources.push('zzz'); }, /other architectures than src\/arch: run `make wasm`/],
     ['no golden file', (z) => { delete z.golden.cait_tails; }, /case cait_tails has no golden/],
     ['no tiny golden file', (z) => { delete z.golden.cait_tiny; }, /cait_tiny\.json is missing/],
-    ['a golden file of no case', (z) => { z.golden.cait_more = { arch: 'cait' }; }, /cait_more\.json has no tiny case/],
-    ['a golden file of no architecture', (z) => { z.golden.cat_tiny = { arch: 'cat' }; }, /cat_tiny\.json is of cat/],
-    ['no case of the document', (z) => { z.references.cait = z.references.cait.replace(/Case\("cait_document"/, 'Other("cait_document"'); }, /cait has no case of its document/],
-    ['other parameters', (z) => { z.docs = z.docs.replace('| 121,839,592 |', '| 121,839,593 |'); }, /gives cait 121,839,593 parameters, its cases 121839592/],
-    ['no row', (z) => { z.docs = z.docs.replace(/^\| \[cait\].*\n/m, ''); }, /no row for cait/],
-    ['a row of nothing', (z) => { z.docs = z.docs.replace(/^\| \[cait\]/m, '| [cat](#cat) | | |\n| [cait]'); }, /a row for cat,/],
-    ['no section', (z) => { z.docs = z.docs.replace('\n## cait\n', '\n## cat\n'); }, /no section ## cait/],
-    ['another paper', (z) => { z.docs = z.docs.replace('Touvron et al. 2021, arXiv 2103.17239', 'Nobody 2021'); }, /the paper of cait is "Nobody 2021"/],
-    ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'timm==1'); }, /gcvit: scripts\/requirements\.txt has no timm==/],
-    ['less in 8 bits, no reason', (z) => { z.references.cait += 'Case("cait_more", {}, {}, q8="top1", least=0.5)\n'; }, /case cait_more asks for less/],
-    ['less in 8 bits, no reason in the table', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 90% | 180 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /8 bits vit_std asks for less/],
-    ['a count below what is asked for', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 189 of 200 | 9% | 9% | earlier | |\n<!-- /q8 -->'); }, /vit_std has 189 of 200, less than/],
-    ['a row without a count', (z) => { z.docs = z.docs.replace(/^(\| xcit_document \| \d+% \|).*$/m, '$1 | | | | |'); }, /8 bits xcit_document has no count, and its section/],
-    ['a row without a count, and a reason elsewhere', (z) => { z.docs += '8 bits of `vivit_document_self` are not counted: why'; z.docs = z.docs.replace(/^(\| vivit_document_self \| \d+% \|).*$/m, '$1 | | | | |'); },
-      /8 bits vivit_document_self has no count, and its section/],
-    ['no classes, and no cosine', (z) => { z.docs = z.docs.replace(/\(cosine of pictures at least 0\.9996\)/g, ''); }, /simmim has no classes to count in 8 bits/],
-    ['a count of some build', (z) => { z.docs = z.docs.replace('<!-- /q8 -->', '| vit_std | 95% | 190 of 200 | 9% | 9% | 5abc | |\n<!-- /q8 -->'); }, /vit_std does not say which core/],
-    ['no row of 8 bits', (z) => { z.docs = z.docs.replace(/^\| cait_document \|.*\n/m, ''); }, /no row of 8 bits for cait_document/],
-    ['another list of the smaller files', (z) => { z.common = z.common.slice(1); }, /the smaller files have cait,/],
+    ['a golden file of no case', (z) => { z.golden.cait_more = 'cait'; }, /cait_more\.json is of no tiny case of cait/],
+    ['no case of the document', (z) => { delete z.measured.cases.cait_document; }, /cait has no case of its document/],
+    ['other parameters', (z) => { z.measured.cases.cait_document.parameters++; }, /121839593 .*, 121839592 here/],
+    ['no page', (z) => { delete z.pages.cait; }, /docs\/models\/cait\.md is missing/],
+    ['a page of nothing', (z) => { z.pages.cat = ''; }, /cat\.md is of no architecture/],
+    ['no row of a key', edit('cait', '| `cls_depth` |', '| `depth` |'), /cait\.md has no row .* cls_depth/],
+    ['keys without their page', edit('cait', '(shared.md#keys', '(#keys'), /cait\.md has no row .* mlp_dim/],
+    ['no row of an option', edit('glom', '| `iters` |', '| `iter` |'), /glom\.md has no row .* iters/],
+    ['no row of a stage key', edit('cvt', '| `s1_depth`', '| `depth`'), /cvt\.md has no row .* s1_depth/],
+    ['another version', (z) => { z.requirements = z.requirements.replace('timm==', 'x'); }, /gcvit: .* has no timm==/],
+    ['another second package', (z) => { z.requirements = z.requirements.replace('nystrom', 'x'); }, /no nystrom/],
+    ['less in 8 bits, no reason', (z) => { z.measured.cases.cait_document.why = ''; }, /cait_document asks for less/],
+    ['too small a count', (z) => { z.measured.cases.vit_std.counted.same = 189; }, /vit_std has 189 of 200, less than/],
+    ['no count', (z) => { delete z.measured.cases.xcit_document.counted; }, /xcit_document is not counted in 8 bits/],
+    ['no count, and a reason elsewhere', (z) => {
+      delete z.measured.cases.vivit_document_self.counted;
+      z.pages.vit += '8 bits of `vivit_document_self` are not counted: why';
+    }, /vivit_document_self is not counted/],
+    ['a count of some build', (z) => { z.measured.cases.vit_std.counted.commit = '5abc'; }, /vit_std does not say/],
+    ['no 8 bits', (z) => { delete z.measured.cases.cait_document.q8; }, /no case of cait is run in 8 bits/],
+    ['another first file', (z) => { z.program.first = z.common.slice(1); }, /has not what COMMON/],
     ['a common one that is not there', (z) => { z.common.push('cat'); }, /COMMON has cat/],
-    ['no 8 bits', (z) => { z.references.cait = z.references.cait.replace(', q8="top1"', ''); }, /no case of cait is run in 8 bits/],
+    ['times of nothing', (z) => { z.measured.milliseconds.cat = { f32: 1, q8: 1 }; }, /has times of cat/],
   ]);
   for (const [what, change, expected] of breaks) {
     const broken = zoo();
@@ -157,4 +195,55 @@ test('each disagreement is found and named', () => {
     const found = faults(broken);
     assert.ok(found.some((fault) => expected.test(fault)), `${what}: ${JSON.stringify(found)}`);
   }
+});
+
+test('the pages that `make docs` writes are up to date', () => {
+  assert.deepEqual(staleOf(pagesOf(readSource, program, sourceFiles()), readSource), []);
+});
+
+test('a page that is out of date is named, with the command', () => {
+  const list = sourceFiles();
+  const fresh = pagesOf(readSource, program, list);
+  const stale = (/** @type {Record<string, (text: string) => string>} */ changes, files = list) => {
+    const broken = (/** @type {string} */ path) => (changes[path] ?? String)(fresh.get(path) ?? readSource(path));
+    return staleOf(pagesOf(broken, program, files), broken);
+  };
+  const without = (/** @type {string} */ path) => list.filter((file) => file !== path);
+  const first = (/** @type {string} */ from, /** @type {string} */ to) => (/** @type {string} */ text) => {
+    assert.ok(text.includes(from), from);
+    return text.replace(from, to);
+  };
+  const named = (/** @type {string} */ path) => [`${path} is out of date: run \`make docs\``];
+  assert.deepEqual(stale({}), []);
+  assert.deepEqual(stale({ 'docs/models.md': first('| 121,839,592 |', '| 121,839,593 |') }), named('docs/models.md'));
+  assert.deepEqual(stale({ 'docs/models/cait.md': first('121,839,592', '1') }), named('docs/models/cait.md'));
+  const slower = first('"vit":{"f32":', '"vit":{"f32":9');
+  assert.deepEqual(stale({ 'docs/models/measured.json': slower }), named('docs/models.md'));
+  const readme = (/** @type {string} */ text) => `${text}<!-- models -->3 architectures<!-- /models -->`;
+  assert.deepEqual(stale({ 'README.md': readme }), named('README.md'));
+  assert.deepEqual(stale({ 'src/arch/vit.c': first('/* ', '/* A ') }), named('docs/map.md'));
+  assert.deepEqual(stale({}, without('src/arch/vit.c')), named('docs/map.md'));
+  const unmarked = first('<!-- facts -->', '');
+  assert.throws(() => stale({ 'docs/models/cait.md': unmarked }), /cait\.md has no line <!-- facts -->/);
+  assert.throws(() => stale({}, without('docs/models/cait.md')), /docs\/models\/cait\.md is missing/);
+});
+
+test('the map takes the first sentence of a comment, and wants one for every file and folder', () => {
+  for (const [path, text, expected] of [
+    ['a.c', '/* One thing; see a.h. More. */\n#include "a.h"', 'One thing; see a.h.'],
+    ['a.c', '/* CaiT: "Deeper", Touvron et al. 2021,\n * arXiv 2103.17239.\n * Reference: x. */',
+      'CaiT: "Deeper", Touvron et al. 2021, arXiv 2103.17239.'],
+    ['a.h', '/* A tile. Both define before including:\n *   NAME  its name */', 'A tile.'],
+    ['a.js', '// @ts-check\n/** The one class.\n * More. */\n', 'The one class.'],
+    ['a.mjs', '#!/usr/bin/env node\n// Writes pages, of\n// all kinds:\n//   node a.mjs\n',
+      'Writes pages, of all kinds.'],
+    ['a.py', '"""Every case (`make parity`).\n\n    python a.py\n"""\n', 'Every case (`make parity`).'],
+    ['a.sh', '#!/bin/bash\n# Runs it.\n', 'Runs it.'],
+    ['a.html', '<!doctype html>\n<!-- The list. -->\n<html>', 'The list.'],
+    ['a.md', '# Title\n\n![x](y.png)\n\nA [page](b.md) of\nwords. More.\n', 'A page of words.'],
+    ['a.c', 'int x; /* not at the top */', ''],
+  ]) assert.equal(firstSentence(path, text), expected, path);
+  assert.throws(() => mapOf(['src/arch/x.c'], () => 'int x;'), /src\/arch\/x\.c has no comment at its top/);
+  assert.throws(() => mapOf(['src/new/x.c'], () => '/* X. */'), /no row for the folder src\/new/);
+  assert.match(mapOf(['src/arch/x.c'], () => '/* X. */'), /\n## src\/arch\n\n.*\n\n- `src\/arch\/x\.c`: X\.\n$/);
 });

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Models kept in the browser's Cache API under the name below; Node has none. Only whole files that loaded are stored, and a copy that
- * fails to load is dropped. No failure of the cache (quota, private mode) ever fails a load.
+ * Models in the browser's Cache API under the name below; Node has none. Only whole files that loaded are stored, and a
+ * copy that does not load is dropped. An error of the cache (quota, private mode) never fails a load.
  */
 const NAME = 'tesserae-models';
 
@@ -16,7 +16,7 @@ async function withCache(use) {
   }
 }
 
-/** Whether this place has a cache, and the model an address to keep it under. @param {URL | null} url */
+/** Whether there is a cache, and the model has an address to store it under. @param {URL | null} url */
 export const cacheable = (url) => typeof caches === 'object' && /^https?:$/.test(url?.protocol ?? '');
 
 /** The stored file, if any. @param {URL} url @returns {Promise<Response | undefined>} */

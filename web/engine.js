@@ -1,19 +1,19 @@
 // @ts-check
 /**
- * The synchronous core: owns one wasm instance with one context and at most one model. It runs inside the worker, or on the
- * calling thread with `worker: false`. Everything it takes and returns is plain data (rpc.js).
+ * The synchronous engine: one wasm instance with one context and at most one model. It runs inside the worker, or on
+ * the calling thread with `worker: false`. Arguments and results are plain data (rpc.js).
  *
- * Memory: every block taken for a call is freed when the call ends, however it ends (heap.js frame); a trap poisons the instance.
+ * Memory: a block that a call allocates is freed when the call ends, also by an error (Heap.frame). After a trap the
+ * instance is never called again.
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { Heap } from './heap.js';
-import { instantiate } from './wasm.js';
 
 /** @typedef {import('./rpc.js').WireInput} WireInput */
 /** @typedef {import('./rpc.js').TensorInput} TensorInput */
 /** @typedef {import('./heap.js').Frame} Frame */
 
-/** Bytes handed to the loader at a time: the staging block's size. */
+/** Size of the staging block: the bytes that the loader gets at a time. */
 const STAGING = 1 << 20;
 const DTYPES = ['auto', 'f32', 'q8'];
 
@@ -24,13 +24,27 @@ export const lacksArch = (error) => error?.code === 'ERR_WASM_ARCH';
 export const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
 /**
- * The core sees a pointer and dims only: that they fit the data is checked here. It looks for NaN and infinities itself.
+ * The core gets a pointer and dims only, so the check that dims fit the data is here. The core itself refuses NaN and
+ * infinities.
  * @param {TensorInput} input @param {string} name
  */
 function checkTensor({ data, dims }, name) {
   if (!dims.every((d) => Number.isInteger(d) && d > 0) || product(dims) !== data.length) {
     throw new TesseraeError('ERR_SHAPE', `${name}: dims [${dims}] do not describe ${data.length} values`);
   }
+}
+
+/**
+ * An instance's exports, ready for calls, `memory` among them. The builds are stand-alone: no JavaScript of
+ * Emscripten's is involved.
+ * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] @returns {any}
+ */
+export function instantiate(module, memory) {
+  // nothing to do when the memory grows, because views are checked on each use
+  const imports = { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => performance.now() } };
+  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, /** @type {any} */ (imports)));
+  exports._initialize?.();
+  return { memory, ...exports };
 }
 
 export class Engine {
@@ -42,7 +56,10 @@ export class Engine {
   loader = 0;
   model = 0;
   staging = 0;
-  /** What has been fed, until the header is there: an instance with more architectures begins with it. @type {Uint8Array[] | null} */
+  /**
+   * The bytes fed until the header is complete, because an instance with more architectures starts with them.
+   * @type {Uint8Array[] | null}
+   */
   head = null;
   /** @type {any} */
   asked = null;
@@ -52,7 +69,8 @@ export class Engine {
   trap = null;
 
   /**
-   * Runs one of the methods below; the only way in. A trap leaves the instance in an unknown state, so that later calls fail fast.
+   * Runs one of the methods below; callers use nothing else. After a trap the state of the instance is unknown, so
+   * later calls fail at once.
    * @param {import('./rpc.js').Op} op @param {any[]} args @returns {any}
    */
   call(op, args) {
@@ -62,7 +80,7 @@ export class Engine {
     } catch (error) {
       const { name, message } = /** @type {Error} */ (error);
       if (error instanceof TesseraeError) throw error;
-      // a stack that ran over is a RangeError or InternalError, and interrupts the core as a trap does
+      // a stack overflow is a RangeError or InternalError, and interrupts the core as a trap does
       if (error instanceof WebAssembly.RuntimeError || /call stack|recursion/.test(message)) {
         this.trap = error;
         throw new TesseraeError('ERR_INTERNAL_TRAP', `the core stopped in ${op}: ${message}; load it again`, { cause: error });
@@ -72,7 +90,7 @@ export class Engine {
     }
   }
 
-  /** @returns {import('./rpc.js').MemoryUse} */
+  /** @returns {import('./types.js').MemoryUse} */
   memory() {
     const { wasm, context } = this;
     if (!context) return { bytes: 0, peak: 0, wasm: 0 };
@@ -83,7 +101,7 @@ export class Engine {
     };
   }
 
-  /** Throws the failure that stands in the context, and clears it. @returns {never} */
+  /** Throws the context's error, and clears it. @returns {never} */
   fail() {
     const { wasm, heap, context } = this;
     const status = wasm.tsr_wasm_context_status(context);
@@ -93,13 +111,13 @@ export class Engine {
     throw new TesseraeError(code, message, { retryable: code === 'ERR_FETCH_TRUNCATED' });
   }
 
-  /** @param {number} status 0, or a failure that stands in the context */
+  /** @param {number} status 0, or the context has an error */
   check(status) {
     if (status) this.fail();
   }
 
   /**
-   * Makes an instance. A second one takes over the load that the first had no architecture for.
+   * Makes an instance. A second one continues the load for which the first lacks the architecture.
    * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] for a build with threads
    */
   open(module, memory) {
@@ -108,7 +126,7 @@ export class Engine {
       this.wasm = instantiate(module, memory);
       this.context = this.wasm.tsr_wasm_context_create(1);
     } catch (error) {
-      // no room for the first pages of memory is told as a RangeError
+      // a RangeError means that the first pages of memory cannot be allocated
       if (error instanceof RangeError) throw error;
       throw new TesseraeError('ERR_WASM_COMPILE', /** @type {Error} */ (error).message, { cause: error });
     }
@@ -121,7 +139,7 @@ export class Engine {
     }
   }
 
-  /** A place in the pool for a thread that has started: what web/thread.js is to be told. */
+  /** Adds a started thread to the pool; the result is the message for web/thread.js. */
   admit() {
     const { wasm, context } = this;
     const stack = wasm.tsr_wasm_context_admit_thread(context) >>> 0;
@@ -129,7 +147,7 @@ export class Engine {
     return { context, thread: wasm.tsr_wasm_context_threads(context) - 1, stack };
   }
 
-  /** The threads return from the core's loop, for good. */
+  /** Ends the core's loop in every thread. */
   stop() {
     this.wasm?.tsr_wasm_context_stop?.(this.context);
   }
@@ -139,7 +157,10 @@ export class Engine {
     return JSON.parse(this.heap.string(this.wasm.tsr_wasm_list_architectures(this.context)));
   }
 
-  /** Starts a load, or starts it over. @param {{ dtype: string, digest?: Uint8Array }} options digest: SHA-256 the file must have */
+  /**
+   * Starts a load, or starts it over.
+   * @param {{ dtype: string, digest?: Uint8Array }} options digest: SHA-256 the file must have
+   */
   begin({ dtype, digest }) {
     this.abandon();
     this.asked = { dtype, digest };
@@ -155,11 +176,11 @@ export class Engine {
     if (!this.staging) this.fail();
   }
 
-  /** The next bytes of the file. ERR_WASM_ARCH: it goes on with another `open`. @param {Uint8Array} bytes */
+  /** The next bytes of the file. After ERR_WASM_ARCH another `open` continues. @param {Uint8Array} bytes */
   feed(bytes) {
     const { wasm, head } = this;
     head?.push(bytes);
-    if (!this.loader) return; // another instance goes on with it, or the load has failed
+    if (!this.loader) return; // another instance continues, or the load has failed
     try {
       for (let at = 0; at < bytes.length; at += STAGING) {
         const part = bytes.subarray(at, at + STAGING);
@@ -177,7 +198,7 @@ export class Engine {
   /** The model's info, when every byte has been fed. @returns {any} */
   finish() {
     const { loader } = this;
-    this.loader = 0; // finish frees it in either case
+    this.loader = 0; // finish frees it, also when it fails
     this.model = this.wasm.tsr_wasm_loader_finish(loader);
     this.abandon();
     if (!this.model) this.fail();
@@ -185,7 +206,7 @@ export class Engine {
     return this.info;
   }
 
-  /** Gives up what is being loaded. */
+  /** Frees what is being loaded. */
   abandon() {
     const { wasm, context, loader, staging } = this;
     this.loader = 0;
@@ -195,7 +216,10 @@ export class Engine {
     if (staging) wasm.tsr_wasm_context_free(context, staging);
   }
 
-  /** Width and height from an image file's header; throws for what is no JPEG or PNG, or is too large. @param {Uint8Array} bytes */
+  /**
+   * Width and height from an image file's header. Throws if the file is no JPEG or PNG, or too large.
+   * @param {Uint8Array} bytes
+   */
   size(bytes) {
     return this.heap.frame((/** @type {Frame} */ frame) => {
       const out = frame.alloc(8);
@@ -204,7 +228,9 @@ export class Engine {
     });
   }
 
-  /** @param {Frame} frame @param {Uint8Array} bytes an image file @returns {number[]} [pixels, width, height, channels] */
+  /**
+   * @param {Frame} frame @param {Uint8Array} bytes an image file @returns {number[]} [pixels, width, height, channels]
+   */
   decode(frame, bytes) {
     const out = frame.alloc(16);
     this.heap.words(out, 4).fill(0);
@@ -216,7 +242,7 @@ export class Engine {
   }
 
   /**
-   * A picture made the model's input.
+   * Fits an image to the model's input.
    * @param {Frame} frame @param {any} input @param {boolean} [keepFitted]
    * @returns {{ pointer: number, fitted: number, dims: number[] }}
    */
@@ -237,7 +263,7 @@ export class Engine {
     return { pointer, fitted, dims: [1, channels, height, width] };
   }
 
-  /** @param {WireInput} input a picture */
+  /** @param {WireInput} input an image */
   preprocess(input) {
     return this.heap.frame((/** @type {Frame} */ frame) => {
       const { pointer, fitted, dims } = this.image(frame, input, true);
@@ -252,13 +278,14 @@ export class Engine {
   }
 
   /**
-   * One pass: copies of its outputs, each with its meaning.
-   * @param {WireInput | WireInput[]} input a list, where info.input.list is true, gives a list of answers @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
+   * One pass. Returns copies of its outputs, each with its meaning.
+   * @param {WireInput | WireInput[]} input a list, where info.input.list is true, gives a list of answers
+   * @param {{ capture?: string[], options?: any, attention?: any, embed?: any }} request as tsr_model_run takes it
    * @param {Record<string, TensorInput>} [inputs]
    * @returns {any[]}
    */
   run(input, request, inputs = {}) {
-    if (Array.isArray(input)) { // pictures of many sizes: one input, and what is of each apart again
+    if (Array.isArray(input)) { // images of many sizes: joined to one input, and the results separated again
       const parts = input.map((one) => (one.type === 'tensor' ? one : this.preprocess(one)));
       const data = new Float32Array(parts.reduce((at, part) => at + part.data.length, 0));
       parts.reduce((at, part) => (data.set(part.data, at), at + part.data.length), 0);
@@ -293,9 +320,63 @@ export class Engine {
           ...meaning, prefixTokens, data: heap.floats(wasm.tsr_wasm_model_output(model, i), product(meaning.dims)).slice(),
         }));
       } finally {
-        // the core does not copy inputs: it must forget them before their blocks are freed
+        // the core does not copy inputs, so they are taken back before their blocks are freed
         for (const name of names) wasm.tsr_wasm_model_set_input(model, name, 0, 0, 0);
       }
     });
   }
+}
+
+// ---- what the command line program needs beside a model ----
+// These are functions, not methods, because a bundle leaves out a function that it does not call.
+
+/**
+ * What a model of this architecture and config would be, from its graph alone.
+ * @param {Engine} engine @param {string} arch @param {object} config
+ */
+export function describe(engine, arch, config) {
+  return engine.heap.frame((/** @type {Frame} */ frame) => {
+    const text = engine.wasm.tsr_wasm_describe(engine.context, frame.string(JSON.stringify({ arch, config })));
+    return text ? JSON.parse(engine.heap.string(text)) : engine.fail();
+  });
+}
+
+/**
+ * The weights that the model needs, once the header has been fed.
+ * @param {Engine} engine @returns {{ name: string, shape: number[], role: string }[]}
+ */
+export const weightsOf = ({ heap, wasm, loader }) => JSON.parse(heap.string(wasm.tsr_wasm_loader_weights(loader)) || '[]');
+
+/** @param {number} half the bits of a half float */
+function widenHalf(half) {
+  const sign = half >> 15 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+}
+
+/** Numbers of the dtypes that can be quantized, as f32. @type {Record<string, (bytes: Uint8Array) => Float32Array>} */
+const WIDEN = {
+  F32: (bytes) => new Float32Array(bytes.slice().buffer),
+  BF16: (bytes) => new Float32Array(Uint32Array.from(new Uint16Array(bytes.slice().buffer), (half) => half << 16).buffer),
+  F16: (bytes) => Float32Array.from(new Uint16Array(bytes.slice().buffer), widenHalf),
+};
+
+/** Whether quantizeRows takes it. @param {string} dtype as the file names it */
+export const isFloat = (dtype) => Object.hasOwn(WIDEN, dtype);
+
+/**
+ * Rows in 8 bits, computed by the core as when it quantizes while loading.
+ * @param {Engine} engine @param {string} dtype @param {Uint8Array} bytes [n,k] of that dtype @param {number} n
+ * @param {number} k
+ * @returns {[Uint8Array, Uint8Array]} integers [n,k] as i8, and their scales [n] as f32
+ */
+export function quantizeRows(engine, dtype, bytes, n, k) {
+  return engine.heap.frame((/** @type {Frame} */ frame) => {
+    const q = frame.alloc(n * k);
+    const scale = frame.alloc(4 * n);
+    engine.wasm.tsr_wasm_quantize_rows(q, scale, frame.copy(WIDEN[dtype](bytes)), n, k);
+    return [engine.heap.bytes.slice(q, q + n * k), engine.heap.bytes.slice(scale, scale + 4 * n)];
+  });
 }

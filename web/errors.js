@@ -4,8 +4,8 @@
  *
  *   throw new TesseraeError('ERR_ARGUMENT', 'topK is 0; give 1 or more');
  *
- * Codes of the C core keep the name and stage that src/base/status.inc gives them (engine.js reads names from the wasm, and a test
- * compares the stages); others exist in JavaScript only.
+ * Codes of the C core keep the name and stage that src/base/status.inc gives them (engine.js reads names from the wasm, and
+ * a test compares the stages); others exist in JavaScript only.
  */
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Strings and arrays in and out of wasm memory. Views are made again after each growth of the memory (growth detaches them),
- * and pointers are unsigned: above 2 GB wasm hands them out as negative numbers.
+ * Strings and arrays in and out of wasm memory. Views are made anew after each growth of the memory, because growth
+ * detaches them. Pointers are made unsigned, because above 2 GB wasm returns them as negative numbers.
  */
 import { TesseraeError } from './errors.js';
 
@@ -36,7 +36,10 @@ export class Heap {
     return new Float32Array(this.bytes.buffer, pointer >>> 0, count);
   }
 
-  /** A view of `count` unsigned words; use it before the next call into wasm. @param {number} pointer @param {number} count */
+  /**
+   * A view of `count` unsigned words; use it before the next call into wasm.
+   * @param {number} pointer @param {number} count
+   */
   words(pointer, count) {
     return new Uint32Array(this.bytes.buffer, pointer >>> 0, count);
   }

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Where an engine lives: in a worker (the default: the page stays responsive, and ending the worker gives all its memory back), or on
- * the calling thread. Both answer `call(op, ...args)` and `close()`, and keep the last known `memory`.
+ * Where an engine runs: in a worker or on the calling thread. A worker is the default, because the page stays
+ * responsive and ending the worker frees all its memory. Both have `call(op, ...args)`, `close()` and the last known
+ * `memory`.
  */
 import { Engine } from './engine.js';
 import { fromWire, TesseraeError } from './errors.js';
@@ -18,7 +19,10 @@ const disposed = (reason) => reason ?? new TesseraeError('ERR_DISPOSED', 'this m
 /** @param {Worker[]} workers @returns {Promise<unknown>} Node's give a promise */
 const terminate = (workers) => Promise.all(workers.map((worker) => worker.terminate()));
 
-/** What both have. The pool's threads are workers of this side too: Chromium may never end a worker that has workers of its own. */
+/**
+ * What both have in common. The pool's threads are workers of this side, because Chromium may never end a worker that
+ * has workers of its own.
+ */
 class Host {
   memory = NOTHING;
   /** @type {any[]} */
@@ -26,18 +30,22 @@ class Host {
   /** @type {unknown} */
   closed = null;
 
-  /** @param {boolean} worker @param {string | null} reason why there is no worker @param {number} threads to be had later */
+  /**
+   * @param {boolean} worker @param {string | null} reason why there is no worker
+   * @param {number} threads that the pool is to have
+   */
   constructor(worker, reason, threads) {
     this.worker = worker;
     this.reason = reason;
-    try { // in Node their scripts load now; a browser would be later with the engine's worker
+    try { // Node loads their scripts now; in a browser that would delay the engine's worker
       for (; isNode && threads > 1; threads--) this.threads.push(spawnThread());
-    } catch { /* addThread will hear of it */ }
+    } catch { /* addThread reports it */ }
   }
 
   /**
-   * Adds a thread to the pool, or has one whose core has stopped serve another. One that does not start is not an error.
-   * @param {number} i which @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory @returns {Promise<string | null>} why it did not
+   * Adds a thread to the pool, or reuses one whose core has stopped. A thread that does not start is not an error.
+   * @param {number} i which @param {WebAssembly.Module} module @param {WebAssembly.Memory} memory
+   * @returns {Promise<string | null>} why it did not start
    */
   async addThread(i, module, memory) {
     try {
@@ -86,7 +94,8 @@ export class LocalHost extends Host {
 }
 
 /**
- * A picture or tensor to be cloned to the worker: a view takes its whole buffer along, so that a part of one is copied out first.
+ * An input to be cloned to the worker. A view of a part of a buffer is copied first, because cloning a view clones its
+ * whole buffer.
  * @param {any} input
  */
 function alone(input) {
@@ -128,7 +137,7 @@ export class WorkerHost extends Host {
     return new Promise((resolve, reject) => {
       if (this.closed) throw this.closed;
       const id = ++this.lastId;
-      // a chunk of the file is ours to give away if it is a whole buffer
+      // a chunk of the file is transferred if it is a whole buffer
       const chunk = op === 'feed' ? args[0] : null;
       if (args[0]?.type) args[0] = alone(args[0]);
       this.port.postMessage({ id, op, args }, chunk && chunk.byteLength === chunk.buffer.byteLength ? [chunk.buffer] : []);
@@ -143,7 +152,7 @@ export class WorkerHost extends Host {
     this.memory = NOTHING;
     for (const { reject } of this.waiting.values()) reject(this.closed);
     this.waiting.clear();
-    // the engine lets its threads go first: Chromium takes two seconds to end one that is in a loop
+    // the engine stops its threads first, because Chromium takes two seconds to end one that is in a loop
     return this.ended ??= new Promise((resolve) => {
       const end = () => resolve(terminate([this.port, ...this.threads]));
       this.waiting.set(0, { resolve: end, reject: end });
@@ -153,7 +162,8 @@ export class WorkerHost extends Host {
   }
 }
 
-// The literal forms below are what bundlers look for. No execArgv: flags such as --input-type are for the program, and stop a worker.
+// Bundlers look for the literal forms below. execArgv is empty, because flags of the program such as --input-type stop
+// a worker.
 
 /** @returns {any} */
 function spawn() {
@@ -161,25 +171,26 @@ function spawn() {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'tesserae' });
 }
 
-/** A thread's worker, whose promise `loaded` says what becomes of its script. @returns {any} */
+/** A thread's worker; its promise `loaded` resolves when its script runs. @returns {any} */
 function spawnThread() {
   const thread = isNode
     ? new (builtin('worker_threads').Worker)(new URL('./thread.js', import.meta.url), { execArgv: [] })
     : new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'tesserae thread' });
   thread.loaded = ready(thread);
-  thread.loaded.catch(() => {}); // told by addThread
+  thread.loaded.catch(() => {}); // addThread reports it
   return thread;
 }
 
 /** @param {any} thread */
 function ready(thread) {
   const promise = started(thread);
-  thread.unref?.(); // it never ends by itself, and must not keep a Node process alive; a listener that is added undoes this
+  // A thread never ends by itself, and must not keep a Node process alive. A listener that is added undoes unref.
+  thread.unref?.();
   return promise;
 }
 
 /**
- * A host. A worker that fails to start is not an error: the calling thread takes over, and `reason` says so.
+ * A host. If the worker does not start, the engine runs on the calling thread, and `reason` says why.
  * @param {boolean} wanted @param {number} threads that the pool is to have @returns {Promise<LocalHost | WorkerHost>}
  */
 export async function openHost(wanted, threads) {

@@ -8,24 +8,23 @@
  *
  * Importing this has no side effects: nothing is fetched, compiled or started before loadModel.
  */
-import { compile } from './wasm.js';
-import { Engine } from './engine.js';
+import { bareEngine } from './start.js';
 
 export { TesseraeError } from './errors.js';
 export { loadModel } from './load.js';
 export { Model } from './model.js';
 
-/** @typedef {import('./load.js').LoadOptions} LoadOptions */
-/** @typedef {import('./load.js').Progress} Progress */
-/** @typedef {import('./model.js').Input} Input */
-/** @typedef {import('./model.js').Tensor} Tensor */
-/** @typedef {import('./model.js').Pixels} Pixels */
-/** @typedef {import('./model.js').Classification} Classification */
-/** @typedef {import('./model.js').Attention} Attention */
-/** @typedef {import('./model.js').Capture} Capture */
-/** @typedef {import('./model.js').Info} Info */
-/** @typedef {import('./model.js').Runtime} Runtime */
-/** @typedef {import('./rpc.js').MemoryUse} MemoryUse */
+/** @typedef {import('./types.js').LoadOptions} LoadOptions */
+/** @typedef {import('./types.js').Progress} Progress */
+/** @typedef {import('./types.js').Input} Input */
+/** @typedef {import('./types.js').Tensor} Tensor */
+/** @typedef {import('./types.js').Pixels} Pixels */
+/** @typedef {import('./types.js').Classification} Classification */
+/** @typedef {import('./types.js').Attention} Attention */
+/** @typedef {import('./types.js').Capture} Capture */
+/** @typedef {import('./types.js').Info} Info */
+/** @typedef {import('./types.js').Runtime} Runtime */
+/** @typedef {import('./types.js').MemoryUse} MemoryUse */
 
 /** This package's version; a test compares it with package.json. */
 export const version = '0.1.0';
@@ -35,9 +34,6 @@ export const version = '0.1.0';
  * @param {Pick<LoadOptions, 'wasmUrl' | 'wasmBinary' | 'fetch'>} [options]
  * @returns {Promise<{ arch: string, title: string, paper: string, reference: string, presets: string[] }[]>}
  */
-export async function listArchitectures({ wasmUrl, wasmBinary, fetch = globalThis.fetch } = {}) {
-  const { module } = await compile({ deterministic: true, all: true, wasmUrl, wasmBinary, fetch, signal: new AbortController().signal });
-  const engine = new Engine();
-  engine.call('open', [module]);
-  return engine.architectures();
+export async function listArchitectures(options) {
+  return (await bareEngine(options)).architectures();
 }

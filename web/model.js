@@ -1,77 +1,21 @@
 // @ts-check
-/** The public class Model. The work is the engine's; here are options, queueing, and the shape of answers. */
+/** The public class Model: options, queueing, and the shape of answers. The engine does the work. */
 import { argumentError, TesseraeError } from './errors.js';
 import { abortable, checkOptions } from './options.js';
 import { isClip, tensorOf, toInput } from './preprocess.js';
 
-/** @typedef {{ data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels?: number }} Pixels rows from the top; 1, 3 or 4 channels */
-/** @typedef {{ data: Float32Array, dims: number[] }} Tensor in the order of the reference: images [B,C,H,W], video [B,C,F,H,W] */
-/** @typedef {string | URL | Blob | ArrayBuffer | Uint8Array | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas
- *   | ImageBitmap | ImageData | VideoFrame | Pixels | Tensor} Input a string is an address; in Node also a path. For a model that takes video:
- *   an array of as many of these as it has frames, a video element, or a tensor */
-/** @typedef {{ signal?: AbortSignal, frames?: number }} CallOptions frames: of models that take video alone: how many to take (default: the model's) */
-/** @typedef {{ label: string, score: number, index: number }} Classification */
-/** @typedef {[number, number] | [number, number, number]} Grid rows and columns; of video frames, rows and columns */
-/** @typedef {{ grid: Grid, spread: boolean } | null} Windows of a map that is cut: grid: rows and columns of windows, which the first
- *   dim counts (in each picture); the value's own grid is then a window's, h by w. Token (y, x) of window (r, c) is pixel (r h + y, c w + x) of
- *   the map; spread: (y rows + r, x columns + c) */
-/** @typedef {{ name: string, kind: string, dims: number[], grid: Grid | null, prefix_tokens: number, suffix?: number, windows: Windows }} Tap a value of the model that can be captured */
-/**
- * @typedef {object} Info
- * @property {string} arch
- * @property {string} title
- * @property {string} paper
- * @property {string} reference
- * @property {Record<string, any>} config
- * @property {string[] | null} labels
- * @property {string | null} license
- * @property {string | null} source
- * @property {{ size: [number, number], channels: number, resize: string, fit: string, crop_pct: number, mean: number[], std: number[] }} preprocess
- * @property {'f32' | 'q8'} dtype
- * @property {number} parameters
- * @property {number} operations multiply-adds of one pass
- * @property {number} weights_bytes
- * @property {{ name: string, dims: number[], list: boolean }} input list: pictures may have many sizes, and an array of them runs in one pass
- * @property {{ kind: string, dims: number[] }} output
- * @property {Tap[]} taps
- * @property {string[]} inputs names that forward's `inputs` takes
- * @property {string[]} options names that forward's `options` takes
- * @property {string[]} unused tensors of the file that the model does not take
- */
-/**
- * @typedef {object} Runtime what the model runs on, and why
- * @property {boolean} simd
- * @property {boolean | null} relaxedSimd null: unknown, the caller gave the .wasm
- * @property {number} threads
- * @property {string | null} threadsReason why not more: 'requested', 'not-cross-origin-isolated', 'no-worker', 'memory',
- *   'unsupported' or 'failed: ...'; null: as many as asked for
- * @property {boolean} worker
- * @property {string | null} workerReason why there is none
- */
-/** @typedef {{ data: Float32Array, dims: number[], kind: string, grid: Grid | null, prefixTokens: number, suffix?: number, windows: Windows }} Capture suffix: so
- *   many tokens (registers, a distillation token) stand behind those of the grid; not there where there are none */
-/**
- * @typedef {object} Attention
- * @property {Float32Array} data
- * @property {number[]} dims [layers, heads, N, N], heads 1 for the mean; a rollout [N, N]; [layers, windows, heads, N, N] of windows, which
- *   several pictures in one tensor count as too
- * @property {Grid | null} grid rows and columns of cells that the tokens behind the prefix stand for
- * @property {number} prefixTokens class and register tokens in front
- * @property {number} [suffix] registers behind the cells' tokens; not there where there are none
- * @property {Windows} windows
- * @property {number[]} layers which layers these are
- * @property {Float32Array | null} map one value a cell: what the classification looks at, in the last of these layers (or the rollout); null
- *   without a grid, and of windows
- */
-
-/**
- * @typedef {object} Reconstruction
- * @property {Float32Array} data colours from 0 to 1, no longer normalised; what was made up may lie a little outside. Visible patches are the picture's own
- * @property {number[]} dims [B,C,H,W]
- * @property {Float32Array} mask a number for each patch, rows first: 1 where it was hidden
- * @property {number} loss as in training: how far the made up patches are from the hidden ones
- * @property {[number, number]} grid rows and columns of patches
- */
+/** @typedef {import('./types.js').Attention} Attention */
+/** @typedef {import('./types.js').CallOptions} CallOptions */
+/** @typedef {import('./types.js').Capture} Capture */
+/** @typedef {import('./types.js').Classification} Classification */
+/** @typedef {import('./types.js').Info} Info */
+/** @typedef {import('./types.js').Input} Input */
+/** @typedef {import('./types.js').Patches} Patches */
+/** @typedef {import('./types.js').Pixels} Pixels */
+/** @typedef {import('./types.js').Preprocessed} Preprocessed */
+/** @typedef {import('./types.js').Reconstruction} Reconstruction */
+/** @typedef {import('./types.js').Runtime} Runtime */
+/** @typedef {import('./types.js').Tensor} Tensor */
 
 /**
  * The classes of one image, best first.
@@ -90,16 +34,20 @@ function rank(logits, labels, topK, threshold) {
 }
 
 /**
- * A loaded model; loadModel makes it. Calls queue: one runs at a time, in the order they were made.
- * Every call takes one input or an array of inputs, and answers alike. A model that takes video takes an array of pictures as one input, its
- * frames; an array of arrays, of video elements or of tensors is several.
+ * A loaded model; loadModel makes it. Calls queue: one runs at a time, in the order in which they were made.
+ * Every call takes one input or an array of inputs, and returns one answer or an array of answers. For a model that
+ * takes video, an array of images is one input, its frames; an array of arrays, of video elements or of tensors is
+ * several inputs.
  */
 export class Model {
   /** @type {any} */ #host;
   /** @type {Promise<unknown>} */ #tail = Promise.resolve();
   /** @type {{ decode: any, fetch: typeof fetch }} */ #settings;
 
-  /** @hidden @param {any} host @param {Info} info @param {Runtime} runtime @param {{ decode: any, fetch: typeof fetch }} settings */
+  /**
+   * @hidden @param {any} host @param {Info} info @param {Runtime} runtime
+   * @param {{ decode: any, fetch: typeof fetch }} settings
+   */
   constructor(host, info, runtime, settings) {
     this.#host = host;
     this.#settings = settings;
@@ -110,7 +58,7 @@ export class Model {
   }
 
   /**
-   * The options of a call that runs the model. frames: of a clip; undefined: the model takes pictures.
+   * The options of a call that runs the model. frames: of a clip; undefined: the model takes images.
    * @param {any} options @param {string[]} names @param {string} where
    */
   #options(options, names, where) {
@@ -120,7 +68,7 @@ export class Model {
   }
 
   /**
-   * Queues `work` for each input; it gets what else was asked.
+   * Queues `work` for each input; it also gets the call's own options.
    * @param {any} input @param {Record<string, any>} options @param {(input: any, asked: any) => Promise<any>} work
    * @param {boolean} [list] whether it takes an array as a whole
    * @returns {Promise<any>}
@@ -142,8 +90,10 @@ export class Model {
   }
 
   /**
-   * What `make` makes of a pass's outputs, for each input; an array of pictures of many sizes is one pass.
-   * @param {any} input @param {any} options @param {any} request @param {(outputs: any[]) => any} make @param {any} [inputs]
+   * Runs a pass for each input, and returns what `make` makes of its outputs. An array of images of many sizes is one
+   * pass.
+   * @param {any} input @param {any} options @param {any} request @param {(outputs: any[]) => any} make
+   * @param {any} [inputs]
    */
   #run(input, options, request, make, inputs) {
     return this.#each(input, options, async (wire) => {
@@ -155,8 +105,10 @@ export class Model {
   /**
    * The likeliest classes, best first.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { topK?: number, threshold?: number }} [options] how many at most (5), and with what score at least (0)
-   * @returns {Promise<I extends any[] ? Classification[][] : Classification[]>} an array of inputs gives an array of lists, as does a tensor with B > 1
+   * @param {CallOptions & { topK?: number, threshold?: number }} [options] how many at most (5), and with what score at
+   *   least (0)
+   * @returns {Promise<I extends any[] ? Classification[][] : Classification[]>} an array of inputs gives an array of
+   *   lists, as does a tensor with B > 1
    */
   async classify(input, options) {
     const { topK = 5, threshold = 0, ...rest } = this.#options(options, ['topK', 'threshold'], 'classify');
@@ -177,8 +129,8 @@ export class Model {
   /**
    * A vector for each image.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { pooling?: 'auto' | 'cls' | 'mean', normalize?: boolean }} [options] auto: what the model's own head sees;
-   *   cls: its first token; mean: the mean of the others. normalize (default): length 1
+   * @param {CallOptions & { pooling?: 'auto' | 'cls' | 'mean', normalize?: boolean }} [options] auto: what the model's
+   *   own head takes; cls: its first token; mean: the mean of the others. normalize (default): length 1
    * @returns {Promise<I extends any[] ? Tensor[] : Tensor>} dims [B, D]
    */
   async embed(input, options) {
@@ -191,9 +143,9 @@ export class Model {
   /**
    * What the layers attend to.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { layers?: 'all' | number | number[], heads?: 'mean' | 'all' | number | number[], rollout?: boolean }} [options]
-   *   indices are from the end if negative; layers: default -1, for a rollout 'all'; heads: their mean (default), all, or some;
-   *   rollout: the layers multiplied (Abnar and Zuidema 2020) instead of side by side
+   * @param {CallOptions & { layers?: 'all' | number | number[], heads?: 'mean' | 'all' | number | number[], rollout?:
+   *   boolean }} [options] indices are from the end if negative; layers: default -1, for a rollout 'all'; heads: their
+   *   mean (default), all, or some; rollout: the layers multiplied (Abnar and Zuidema 2020) instead of side by side
    * @returns {Promise<I extends any[] ? Attention[] : Attention>}
    */
   async attention(input, options) {
@@ -206,9 +158,10 @@ export class Model {
   /**
    * The model's output, and any values inside it.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { capture?: string | string[], options?: Record<string, any>, inputs?: Record<string, Tensor> }} [options]
-   *   capture: names of taps (info.taps), * for any characters; options and inputs: the architecture's own
-   * @returns {Promise<I extends any[] ? { output: Tensor, captures: Record<string, Capture> }[] : { output: Tensor, captures: Record<string, Capture> }>}
+   * @param {CallOptions & { capture?: string | string[], options?: Record<string, any>, inputs?: Record<string, Tensor>
+   *   }} [options] capture: names of taps (info.taps), * for any characters; options and inputs: the architecture's own
+   * @returns {Promise<I extends any[] ? { output: Tensor, captures: Record<string, Capture> }[] : { output: Tensor,
+   *   captures: Record<string, Capture> }>}
    */
   async forward(input, options) {
     const { capture = [], options: own, inputs = {}, ...rest } = this.#options(options, ['capture', 'options', 'inputs'], 'forward');
@@ -224,10 +177,12 @@ export class Model {
   }
 
   /**
-   * The picture with some patches hidden and made up by the model, which must be one that makes up pixels (info.output.kind 'image': mae, simmim).
+   * The image with some patches hidden and predicted by the model, which must be one that predicts pixels
+   * (info.output.kind 'image': mae, simmim).
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { mask?: ArrayLike<number>, ratio?: number, seed?: number }} [options] mask: a number for each patch, rows first, 1 hides it;
-   *   or else the share to be hidden (default: as trained) and a seed (0) that chooses which
+   * @param {CallOptions & { mask?: ArrayLike<number>, ratio?: number, seed?: number }} [options] mask: a number for
+   *   each patch, rows first, 1 hides it; or else the share to be hidden (default: as trained) and a seed (0) that
+   *   chooses which
    * @returns {Promise<I extends any[] ? Reconstruction[] : Reconstruction>}
    */
   async reconstruct(input, options) {
@@ -247,10 +202,10 @@ export class Model {
   }
 
   /**
-   * What the model will see of a picture, or of a frame.
+   * The model's input for an image, or for a frame.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
-   * @returns {Promise<I extends any[] ? { data: Float32Array, dims: number[], fitted: Required<Pixels> }[] : { data: Float32Array, dims: number[], fitted: Required<Pixels> }>} data normalised, dims [1,C,H,W]; fitted: the picture before that
+   * @returns {Promise<I extends any[] ? Preprocessed[] : Preprocessed>}
    */
   async preprocess(input, options) {
     return this.#each(input, checkOptions(options, ['signal'], 'preprocess'), (wire) => this.#picture('preprocess', wire));
@@ -263,31 +218,34 @@ export class Model {
   }
 
   /**
-   * The picture, or a frame, as the model cuts it: one RGBA tile for each cell of its grid, rows first.
+   * The image, or a frame, cut into the model's patches: one RGBA tile for each cell of its grid, rows first.
    * @template {Input | Input[]} I @param {I} input no tensor
    * @param {CallOptions} [options]
-   * @returns {Promise<I extends any[] ? { data: Uint8ClampedArray, dims: number[], grid: [number, number], patchSize: [number, number] }[] : { data: Uint8ClampedArray, dims: number[], grid: [number, number], patchSize: [number, number] }>} dims [N, PH, PW, 4], grid [rows, columns], patchSize [PH, PW]
+   * @returns {Promise<I extends any[] ? Patches[] : Patches>}
    */
   async patches(input, options) {
-    // the grid that attention speaks of; feature maps in front of it may be finer
+    // the grid of the attention's tokens; feature maps before it may be finer
     const withGrid = this.info.taps.filter((tap) => tap.grid && !tap.windows);
     const grid = (withGrid.find(({ kind }) => /^(attention|tokens)$/.test(kind)) ?? withGrid[0])?.grid?.slice(-2);
     if (!grid) throw argumentError(`patches: ${this.info.title} has no grid of patches`);
     return this.#each(input, checkOptions(options, ['signal'], 'patches'), async (wire) => {
-      const { fitted } = await this.#picture('patches', wire); // a picture of its own size has fewer cells
+      const { fitted } = await this.#picture('patches', wire); // an image of its own size has fewer cells
       return cut(fitted, grid.map((cells, i) => (cells * [fitted.height, fitted.width][i]) / this.info.preprocess.size[i]));
     });
   }
 
   /**
    * Memory in bytes, as of the last call: in use by the core, at most so far, and the WebAssembly memory as a whole.
-   * @returns {import('./rpc.js').MemoryUse}
+   * @returns {import('./types.js').MemoryUse}
    */
   memory() {
     return { ...this.#host.memory };
   }
 
-  /** Frees everything. Calls under way and later ones reject with ERR_DISPOSED. Twice is fine. @returns {Promise<void>} */
+  /**
+   * Frees everything. Running and later calls reject with ERR_DISPOSED. It may be called twice.
+   * @returns {Promise<void>}
+   */
   async dispose() {
     await this.#host.close();
   }

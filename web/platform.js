@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The one place that knows Node. Built-in modules come from process.getBuiltinModule (Node >= 20.16), not from an import, so that
- * bundlers for the browser find nothing to resolve.
+ * The one place that knows Node. Built-in modules come from process.getBuiltinModule (Node >= 20.16), not from an
+ * import, so that bundlers for the browser find nothing to resolve.
  */
 
 const node = /** @type {any} */ (globalThis).process;
@@ -16,8 +16,8 @@ export const isNode = Boolean(node?.versions?.node && node.type !== 'renderer' &
 export const builtin = (name) => node.getBuiltinModule(`node:${name}`);
 
 /**
- * The file that `source` names in Node (a path, a file: URL), or undefined when it is a URL to fetch. A scheme has two letters
- * or more: "C:\photo.png" is a path.
+ * The file that `source` names in Node (a path, a file: URL), or undefined when it is a URL to fetch. A scheme has two
+ * letters or more: "C:\photo.png" is a path.
  * @param {string | URL} source @returns {string | undefined}
  */
 export function filePath(source) {

@@ -3,9 +3,9 @@
  * Any input a model takes, as plain data for the engine (rpc.js WireInput): a tensor, pixels, or an image file's bytes.
  * The fitting to the model's size (resize, crop, normalise) is the core's, in src/image.
  *
- * In browsers the browser decodes image files, after the core has read their size: a small file can hold a huge picture.
- * PNGs are the exception: a canvas multiplies colours by alpha and has 8 bits, and a lossless file should give the pixels that
- * Python sees, so the core decodes them everywhere.
+ * In a browser, the browser decodes image files. The core reads their size first, because a small file can hold a huge
+ * image. The core decodes PNGs everywhere, because a canvas has 8 bits and multiplies colours by alpha, and a lossless
+ * file should give the pixels that Python reads.
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { filePath, isNode } from './platform.js';
@@ -16,10 +16,15 @@ const MAX_SIDE = 8192;
 const MAX_FILE = 32 << 20;
 
 /** @typedef {import('./rpc.js').WireInput} WireInput */
-/** @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal, frames?: number }} Context frames: the input is a clip of so many; undefined: a picture */
+/**
+ * @typedef {{ decode: any, fetch: typeof globalThis.fetch, host: any, signal?: AbortSignal, frames?: number }} Context
+ *   frames: the number of frames of a clip; undefined: the input is an image
+ */
 
-const LIST = 'a URL, Blob, element, bitmap, frame, bytes of an image file, { data, width, height }, or a tensor { data: Float32Array, dims }';
-/** What a page can draw, and before which names its size stands. */
+const LIST =
+  'a URL, Blob, element, bitmap, frame, bytes of an image file, { data, width, height }, ' +
+  'or a tensor { data: Float32Array, dims }';
+/** What a page can draw, and the prefix of the names of its size. */
 const DRAWABLE = { HTMLImageElement: 'natural', HTMLVideoElement: 'video', VideoFrame: 'display', HTMLCanvasElement: '', OffscreenCanvas: '', ImageBitmap: '' };
 
 /** @param {string} message @returns {never} */
@@ -46,7 +51,10 @@ function fromPixels({ data, width, height, channels }) {
   return { type: 'pixels', data, width, height, channels: count };
 }
 
-/** What a page can draw, drawn. @param {any} source @param {number} width @param {number} height @returns {WireInput} */
+/**
+ * The pixels of something that a page can draw.
+ * @param {any} source @param {number} width @param {number} height @returns {WireInput}
+ */
 function draw(source, width, height) {
   checkSide(width, height);
   const canvas = typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, height)
@@ -72,7 +80,7 @@ async function fromFile(bytes, { decode, host }) {
   if (typeof decode === 'function') return fromPixels(await decode(bytes));
   if (decode === 'wasm' || isNode || bytes[0] === 0x89) return { type: 'encoded', bytes };
   const head = String.fromCharCode(...bytes.subarray(0, 12));
-  // the core cannot read these sizes; the picture is measured when the browser has decoded it
+  // the core cannot read the size of these kinds; it is checked after the browser has decoded the image
   if (!/^GIF8|^RIFF....WEBP|^....ftyp(avif|avis|heic|mif1)/s.test(head)) await host.call('size', bytes);
   let bitmap;
   try {
@@ -100,7 +108,10 @@ async function download(source, { fetch, signal = new AbortController().signal }
   return bytesOf(await withFile(path, 'readFile'));
 }
 
-/** A tensor's fields, checked as far as it is cheap; the engine looks at the values. @param {any} input @returns {import('./rpc.js').TensorInput} */
+/**
+ * A tensor's fields, checked as far as that is cheap; the core checks the values.
+ * @param {any} input @returns {import('./rpc.js').TensorInput}
+ */
 export function tensorOf(input) {
   if (!(input?.data instanceof Float32Array) || !Array.isArray(input.dims)) {
     throw argumentError('a tensor is { data: Float32Array, dims: [B, C, H, W] }');
@@ -120,14 +131,15 @@ const next = (video, event) => new Promise((resolve, reject) => {
 });
 
 /**
- * Frames as a tensor [1,C,F,H,W], each fitted as a picture is: those of an array, or a video's from the middles of equal parts of it.
+ * Frames as a tensor [1,C,F,H,W], each fitted as an image is. Those of a video lie in the middle of equal parts of it.
  * @param {any} input @param {Context} context @returns {Promise<WireInput>}
  */
 async function toClip(input, { frames = 0, ...context }) {
   const video = is(input, 'HTMLVideoElement') && input;
   const given = video ? frames : Array.isArray(input) ? input.length : 1;
   if (given !== frames || !given) throw argumentError(`expected ${frames} frames, given ${given}`);
-  // "seeked" may come before the frame that is drawn; the callback comes with it, but for a browser that lacks it or shows nothing at the time
+  // "seeked" may come before the frame is drawn. The callback comes with the frame, but some browsers lack it, and it
+  // does not come while nothing is shown
   const look = (/** @type {Function} */ done) => video.requestVideoFrameCallback?.(() => (video.seeking ? look(done) : done()));
   /** @param {number} time */
   const seek = (time) => {
@@ -141,7 +153,7 @@ async function toClip(input, { frames = 0, ...context }) {
     if (video) {
       if (!video.readyState) await next(video, 'loadedmetadata');
       if (!video.seekable.length) throw argumentError('the video is live; give an array of frames');
-      // recorders do not write how long it is; a browser that looks for the end knows
+      // recorders do not write the duration; a browser knows it after seeking to the end
       if (video.duration === Infinity) await seek(1e9);
     }
     for (let f = 0; f < frames; f++) {

@@ -2,15 +2,18 @@
 /**
  * The messages between a model and the engine in its worker; the types, and nothing that runs.
  *
- * The worker says `{ ready: true }` when its script has loaded. After that each Request is answered by one Reply with its id.
+ * The worker says `{ ready: true }` when its script has loaded. After that each Request is answered by one Reply with
+ * its id.
  *
- * @typedef {'open' | 'admit' | 'stop' | 'begin' | 'feed' | 'finish' | 'size' | 'preprocess' | 'run'} Op a method of Engine
+ * @typedef {'open' | 'admit' | 'stop' | 'begin' | 'feed' | 'finish' | 'size' | 'preprocess' | 'run'} Op a method of
+ *   Engine
  * @typedef {{ id: number, op: Op, args: any[] }} Request
- * @typedef {{ bytes: number, peak: number, wasm: number }} MemoryUse bytes the core has in use, had at most; size of the wasm memory
- * @typedef {{ id: number, result?: any, error?: any, memory: MemoryUse }} Reply error as errors.js toWire makes it
+ * @typedef {{ id: number, result?: any, error?: any, memory: import('./types.js').MemoryUse }} Reply error as errors.js
+ *   toWire makes it
  *
  * @typedef {{ type: 'tensor', data: Float32Array, dims: number[] }} TensorInput
- * @typedef {{ type: 'pixels', data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels: number }} PixelsInput
+ * @typedef {{ type: 'pixels', data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels: number }}
+ *   PixelsInput
  * @typedef {{ type: 'encoded', bytes: Uint8Array }} EncodedInput a JPEG or PNG file
  * @typedef {TensorInput | PixelsInput | EncodedInput} WireInput
  */

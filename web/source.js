@@ -1,11 +1,12 @@
 // @ts-check
 /**
- * Bytes of a model, wherever they lie, as an async sequence of chunks that the reader may keep or give away; RESTART in
- * between says that what came before does not count.
+ * Bytes of a model, wherever they lie, as an async sequence of chunks that the reader may keep or transfer. RESTART
+ * among them says: discard what came before.
  *
- * Over the network: retries with backoff, and Range requests that go on where the connection broke, if the server names a
- * version (ETag, Last-Modified) to go on with. Lengths sent by servers are not trusted: fetch accepts a body that is shorter in
- * silence, and Content-Length counts compressed bytes. A safetensors header knows the exact length of its file.
+ * Over the network: retries with backoff, and Range requests that continue where the connection broke, if the server
+ * names a version (ETag, Last-Modified). Lengths that servers send are not trusted, because fetch accepts a shorter
+ * body without an error, and Content-Length counts compressed bytes. A safetensors header gives the exact length of its
+ * file.
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { abortable } from './options.js';
@@ -24,7 +25,7 @@ const MAX_HEADER = 8 << 20;
 /** @typedef {typeof globalThis.fetch} Fetch */
 /** @typedef {{ fetch: Fetch, signal: AbortSignal, retries: number }} Net */
 
-/** Seen from the first chunks of a safetensors file: how long it is. What is no such file is the core's to refuse. */
+/** The length of a safetensors file, from its first chunks. The core refuses what is no such file. */
 function lengthFromHeader() {
   let head = new Uint8Array(0);
   /** @type {number | null} */
@@ -46,7 +47,7 @@ function lengthFromHeader() {
 }
 
 /**
- * One request; what is no usable answer becomes an error.
+ * One request. An answer that cannot be used becomes an error.
  * @param {string} url @param {Net} net @param {Record<string, string>} [headers] of a Range request
  * @returns {Promise<Response>}
  */
@@ -71,10 +72,13 @@ export async function request(url, { fetch, signal }, headers) {
   return response;
 }
 
-/** The deepest reason: fetch wraps it as "fetch failed". @param {any} error */
+/** The innermost reason, because fetch wraps it as "fetch failed". @param {any} error */
 const reasonOf = (error) => error?.cause?.message || error?.message || String(error);
 
-/** Chunks of a body; the stream is cancelled when the reader stops early. @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>} */
+/**
+ * Chunks of a body; the stream is cancelled when the reader stops early.
+ * @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>}
+ */
 async function* chunksOf(body) {
   const stream = body instanceof Blob ? body.stream() : body.body ?? (await body.blob()).stream();
   const reader = stream.getReader();
@@ -103,7 +107,7 @@ export function fromNetwork(address, net, stored) {
   let announced = null;
 
   /**
-   * Opens the body at `loaded`. `loaded` comes back as 0 if the server starts over.
+   * Opens the body at byte `loaded`. The result's `loaded` is 0 if the server starts over.
    * @param {number} loaded @param {string | null} version
    */
   async function open(loaded, version) {
@@ -136,7 +140,8 @@ export function fromNetwork(address, net, stored) {
         if (!loaded) {
           const encoded = headers.has('content-encoding');
           const etag = headers.get('etag');
-          // weak versions (W/) do not promise the same bytes; with an encoding, ranges would count encoded bytes
+          // not a weak ETag (W/), which does not promise the same bytes; not with an encoding, where ranges count
+          // encoded bytes
           version = encoded ? null : (etag && !etag.startsWith('W/') ? etag : headers.get('last-modified'));
           announced = encoded ? null : Number(headers.get('content-length')) || null;
         }
@@ -159,7 +164,7 @@ export function fromNetwork(address, net, stored) {
             cause,
           });
         if (stored || !error.retryable || attempt >= retries) throw error;
-        // a Range request that got no or a wrong answer (an unanswered preflight, for one) is not tried again
+        // a Range request without an answer (a preflight that failed, for example) is not tried again
         if (!answered) version = null;
         await abortable(new Promise((resolve) => { setTimeout(resolve, 250 * 2 ** attempt); }), signal);
         if (loaded && !version) {

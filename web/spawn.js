@@ -1,8 +1,11 @@
 // @ts-check
-/** Waiting for workers, the browser's and Node's alike: they say `{ ready: true }` when their script runs, threads again when they have a core. */
+/**
+ * Waiting for workers, the browser's and Node's alike: they say `{ ready: true }` when their script runs, threads again
+ * when they have a core.
+ */
 import { isNode } from './platform.js';
 
-/** How long a worker's script may take to load before we do without. */
+/** How long a worker's script may take to load. */
 const START_MS = 3000;
 
 /**

@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * The script of one thread of the pool (src/base/threads.c). It says that it is ready, is handed module and memory, says so again, is handed its place
- * in the pool, and from then on runs the core's own loop.
+ * The script of one thread of the pool (src/base/threads.c). It posts `ready`, gets module and memory, posts `ready` again,
+ * gets its place in the pool, and from then on runs the core's loop.
  */
 
-// platform.js would be a file more to load, for this line
+// not from platform.js, because that would be one more file to load
 /** @type {any} */
 const port = /** @type {any} */ (globalThis).process?.getBuiltinModule?.('node:worker_threads').parentPort ?? globalThis;
 /** @type {any} */
@@ -13,7 +13,7 @@ let wasm;
 /** @param {any} message `{ module, memory }`, later `{ context, thread, stack }` */
 const take = ({ module, memory, context, thread, stack }) => {
   if (module) {
-    // functions that only the first thread calls; and no _initialize: the memory is set up
+    // only the first thread calls these functions; no _initialize, because the memory is set up already
     wasm = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: Date.now } }).exports;
     port.postMessage({ ready: true });
     return;
@@ -22,7 +22,7 @@ const take = ({ module, memory, context, thread, stack }) => {
   try {
     wasm.tsr_wasm_context_serve_thread(context, thread);
   } catch {
-    wasm.tsr_wasm_context_stop(context); // a trap: the run that waits for this thread must hear of it
+    wasm.tsr_wasm_context_stop(context); // a trap: the run that waits for this thread must end
   }
 };
 // as in worker.js

@@ -1,7 +1,6 @@
 // @ts-check
 /**
- * Which wasm build this machine can run, how it is fetched and compiled, and the few functions it imports.
- * The builds are stand-alone: no JavaScript of Emscripten's is involved.
+ * Which wasm build this machine can run, how it is fetched and compiled, and the memory that its threads share.
  */
 import { TesseraeError } from './errors.js';
 import { builtin, filePath } from './platform.js';
@@ -10,6 +9,7 @@ import { builtin, filePath } from './platform.js';
  * Whether the engine accepts a function of these instructions that returns a v128. The module is put together by hand:
  * @param {number[]} code instructions
  */
+// prettier-ignore
 const accepts = (...code) => WebAssembly.validate(new Uint8Array([
   0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0, // "\0asm", version 1
   1, 5, 1, 0x60, 0, 1, 0x7b, // type section, 5 bytes: one type, a function () -> v128 (0x7b)
@@ -17,7 +17,7 @@ const accepts = (...code) => WebAssembly.validate(new Uint8Array([
   10, code.length + 4, 1, code.length + 2, 0, ...code, 0x0b, // code section: one body, no locals, the code, end
 ]));
 
-/** What the engine can do. */
+/** Which SIMD instructions the JavaScript engine has. */
 export function detect() {
   return {
     // i32.const 0; i8x16.splat; i8x16.popcnt - an instruction that was in the last draft only
@@ -29,13 +29,16 @@ export function detect() {
 
 /** @typedef {{ module: WebAssembly.Module, relaxedSimd: boolean | null }} Compiled */
 
-/** @param {string} url @param {AbortSignal} signal @param {typeof globalThis.fetch} fetch @returns {Promise<WebAssembly.Module>} */
+/**
+ * @param {string} url @param {AbortSignal} signal @param {typeof globalThis.fetch} fetch
+ * @returns {Promise<WebAssembly.Module>}
+ */
 async function compileFrom(url, signal, fetch) {
   const path = filePath(url);
   if (path) return WebAssembly.compile(await builtin('fs').promises.readFile(path));
   const response = await fetch(url, { signal });
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
-  // compileStreaming insists on the media type; not every server sends it
+  // compileStreaming requires the media type, which not every server sends
   const typed = response.headers.get('content-type')?.startsWith('application/wasm');
   return typed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
 }
@@ -45,8 +48,9 @@ const BUILDS = ['relaxed-threads', 'simd-threads', 'relaxed', 'simd'];
 
 /**
  * The compiled module.
- * @param {{ deterministic: boolean, threaded?: boolean, all?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch: typeof globalThis.fetch,
- *   signal: AbortSignal }} options threaded: a build with threads, if there is one; all: with every architecture, not the common ones alone
+ * @param {{ deterministic: boolean, threaded?: boolean, all?: boolean, wasmUrl?: string | URL, wasmBinary?: any, fetch:
+ *   typeof globalThis.fetch, signal: AbortSignal }} options threaded: a build with threads, if there is one; all: with
+ *   every architecture, not the common ones alone
  * @returns {Promise<Compiled>}
  */
 export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinary, fetch, signal }) {
@@ -56,7 +60,7 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
   }
   const relaxed = can.relaxedSimd && !deterministic;
   const given = String(wasmUrl ?? '');
-  // the literals stay as they are: bundlers look for this very form
+  // the literals stay as they are, because bundlers look for this form
   const urls = [
     new URL('../dist/tesserae-relaxed-threads.wasm', import.meta.url),
     new URL('../dist/tesserae-simd-threads.wasm', import.meta.url),
@@ -85,35 +89,24 @@ export async function compile({ deterministic, threaded, all, wasmUrl, wasmBinar
   signal.throwIfAborted();
   throw new TesseraeError(
     'ERR_WASM_COMPILE',
-    `${at}: ${failure.message}; if the file lies elsewhere, pass wasmUrl; a Content-Security-Policy needs 'wasm-unsafe-eval'`,
+    `${at}: ${failure.message}; if the file lies elsewhere, pass wasmUrl; ` +
+      "a Content-Security-Policy needs 'wasm-unsafe-eval'",
     { cause: failure },
   );
 }
 
 /**
- * Memory for a module that imports one, to be shared with its threads: as large a maximum as the machine grants (phones refuse large
- * ones), or undefined.
+ * Memory that a module shares with its threads. The maximum is as large as the machine grants, because phones refuse
+ * large ones; undefined if it grants none.
  */
 export function sharedMemory() {
   for (let maximum = 65536; maximum >= 8192; maximum /= 2) { // pages of 64 KB: 4 GB to 512 MB
     try {
       return new WebAssembly.Memory({ initial: 64, maximum, shared: true });
-    } catch { /* less, then */ }
+    } catch { /* try less */ }
   }
   return undefined;
 }
 
 /** Whether a module is one of the builds with threads. @param {WebAssembly.Module} module */
 export const isThreaded = (module) => WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
-
-/**
- * An instance's exports, ready for calls, `memory` among them.
- * @param {WebAssembly.Module} module @param {WebAssembly.Memory} [memory] @returns {any}
- */
-export function instantiate(module, memory) {
-  // nothing to do when the memory grows, because views are checked on each use
-  const imports = { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => performance.now() } };
-  const { exports } = /** @type {any} */ (new WebAssembly.Instance(module, /** @type {any} */ (imports)));
-  exports._initialize?.();
-  return { memory, ...exports };
-}

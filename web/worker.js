@@ -1,5 +1,8 @@
 // @ts-check
-/** The worker's script, for module workers of browsers and for Node's worker_threads: answers requests (rpc.js) with an engine. */
+/**
+ * The worker's script, for module workers of browsers and for Node's worker_threads: answers requests (rpc.js) with an
+ * engine.
+ */
 import { Engine } from './engine.js';
 import { toWire } from './errors.js';
 import { builtin, isNode } from './platform.js';

@@ -6,7 +6,7 @@
 // MODEL: names of scripts/bench/models.json, all of them by default; in Chromium vit_ti and cct_7 unless others are named.
 // --quick   fewer turns, one cold start a side, no q8 from an f32 file
 // --warm    no cold starts at all: only what changes when a kernel does
-// --docs    write the tables of docs/performance.md
+// --docs    write the tables of docs/performance.md and README.md's three figures
 // --fresh   forget the rows that build/bench.json has; otherwise new rows replace those of the same model, type, threads and engine
 // --prefix  a command that each measuring process is started with: --prefix 'taskset -c 2,3'
 // Exits with 1 when an output is wrong. What is measured and how: docs/performance.md.
@@ -15,9 +15,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writeParts } from '../build/docs_marks.mjs';
 import { dtypes, here, keep, modelFiles, MODELS, peer, PEER, publish, resultOf, root, say } from './files.mjs';
 import { middle, spread } from './numbers.mjs';
-import { BUSY, line, report } from './table.mjs';
+import { BUSY, line, report, summary } from './table.mjs';
 import { targetTable } from './targets.mjs';
 
 const RESULT = 'bench.json';
@@ -157,6 +158,10 @@ for (const [i, { model, dtype, threads, engine }] of todo.entries()) {
 }
 const order = (/** @type {import('./table.mjs').Row} */ { engine, model }) => (family(engine) === 'Node' ? 0 : 100) + Object.keys(MODELS).indexOf(model);
 rows.sort((a, b) => order(a) - order(b) || a.dtype.localeCompare(b.dtype) || a.threads - b.threads);
-if (options.docs && !wrong) publish({ bench: report(rows, { peer: PEER }), targets: targetTable(rows, resultOf('scaling.json', [])) });
+if (options.docs && !wrong) {
+  const bench = report(rows, { peer: PEER });
+  publish({ bench, targets: targetTable(rows, resultOf('scaling.json', [])) });
+  writeParts({ 'README.md': { bench: summary(bench) } });
+}
 if (wrong) say(`${wrong} wrong outputs`);
 process.exitCode = wrong ? 1 : 0;

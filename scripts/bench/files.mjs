@@ -8,7 +8,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { replaceSection } from './table.mjs';
+import { writeParts } from '../build/docs_marks.mjs';
 
 export const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, '..', '..');
@@ -72,7 +72,7 @@ export function modelFiles(name) {
     mkdirSync(making, { recursive: true });
     try {
       run(run('scripts/parity/pyenv.sh', []), ['scripts/bench/export.py', name, making]);
-      if (quantized) run(process.execPath, ['web/cli.js', 'quantize', at('safetensors', making), at('q8.safetensors', making)]);
+      if (quantized) run(process.execPath, ['web/cli/cli.js', 'quantize', at('safetensors', making), at('q8.safetensors', making)]);
       if (!existsSync(folder)) renameSync(making, folder);
     } finally {
       rmSync(making, { recursive: true, force: true });
@@ -97,11 +97,5 @@ export function keep(file, result) {
   writeFileSync(join(root, 'build', file), `${JSON.stringify(result, null, 1)}\n`);
 }
 
-/** Writes the sections of docs/performance.md. @param {Record<string, string>} sections text by the name of its markers */
-export function publish(sections) {
-  const path = join(root, 'docs', 'performance.md');
-  let page = readFileSync(path, 'utf8');
-  for (const [name, text] of Object.entries(sections)) page = replaceSection(page, name, text);
-  writeFileSync(path, page);
-  say(`docs/performance.md has new tables: ${Object.keys(sections).join(', ')}`);
-}
+/** Writes parts of docs/performance.md. @param {Record<string, string>} sections text by the name of its marks */
+export const publish = (sections) => writeParts({ 'docs/performance.md': sections });

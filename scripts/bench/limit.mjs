@@ -35,6 +35,7 @@ const LOOPS = {
 function assemble(step) {
   const sums = Array.from({ length: ACCUMULATORS }, (_, i) => FIRST + i);
   const load = (/** @type {number} */ address, /** @type {number} */ local) => [...i32(address), ...simd(0), 4, 0, ...set(local)];
+  // prettier-ignore
   const code = [
     1, 2 + ACCUMULATORS, 0x7b, // locals: so many v128
     ...load(0, A), ...load(16, B), ...sums.flatMap((sum) => load(32, sum)),
@@ -45,6 +46,7 @@ function assemble(step) {
     0x0b,
   ];
   const section = (/** @type {number} */ id, /** @type {number[]} */ bytes) => [id, ...leb(bytes.length), ...bytes];
+  // prettier-ignore
   return new Uint8Array([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
     ...section(1, [1, 0x60, 1, 0x7f, 0]), // the type (i32) -> ()

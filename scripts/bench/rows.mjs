@@ -1,8 +1,10 @@
-// Milliseconds of one picture for each row of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node has it (24), the two in
-// turn, medians. Weights are random, from the names and shapes that scripts/parity/parity.py --shapes says, so that nothing is downloaded.
+// Milliseconds of one picture for each architecture of docs/models.md, f32 and q8: one thread, relaxed SIMD where Node
+// has it (24), the two in turn, medians. Weights are random, from the names and shapes that scripts/parity/parity.py --shapes
+// says, so that nothing is downloaded.
 //   node scripts/bench/rows.mjs [--seconds 80] [--fresh] [--docs] [ARCH ...]
 // Rows that were measured with the same builds are known; with --seconds it stops after so many (and the row under way), and
-// goes on the next time. --docs writes what is known of these builds into docs/models.md's last column and measures nothing.
+// goes on the next time. --docs writes what is known of these builds into docs/models/measured.json and measures
+// nothing (`make docs` then makes the tables).
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -13,8 +15,7 @@ import { parseArgs } from 'node:util';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(process.env.TESSERAE_CACHE ?? join(homedir(), '.cache/tesserae'), 'bench');
-const docs = join(root, 'docs/models.md');
-const COLUMN = 'ms, f32 / q8';
+const measured = join(root, 'docs/models/measured.json');
 const BUDGET_MS = 1500; // of runs, of each of the two
 const LEAST_RUNS = 3;
 
@@ -84,19 +85,14 @@ function rows() {
   return JSON.parse(execFileSync(python, [join(root, 'scripts/parity/parity.py'), '--shapes'], { encoding: 'utf8', maxBuffer: 1 << 28 }));
 }
 
-/** The table's last column. */
+/** The file's part of milliseconds; the rest, which scripts/parity/parity.py writes, stays letter for letter. */
 function write(known) {
-  const lines = readFileSync(docs, 'utf8').split('\n');
-  const first = lines.findIndex((line) => line.startsWith('| arch |'));
-  const has = lines[first].includes(COLUMN);
-  const width = lines[first].split('|').length - (has ? 1 : 0);
-  for (let i = first; lines[i].startsWith('|'); i++) {
-    const cells = lines[i].split('|').slice(0, width - 1);
-    const got = known[cells[1].match(/\w+/)?.[0] ?? ''];
-    const text = i === first ? COLUMN : got ? `${Number(got.f32.toPrecision(3))} / ${Number(got.q8.toPrecision(3))}` : '';
-    lines[i] = i === first + 1 ? `${cells.join('|')}|---|` : `${cells.join('|')}| ${text} |`;
-  }
-  writeFileSync(docs, lines.join('\n'));
+  const text = readFileSync(measured, 'utf8');
+  const { milliseconds } = JSON.parse(text);
+  const rounded = (ms) => Number(ms.toPrecision(3));
+  for (const [arch, { f32, q8 }] of Object.entries(known)) milliseconds[arch] = { f32: rounded(f32), q8: rounded(q8) };
+  const lines = Object.entries(milliseconds).map(([arch, times]) => `${JSON.stringify(arch)}:${JSON.stringify(times)}`);
+  writeFileSync(measured, text.replace(/(?<="milliseconds":\{\n)[^]*?(?=\n\})/, () => lines.join(',\n')));
 }
 
 async function main() {

@@ -1,4 +1,5 @@
 // Rows of build/bench.json as text: a line while the bench runs, the tables of docs/performance.md. Pure; test/bench.test.js.
+import { cellsOf } from '../build/docs_marks.mjs';
 
 /** What others may have of the machine's time before a measurement says so: with less than two cores the peer's waiting threads cost it dearly. */
 export const BUSY = 0.06;
@@ -105,10 +106,34 @@ export function report(rows, { peer }) {
   ].join('\n');
 }
 
-/** Replaces what stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. @param {string} page @param {string} name @param {string} text */
-export function replaceSection(page, name, text) {
-  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
-  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`the page has no ${begin} ... ${end}`);
-  return `${page.slice(0, from + begin.length)}\n${text.trim()}\n${page.slice(to)}`;
+/** README.md's three figures: the first cells of a row (any version of the engine), the column, what that measures. */
+const SUMMARY = [
+  { row: ['ViT-S/16 at 224', 'f32', 'Node', '1'], column: 'median', what: 'one image' },
+  { row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'median', what: 'one image' },
+  {
+    row: ['ViT-Ti/16 at 224', 'q8', 'Chromium', '2'], column: 'cold start',
+    what: 'from importing the module to the first answer',
+  },
+];
+
+/**
+ * README.md's part of the same name, from what docs/performance.md has between its marks: so the two cannot differ.
+ * @param {string} text as `report` makes it
+ */
+export function summary(text) {
+  const [, peer = 'peer'] = /^Pairs are (.*) \/ Tesserae;/m.exec(text) ?? [];
+  const [head, , ...rows] = cellsOf(text.replaceAll('*', ''));
+  const figures = SUMMARY.map(({ row, column, what }) => {
+    const same = row.map((cell, i) => (/** @type {string} */ one) => (i === 2 ? one.startsWith(cell) : one === cell));
+    const cells = rows.find((one) => same.every((is, i) => is(one[i]))) ?? [];
+    const [theirs, ours] = cells[head.indexOf(column)]?.split(' / ') ?? [];
+    if (!Number(theirs) || !Number(ours)) throw new Error(`the table lacks the ${column} of ${row} for README.md`);
+    const [model, dtype, engine, threads] = cells;
+    const label = `${model}, ${dtype}, ${engine}, ${threads} thread${threads === '1' ? '' : 's'}: ${what}`;
+    return { label, theirs, ours, ratio: (Number(theirs) / Number(ours)).toFixed(1) };
+  });
+  return markdown([
+    ['milliseconds', ({ label }) => label], [peer, ({ theirs }) => theirs],
+    ['Tesserae', ({ ours }) => ours], ['ratio', ({ ratio }) => ratio],
+  ], figures);
 }

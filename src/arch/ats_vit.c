@@ -43,8 +43,8 @@ static tsr_value uniform(tsr_builder *b, int seed, int layer, int k, int n) {
 static tsr_value unfold(tsr_builder *b, tsr_value probs, const stream *before, tsr_value there) {
   int batch = tsr_dim(b, probs, 0), n = tsr_dim(b, probs, 3);
   if (before->count != TSR_NO_VALUE) {
-    tsr_value eye = filled(b, tsr_shape_of(3, 1, before->tokens, before->tokens), 0, 0, 1);
-    float *data = (float *)tsr_vector_data(b, eye);
+    float *data;
+    tsr_value eye = tsr_constant(b, tsr_shape_of(3, 1, before->tokens, before->tokens), &data); /* zeros */
     for (int i = 0; data && i < before->tokens; i++) data[(size_t)i * (before->tokens + 1)] = 1;
     eye = tsr_nn_expand(b, eye, tsr_shape_of(3, batch, before->tokens, before->tokens));
     eye = tsr_nn_gather(b, eye, tsr_nn_reshape(b, before->ids, tsr_shape_of(2, batch, n)));

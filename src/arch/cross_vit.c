@@ -110,7 +110,7 @@ static tsr_value head(tsr_builder *b, scale *s, int classes) {
 static tsr_value build(tsr_builder *b) {
   static const char *const training[] = {"dropout", "emb_dropout", NULL};
   cross_vit_config c = {.image = tsr_config_int(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE)};
-  scale sm = {.name = "sm", .x = TSR_NO_VALUE}, lg = {.name = "lg", .x = TSR_NO_VALUE};
+  scale sm = {.name = "sm"}, lg = {.name = "lg"};
   c.num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
   read_scale(b, &c, 12, 1, &sm);
   read_scale(b, &c, 16, 4, &lg);

@@ -50,7 +50,7 @@ static tsr_value attention(tsr_builder *b, tsr_value x, const cvt_stage *c, int 
   tsr_value q = project(b, "to_q", y, c->proj_kernel, 1, width);
   tsr_value kv = project(b, "to_kv", y, c->proj_kernel, c->kv_stride, 2 * width);
   y = tsr_nn_attention_kv(b, tsr_nn_tokens(b, q), tsr_nn_tokens(b, kv),
-                          (tsr_attention){.heads = c->heads, .head_dim = HEAD_DIM, .scale = 0.125f, .bias = TSR_NO_VALUE,
+                          (tsr_attention){.heads = c->heads, .head_dim = HEAD_DIM, .scale = 0.125f,
                                           .meaning = tsr_nn_map_meaning(b, kv, "attention"), .tap = tap});
   return tsr_nn_pointwise_add(b, "to_out.0", tsr_nn_map(b, y, q), c->dim, TSR_BIAS, x);
 }

@@ -7,25 +7,24 @@
  *
  * Traps: the teacher's logits are an input, whatever they come from; its weights, where the state_dict has them, are not read. KL is a mean
  * over the batch, not over classes. The student always has its token here, which the classes see. */
-#include <string.h>
-
 #include "arch.h"
 
 /* "labels": numbers of classes [B], or shares of each [B,K]. */
 static tsr_value read_labels(tsr_builder *b, int batch, int classes) {
-  int shares = 0;
-  for (int i = 0; i < b->input_count; i++) shares |= !strcmp(b->inputs[i].name, "labels") && b->inputs[i].shape.ndim == 2;
+  int shares = tsr_input_ndim(b, "labels") == 2;
   return tsr_input_optional(b, "labels", shares ? tsr_shape_of(2, batch, classes) : tsr_shape_of(1, batch));
 }
 
 static tsr_value build(tsr_builder *b) {
   static const char *const nets[] = {"distillable_vit", NULL};
   int image[2];
-  tsr_settings outer = tsr_config_open(b, "student", "student key", nets, NULL); /* a first look; the student itself reads all of it */
-  int channels = tsr_config_int(b, "channels", 3, 1, 64), dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
-  tsr_config_pair(b, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, image);
-  int classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
-  b->config = outer;
+  /* A first look at the student's config, which the student itself reads. */
+  tsr_settings student = tsr_config_inner(b, "student", "student key");
+  tsr_setting_choice(b, &student, "arch", nets, 0);
+  int channels = tsr_setting_int(b, &student, "channels", 3, 1, 64);
+  int dim = tsr_setting_int(b, &student, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
+  tsr_setting_pair(b, &student, "image_size", TSR_REQUIRED, 1, TSR_MAX_SIDE, image);
+  int classes = tsr_setting_int(b, &student, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
   int hard = tsr_config_bool(b, "hard", 0), has_norm = tsr_config_bool(b, "mlp_layernorm", 0);
   float temperature = (float)tsr_option_number(b, "temperature", tsr_config_number(b, "temperature", 1, 1e-4, 1e4), 1e-4, 1e4);
   float alpha = (float)tsr_option_number(b, "alpha", tsr_config_number(b, "alpha", 0.5, 0, 1), 0, 1);

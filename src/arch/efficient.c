@@ -55,13 +55,15 @@ static tsr_value invert(tsr_builder *b, tsr_value a, const nystrom *y) {
 static tsr_value convolve(tsr_builder *b, tsr_value v, const tsr_vit *c, int kernel) {
   int width = c->heads * c->dim_head;
   tsr_shape tokens = tsr_shape_at(b, v);
-  float *data;
+  float *ones;
   tsr_enter(b, "res_conv");
-  const float *w = tsr_vector_data(b, tsr_weight_depthwise(b, "weight", tsr_shape_of(4, c->heads, 1, kernel, 1))); /* kept as [kernel,H] */
+  tsr_value w = tsr_weight_depthwise(b, "weight", tsr_shape_of(4, c->heads, 1, kernel, 1)); /* kept as [kernel,H] */
   tsr_leave(b);
+  tsr_value channels = tsr_constant(b, tsr_shape_of(1, c->dim_head), &ones);
+  for (int i = 0; ones && i < c->dim_head; i++) ones[i] = 1;
+  w = tsr_nn_mul(b, tsr_nn_reshape(b, w, tsr_shape_of(2, kernel * c->heads, 1)), channels); /* a head's for all of its channels */
   tsr_value in[2] = {tsr_nn_reshape(b, v, tsr_shape_of(4, tokens.dims[0], tokens.dims[1], 1, width)),
-                     tsr_constant(b, tsr_shape_of(4, width, 1, kernel, 1), &data)};
-  for (int i = 0; data && i < kernel * width; i++) data[i] = w[i / c->dim_head];
+                     tsr_nn_reshape(b, w, tsr_shape_of(4, width, 1, kernel, 1))};
   tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = 1, .stride_w = 1, .pad_h = kernel / 2}};
   return tsr_nn_reshape(b, tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, in, 2, &attrs), tokens);
 }

@@ -47,7 +47,7 @@ static tsr_value build(tsr_builder *b) {
   tsr_value j = tsr_nn_reshape(b, tsr_weight_vector(b, "jumbo_cls_token", tsr_shape_of(2, c.count, c.k * dim)), tsr_shape_of(3, 1, prefix, dim));
   j = tsr_nn_expand(b, j, tsr_shape_of(3, tsr_dim(b, x, 0), prefix, dim));
   for (int i = 0; i < c.vit.depth; i++) {
-    tsr_mha mha = {.attention = tsr_nn_heads(c.vit.heads, c.vit.dim_head, tokens, i), .to_out = "to_out", .out_unbiased = 1, .context = TSR_NO_VALUE};
+    tsr_mha mha = {.attention = tsr_nn_heads(c.vit.heads, c.vit.dim_head, tokens, i), .to_out = "to_out", .out_unbiased = 1};
     x = tsr_nn_concat(b, 1, 2, (tsr_value[]){j, x});
     tsr_enter(b, "layers.%d.0", i);
     x = tsr_nn_mha(b, x, &mha, x);

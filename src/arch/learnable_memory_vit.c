@@ -99,9 +99,7 @@ static tsr_value build(tsr_builder *b) {
   if (!tsr_failed(b) && (tokens.grid_h != c.image[0] / c.patch[0] || tokens.grid_w != c.image[1] / c.patch[1]))
     return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit the position table; this model takes %d x %d",
                     tokens.grid_h * c.patch[0], tokens.grid_w * c.patch[1], c.image[0], c.image[1]);
-  adapter adapters[MAX_ADAPTERS];
-  for (int k = 0; k < MAX_ADAPTERS; k++)
-    for (int i = 0; i < ADAPTER_INPUTS; i++) adapters[k].in[i] = TSR_NO_VALUE;
+  adapter adapters[MAX_ADAPTERS] = {0};
   int count = read_adapters(b, &c, tsr_dim(b, x, 0), adapters);
   tsr_enter(b, "transformer");
   for (int i = 0; i < c.depth; i++) x = layer(b, x, adapters, count, &c, tokens, i);

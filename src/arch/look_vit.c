@@ -51,13 +51,9 @@ static look_vit read(tsr_builder *b) {
 }
 
 static tsr_value norm(tsr_builder *b, const char *name, tsr_value x) {
-  int c = tsr_dim(b, x, -1);
-  float *scale;
   tsr_attrs attrs = {.layer_norm = {.eps = 1e-5f, .has_gamma = 1}};
   tsr_enter(b, "%s", name);
-  const float *above = tsr_vector_data(b, tsr_weight_vector(b, "gamma", tsr_shape_of(1, c)));
-  tsr_value gamma = tsr_constant(b, tsr_shape_of(1, c), &scale);
-  for (int i = 0; scale && i < c; i++) scale[i] = above[i] + 1;
+  tsr_value gamma = tsr_nn_plus(b, tsr_weight_vector(b, "gamma", tsr_shape_of(1, tsr_dim(b, x, -1))), 1);
   tsr_leave(b);
   return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma}, 2, &attrs);
 }

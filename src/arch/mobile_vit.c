@@ -70,7 +70,7 @@ static tsr_value layers(tsr_builder *b, tsr_value x, int depth, int hidden, tsr_
   int dim = tsr_dim(b, x, 2);
   for (int i = 0; i < depth; i++) {
     tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.attn", s, i);
-    tsr_mha mha = {.attention = tsr_nn_heads(HEADS, HEAD_DIM, patches, i), .to_out = "to_out.0", .context = TSR_NO_VALUE};
+    tsr_mha mha = {.attention = tsr_nn_heads(HEADS, HEAD_DIM, patches, i), .to_out = "to_out.0"};
     mha.attention.tap = tap;
     tsr_enter(b, "layers.%d.0", i);
     x = tsr_nn_mha(b, x, &mha, x);

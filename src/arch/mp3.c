@@ -38,7 +38,7 @@ static tsr_value build_vit(tsr_builder *b) {
 
 static tsr_value build(tsr_builder *b) {
   static const char *const nets[] = {"mp3", NULL};
-  if (!tsr_json_get(b->config.given, "vit") && !tsr_json_get(b->config.preset, "vit")) return build_vit(b);
+  if (!tsr_setting_is_given(&b->config, "vit")) return build_vit(b);
   tsr_settings outer = tsr_config_open(b, "vit", "vit key", nets, NULL);
   tsr_vit c = tsr_vit_config(b, 1);
   c.channels = tsr_config_int(b, "channels", 3, 1, 64);

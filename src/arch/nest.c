@@ -50,7 +50,7 @@ static tsr_value block(tsr_builder *b, tsr_value x, int heads, int mlp_mult, tsr
   tsr_value y = tsr_nn_channel_norm(b, "norm", x);
   y = tsr_nn_pointwise(b, "to_qkv", y, 3 * inner, TSR_NO_BIAS);
   y = tsr_nn_attention_qkv(b, y, (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
-                                                 .bias = TSR_NO_VALUE, .meaning = map, .tap = tap});
+                                                 .meaning = map, .tap = tap});
   x = tsr_nn_pointwise_add(b, "to_out.0", y, dim, TSR_BIAS, x);
   tsr_leave(b);
   tsr_enter(b, "layers.%d.1.net", layer);

@@ -34,22 +34,20 @@ static rvt_config read_config(tsr_builder *b) {
 /* What queries and keys are multiplied by, as [1,1+n n,1,D]: cosines for the number itself, sines (negative for the first of a pair) for the
  * other one of its pair. */
 static void turns(tsr_builder *b, tsr_value scales, int n, int width, tsr_value *cosines, tsr_value *sines) {
-  float *cosine, *sine, step = n > 1 ? 2.0f / (float)(n - 1) : 0;
-  const float *scale = tsr_vector_data(b, scales);
+  float *place, *index, *sign, step = n > 1 ? 2.0f / (float)(n - 1) : 0;
   int quarter = width / 4;
-  tsr_shape shape = tsr_shape_of(4, 1, 1 + n * n, 1, width);
-  *cosines = tsr_constant(b, shape, &cosine);
-  *sines = tsr_constant(b, shape, &sine);
-  if (!cosine || !sine) return;
-  for (int t = 0; t <= n * n; t++)
-    for (int j = 0; j < width; j++, cosine++, sine++) {
-      *cosine = 1, *sine = 0;
-      if (!t || j >= 4 * quarter) continue;
+  tsr_value places = tsr_constant(b, tsr_shape_of(4, 1, 1 + n * n, 1, width), &place); /* zeros, which turn nothing */
+  tsr_value indices = tsr_constant(b, tsr_shape_of(2, 1, width), &index), signs = tsr_constant(b, tsr_shape_of(1, width), &sign);
+  for (int t = 1; place && t <= n * n; t++)
+    for (int j = 0; j < 4 * quarter; j++) {
       int at = j / 2 < quarter ? (t - 1) / n : (t - 1) % n;
-      float place = at < n / 2 || n == 1 ? -1 + step * (float)at : 1 - step * (float)(n - 1 - at), angle = place * scale[j / 2 % quarter] * 3.14159265f;
-      *cosine = (float)tsr_cos(angle);
-      *sine = (float)(j % 2 ? tsr_sin(angle) : -tsr_sin(angle));
+      place[t * width + j] = at < n / 2 || n == 1 ? -1 + step * (float)at : 1 - step * (float)(n - 1 - at);
     }
+  for (int j = 0; index && sign && j < width; j++) index[j] = (float)(j / 2 % quarter), sign[j] = j % 2 ? 1 : -1;
+  scales = tsr_nn_gather(b, tsr_nn_reshape(b, scales, tsr_shape_of(2, 1, quarter)), indices); /* [1,D] */
+  tsr_value angles = tsr_nn_times(b, tsr_nn_mul(b, places, scales), 3.14159265f);
+  *cosines = tsr_nn_elementary(b, angles, TSR_COS);
+  *sines = tsr_nn_mul(b, tsr_nn_elementary(b, angles, TSR_SIN), signs);
 }
 
 /* x [B,N,H*D], turned. */

@@ -37,7 +37,7 @@ static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config_simple(b, 1);
   tsr_meaning grid;
   tsr_value x = tsr_vit_start_simple(b, &c, &grid); /* [B,N,C] */
-  values kept = {TSR_NO_VALUE, TSR_NO_VALUE, 0};
+  values kept = {0};
   tsr_transformer layers = tsr_vit_layers_simple(&c, grid);
   layers.attend = attend, layers.user = &kept, layers.bare = 1;
   x = tsr_vit_transform_simple(b, x, &layers);

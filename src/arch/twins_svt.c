@@ -48,7 +48,7 @@ static tsr_value patches(tsr_builder *b, tsr_value x, const twins_stage *c) {
 }
 
 static tsr_attention heads(tsr_meaning meaning, const char *tap) {
-  return (tsr_attention){.heads = HEADS, .head_dim = HEAD_DIM, .scale = 0.125f, .bias = TSR_NO_VALUE, .meaning = meaning, .tap = tap};
+  return (tsr_attention){.heads = HEADS, .head_dim = HEAD_DIM, .scale = 0.125f, .meaning = meaning, .tap = tap};
 }
 
 static tsr_value local_attention(tsr_builder *b, tsr_value x, int side, const char *tap) {

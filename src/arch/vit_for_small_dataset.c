@@ -11,7 +11,6 @@
  * the output projection is always there; no norm behind the last layer. With the key class "SPT" the model is the tokenization alone, from a
  * picture to tokens. */
 #include <float.h>
-#include <math.h>
 
 #include "arch.h"
 
@@ -46,10 +45,10 @@ static tsr_value tokenization_alone(tsr_builder *b) {
 static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer) {
   tsr_mha mha = {.attention = tsr_nn_heads(c->heads, c->dim_head, tokens, layer), .to_out = "to_out.0"};
   tsr_value temperature = tsr_weight_vector(b, "temperature", tsr_shape_of(0));
-  const float *t = tsr_vector_data(b, temperature);
   mha.attention.self_mask = 1;
   mha.attention.self_value = -FLT_MAX;
-  if (t) mha.attention.scale = (float)tsr_exp(*t);
+  mha.attention.has_scale = 1;
+  mha.attention.scales = tsr_nn_elementary(b, temperature, TSR_EXP);
   tsr_tap_add(b, tsr_nn_reshape(b, temperature, tsr_shape_of(1, 1)), (tsr_meaning){.kind = "temperature"}, "blocks.%d.temperature", layer);
   return tsr_nn_mha(b, x, &mha, x);
 }

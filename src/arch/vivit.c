@@ -87,8 +87,8 @@ static tsr_value turn(tsr_builder *b, tsr_value x, int a) {
 }
 
 static tsr_value attend(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer, int part) {
-  tsr_mha mha = {.attention = tsr_nn_heads(c->heads, c->dim_head, tokens, layer), .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim),
-                 .context = TSR_NO_VALUE};
+  tsr_mha mha = {.attention = tsr_nn_heads(c->heads, c->dim_head, tokens, layer),
+                 .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim)};
   mha.attention.tap = part ? "blocks.%d.temporal_attn" : "blocks.%d.spatial_attn";
   tsr_enter(b, "layers.%d.%d", layer, part);
   x = tsr_nn_mha(b, x, &mha, x);

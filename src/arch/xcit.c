@@ -11,19 +11,13 @@
  *
  * Traps: the temperature is kept as its logarithm, one a head; the final norm stands between the patches' layers and the class token's;
  * patches go through one Linear, not through the paper's convolutions; three colour channels always. */
-#include <math.h>
-
 #include "arch.h"
 
 /* softmax(e^t Q^ K^^T) V over channels, to_out: x [B,N,C] normed -> [B,N,C] */
 static tsr_value cross_covariance(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer) {
   int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1), width = c->heads * c->dim_head;
-  float *scale;
   tsr_shape heads = tsr_shape_of(4, batch, c->heads, c->dim_head, n);
-  tsr_value t = tsr_weight_vector(b, "temperature", tsr_shape_of(3, c->heads, 1, 1));
-  tsr_value temperature = tsr_constant(b, tsr_shape_of(3, c->heads, 1, 1), &scale);
-  const float *logarithm = tsr_vector_data(b, t);
-  for (int h = 0; scale && logarithm && h < c->heads; h++) scale[h] = (float)tsr_exp(logarithm[h]);
+  tsr_value temperature = tsr_nn_elementary(b, tsr_weight_vector(b, "temperature", tsr_shape_of(3, c->heads, 1, 1)), TSR_EXP);
   tsr_value qkv = tsr_nn_permute(b, tsr_nn_linear(b, "to_qkv", x, 3 * width, TSR_NO_BIAS), (int[]){0, 2, 1}); /* [B,3HD,N] */
   tsr_value qk = tsr_nn_l2_normalize(b, tsr_nn_slice(b, qkv, 1, 0, 2 * width), 1e-12f);
   tsr_value q = tsr_nn_reshape(b, tsr_nn_slice(b, qk, 1, 0, width), heads);

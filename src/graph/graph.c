@@ -60,6 +60,10 @@ static void *grow(tsr_builder *b, void *items, int count, int *capacity, size_t 
   return fresh;
 }
 
+static int is_value(const tsr_builder *b, tsr_value value) {
+  return value > TSR_NO_VALUE && value < b->graph.value_count;
+}
+
 static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
   tsr_graph *g = &b->graph;
   if (tsr_failed(b)) return TSR_NO_VALUE;
@@ -73,6 +77,7 @@ static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
   void *values = grow(b, g->values, g->value_count, &g->value_capacity, sizeof *g->values);
   if (!values) return TSR_NO_VALUE;
   g->values = values;
+  if (!g->value_count) g->values[g->value_count++] = (tsr_value_info){.node = -1}; /* TSR_NO_VALUE's */
   if (info.root == TSR_NO_VALUE) info.root = g->value_count;
   g->values[g->value_count] = info;
   return g->value_count++;
@@ -80,21 +85,33 @@ static tsr_value add_value(tsr_builder *b, tsr_value_info info) {
 
 /* What a wrapper hands to the net inside it under this name; TSR_NO_VALUE: nothing. */
 static tsr_value handed(const tsr_builder *b, const char *name) {
-  for (int i = 0; i < 2; i++)
-    if (b->handed_names[i] && !strcmp(b->handed_names[i], name)) return b->handed[i];
+  const tsr_inside *inside = b->inside;
+  for (int i = 0; inside && i < 2; i++)
+    if (inside->handed_names[i] && !strcmp(inside->handed_names[i], name)) return inside->handed[i];
   return TSR_NO_VALUE;
 }
 
-static const tsr_input *input_named(tsr_builder *b, const char *name) {
-  if (b->known_input_count < TSR_MAX_INPUTS) b->known_inputs[b->known_input_count++] = name;
+/* What the caller gave as `name`; NULL: nothing. */
+static const tsr_input *find_input(const tsr_builder *b, const char *name) {
   for (int i = 0; i < b->input_count; i++)
     if (!strcmp(b->inputs[i].name, name)) return &b->inputs[i];
   return NULL;
 }
 
+/* The same, and the name is one that the model knows. */
+static const tsr_input *input_named(tsr_builder *b, const char *name) {
+  if (b->known_input_count < TSR_MAX_INPUTS) b->known_inputs[b->known_input_count++] = name;
+  return find_input(b, name);
+}
+
+int tsr_input_ndim(const tsr_builder *b, const char *name) {
+  const tsr_input *given = find_input(b, name);
+  return given ? given->shape.ndim : 0;
+}
+
 /* The main input, with `shape` when only declaring; its dims are the caller's to choose, but for dim `channels`. */
 static tsr_value main_input(tsr_builder *b, const char *name, const char *letters, tsr_shape shape, int channels) {
-  tsr_value_info info = {.shape = shape, .node = -1, .root = TSR_NO_VALUE, .input = name};
+  tsr_value_info info = {.shape = shape, .node = -1, .input = name};
   tsr_value from_wrapper = handed(b, name);
   if (from_wrapper != TSR_NO_VALUE) {
     if (tsr_dim(b, from_wrapper, 1) == shape.dims[1]) return from_wrapper;
@@ -114,7 +131,9 @@ static tsr_value main_input(tsr_builder *b, const char *name, const char *letter
     info.shape = given->shape;
     info.data = given->data;
   }
-  return add_value(b, info);
+  tsr_value value = add_value(b, info);
+  if (b->graph.main_input == TSR_NO_VALUE) b->graph.main_input = value;
+  return value;
 }
 
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w) {
@@ -155,8 +174,7 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape) 
   if (from_wrapper != TSR_NO_VALUE) return from_wrapper;
   const tsr_input *given = optional(b, name, shape);
   if (!given) return TSR_NO_VALUE;
-  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .root = TSR_NO_VALUE, .data = given->data,
-                                       .input = name});
+  return add_value(b, (tsr_value_info){.shape = given->shape, .node = -1, .data = given->data, .input = name});
 }
 
 /* The path and `name` joined, in a buffer of the caller's. */
@@ -171,7 +189,7 @@ static tsr_value vector(tsr_builder *b, const char *name, tsr_shape shape,
   if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_weight *w = declare(b->weights, b->err, weight_name(b, name, full), &shape);
   if (!w) return TSR_NO_VALUE;
-  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w, .data = w->values});
+  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .weight = w, .data = w->values});
 }
 
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
@@ -199,36 +217,58 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
   }
   tsr_weight *w = tsr_weights_matrix(b->weights, b->err, weight_name(b, name, full), &shape, layout);
   if (!w) return TSR_NO_VALUE;
-  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE, .weight = w});
+  return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .weight = w});
 }
 
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data) {
-  tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1, .root = TSR_NO_VALUE});
-  *data = NULL;
-  if (value == TSR_NO_VALUE || b->declaring) return value;
-  *data = tsr_arena_alloc(b->arena, tsr_shape_count(&shape, NULL) * sizeof(float));
-  if (!*data) return out_of_memory(b);
-  b->graph.values[value].data = *data;
+  tsr_value value = add_value(b, (tsr_value_info){.shape = shape, .node = -1});
+  *data = value == TSR_NO_VALUE || b->declaring ? NULL : tsr_constant_data(b, value);
   return value;
 }
 
+float *tsr_constant_data(tsr_builder *b, tsr_value value) {
+  tsr_value_info *info = &b->graph.values[value];
+  int overflow = 0;
+  size_t bytes = tsr_size_mul(tsr_shape_count(&info->shape, NULL), sizeof(float), &overflow);
+  float *data = overflow ? NULL : tsr_arena_alloc(b->arena, bytes);
+  if (!data) out_of_memory(b);
+  info->data = data;
+  return data;
+}
+
+/* 0: failed, or there are `most` already. */
+static int takes_another(tsr_builder *b, int count, int most) {
+  if (count == most) tsr_fail(b, TSR_ERR_CONFIG, "more than %d changes of weights of one kind", most);
+  return !tsr_failed(b);
+}
+
+/* A weight's name with its path, in the arena; NULL: failed. */
+static const char *kept_name(tsr_builder *b, const char *name) {
+  char full[2 * TSR_PATH_BYTES];
+  weight_name(b, name, full);
+  const char *kept = tsr_arena_copy_text(b->arena, full, strlen(full));
+  if (!kept) out_of_memory(b);
+  return kept;
+}
+
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep) {
-  if (b->declaring || tsr_failed(b)) return;
-  b->graph.once = 1;
-  if (tsr_weights_any_q8(b->weights))
-    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"update\" changes weights in f32, and these are in 8 bits; load with dtype 'f32'");
-  else if (b->changing) tsr_weights_average(b->weights, to, from, (float)keep, (float)(1 - keep));
+  tsr_graph *g = &b->graph;
+  if (!takes_another(b, g->follow_count, TSR_MAX_FOLLOWS)) return;
+  if (tsr_weights_any_q8(b->weights)) {
+    tsr_fail(b, TSR_ERR_ARGUMENT,
+             "option \"update\" changes weights in f32, and these are in 8 bits; load with dtype 'f32'");
+    return;
+  }
+  g->follows[g->follow_count].to = kept_name(b, to);
+  g->follows[g->follow_count].from = kept_name(b, from);
+  g->follows[g->follow_count++].keep = keep;
 }
 
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
   tsr_graph *g = &b->graph;
-  if (tsr_failed(b) || g->store_count == TSR_MAX_STORES) return;
+  if (!takes_another(b, g->store_count, TSR_MAX_STORES)) return;
   g->stores[g->store_count].to = (tsr_weight *)g->values[vector].weight;
   g->stores[g->store_count++].from = value;
-}
-
-const float *tsr_vector_data(const tsr_builder *b, tsr_value vector) {
-  return vector == TSR_NO_VALUE || b->declaring ? NULL : b->graph.values[vector].data;
 }
 
 static tsr_arg arg_of(const tsr_graph *g, tsr_value value) {
@@ -242,7 +282,7 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   char why[TSR_WHY] = "";
   if (tsr_failed(b)) return TSR_NO_VALUE;
   for (int i = 0; i < n_in; i++) {
-    if (in[i] == TSR_NO_VALUE)
+    if (!is_value(b, in[i]))
       return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", op->name, i);
     args.in[i] = arg_of(g, in[i]);
   }
@@ -256,7 +296,7 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   memcpy(node.in, in, (size_t)n_in * sizeof *in);
   int is_view = op == TSR_OP_reshape;
   for (int i = 0; i < node.n_out; i++) {
-    tsr_value_info info = {.shape = args.out[i].shape, .node = g->node_count, .root = TSR_NO_VALUE};
+    tsr_value_info info = {.shape = args.out[i].shape, .node = g->node_count};
     if (is_view) info.root = g->values[in[0]].root;
     node.out[i] = add_value(b, info);
     if (node.out[i] == TSR_NO_VALUE) return TSR_NO_VALUE;
@@ -267,12 +307,14 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
 
 tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index) {
   if (value == TSR_NO_VALUE || tsr_failed(b)) return TSR_NO_VALUE;
-  const tsr_node *node = &b->graph.nodes[b->graph.values[value].node];
-  return index < node->n_out ? node->out[index] : TSR_NO_VALUE;
+  int made = is_value(b, value) ? b->graph.values[value].node : -1;
+  if (made < 0 || index < 0 || index >= b->graph.nodes[made].n_out)
+    return tsr_fail(b, TSR_ERR_CONFIG, "value %d has no output %d beside it", value, index);
+  return b->graph.nodes[made].out[index];
 }
 
 tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value) {
-  return value == TSR_NO_VALUE ? (tsr_shape){0} : b->graph.values[value].shape;
+  return is_value(b, value) ? b->graph.values[value].shape : (tsr_shape){0};
 }
 
 int tsr_dim(const tsr_builder *b, tsr_value value, int i) {
@@ -295,14 +337,15 @@ int tsr_pattern_matches(const char *pattern, const char *text) {
 
 static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const char *format, va_list args) {
   tsr_graph *g = &b->graph;
+  const tsr_inside *inside = b->inside;
   char name[TSR_PATH_BYTES];
   if (tsr_failed(b)) return 0;
   void *taps = grow(b, g->taps, g->tap_count, &g->tap_capacity, sizeof *g->taps);
   if (!taps) return 0;
   g->taps = taps;
-  int prefix = tsr_print(name, sizeof name, "%s", b->tap_prefix ? b->tap_prefix : "");
+  int prefix = tsr_print(name, sizeof name, "%s", inside ? inside->tap_prefix : "");
   int length = prefix + tsr_print_list(name + prefix, sizeof name - (size_t)prefix, format, args);
-  tsr_tap tap = {.meaning = meaning, .shape = shape, .value = TSR_NO_VALUE, .prefix = b->taps_aside ? -1 : prefix};
+  tsr_tap tap = {.meaning = meaning, .shape = shape, .prefix = inside && inside->taps_aside ? -1 : prefix};
   tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
   if (!tap.name) return out_of_memory(b), 0;
   for (int i = 0; i < b->pattern_count && !tap.wanted; i++) tap.wanted = tsr_pattern_matches(b->patterns[i], tap.name);
@@ -327,5 +370,6 @@ void tsr_tap_add(tsr_builder *b, tsr_value value, tsr_meaning meaning, const cha
   va_start(args, format);
   if (offer(b, tsr_shape_at(b, value), meaning, format, args)) tsr_tap_give(b, value);
   va_end(args);
-  if (b->watch && !tsr_failed(b) && tsr_pattern_matches(b->watch, b->graph.taps[b->graph.tap_count - 1].name)) b->watched = value;
+  for (tsr_inside *i = b->inside; i && !tsr_failed(b); i = i->outer)
+    if (i->watch && tsr_pattern_matches(i->watch, b->graph.taps[b->graph.tap_count - 1].name)) i->watched = value;
 }

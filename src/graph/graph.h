@@ -14,8 +14,9 @@
 #include "base/tensor.h"
 #include "weights/weights.h"
 
+/* An index into a graph's values. The first is TSR_NO_VALUE's, so that a struct of zeros names none. */
 typedef int tsr_value;
-enum { TSR_NO_VALUE = -1, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
+enum { TSR_NO_VALUE = 0, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
 
 typedef struct tsr_value_info {
   tsr_shape shape;
@@ -68,39 +69,64 @@ typedef struct tsr_input {
   const float *data;
 } tsr_input;
 
-enum { TSR_MAX_INPUTS = 32, TSR_MAX_STORES = 4 };
+enum { TSR_MAX_INPUTS = 32, TSR_MAX_FOLLOWS = 4, TSR_MAX_STORES = 4 };
 
 typedef struct tsr_graph {
   tsr_node *nodes;
   int node_count, node_capacity;
-  tsr_value_info *values;
+  tsr_value_info *values; /* [0] belongs to TSR_NO_VALUE: no dims, nothing that makes it */
   int value_count, value_capacity;
   tsr_tap *taps;
   int tap_count, tap_capacity;
+  tsr_value main_input; /* the image, video or tokens that it is of; TSR_NO_VALUE: none has been asked for */
   tsr_value output;
   tsr_meaning output_meaning;
+  struct {
+    const char *to, *from; /* as tsr_weights_average takes them */
+    double keep;
+  } follows[TSR_MAX_FOLLOWS]; /* done before each run */
+  int follow_count;
   struct {
     tsr_weight *to; /* a vector */
     tsr_value from;
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
-  int once; /* it changes weights: good for one run */
   int list_patch; /* 0: pictures have one size; else any whose sides are multiples of this, several in one run (parts/na_vit.h) */
 } tsr_graph;
+
+/* Whether runs change weights: no number of theirs may be kept from one run to the next. */
+static inline int tsr_graph_changes_weights(const tsr_graph *graph) {
+  return graph->follow_count + graph->store_count > 0;
+}
 
 /* Reads keys of the config or of a run's options; see settings.h. */
 typedef struct tsr_settings {
   const tsr_json *given;   /* object, or NULL */
   const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
   const char *what;        /* "config key" or "option", for messages */
+  tsr_status code;         /* of what is wrong with them: TSR_ERR_CONFIG in a file, TSR_ERR_ARGUMENT in a request */
   const char **known;      /* every key asked for */
   int known_count, known_capacity;
 } tsr_settings;
+
+/* A network inside a wrapper (parts/teacher.h) while it is built. Wrappers may nest. */
+typedef struct tsr_inside {
+  const char *tap_prefix; /* the beginning of its taps' names, which all wrappers around it set */
+  int taps_aside;         /* they are there only where more than the main input is given */
+  const char *handed_names[2]; /* up to two inputs that the wrapper hands to it */
+  tsr_value handed[2];
+  const char *watch; /* a pattern of taps, and the value of the last one that fits */
+  tsr_value watched;
+  struct tsr_inside *outer; /* what the wrapper itself is inside of, or NULL */
+} tsr_inside;
+
+struct tsr_arch; /* architecture.h */
 
 typedef struct tsr_builder {
   tsr_arena *arena;
   tsr_error *err;
   const char *arch;
+  const struct tsr_arch *(*find_arch)(const char *name); /* for wrappers; NULL: none of that name is here */
   tsr_weights *weights;
   tsr_graph graph;
   tsr_settings config, options;
@@ -108,20 +134,12 @@ typedef struct tsr_builder {
   const tsr_input *inputs;
   int input_count;
   int declaring;
-  int changing; /* weights may change now: all of it has been built before without, and nothing was wrong */
   const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
   int known_input_count;
   uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
   const char *const *patterns; /* taps wanted */
   int pattern_count;
-  /* a net inside a wrapper (parts/teacher.h): the beginning of its taps' names; up to two inputs that the wrapper hands to it; a pattern of taps, and the
-   * value of the last one that fits */
-  const char *tap_prefix;
-  int taps_aside; /* they are there only where more than the main input is given */
-  const char *handed_names[2];
-  tsr_value handed[2];
-  const char *watch;
-  tsr_value watched;
+  tsr_inside *inside; /* NULL: no wrapper is around what is built now */
   char path[TSR_PATH_BYTES];
   size_t path_length;
   size_t scopes[TSR_MAX_SCOPES]; /* path_length before each open scope */
@@ -151,6 +169,9 @@ tsr_value tsr_input_optional(tsr_builder *b, const char *name, tsr_shape shape);
  * They are the caller's, and gone after the run. */
 const float *tsr_input_numbers(tsr_builder *b, const char *name, tsr_shape shape);
 
+/* How many dims the caller's input of this name has; 0: none was given. */
+int tsr_input_ndim(const tsr_builder *b, const char *name);
+
 /* Weights, named below the current path ("weight"; "" is the path itself). */
 tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape);
 /* A vector that the reference keeps as a buffer: it is no parameter. */
@@ -158,24 +179,26 @@ tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
 /* A depthwise convolution's [C,1,kernel_h,kernel_w], kept with the channels last. */
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
-/* Changes of weights, of a model in f32; TSR_ERR_ARGUMENT in 8 bits. For training, which changes them between runs.
- * The first happens while the graph is built a second time (`changing`), so that a run that fails changes nothing: `to` and what is below it, as far as they are of the same kind as what is
- * of the same name below `from` (parameters, or else both names are of buffers), become keep * to + (1 - keep) * from. The second after each run: the
- * vector becomes `value`, of as many numbers. */
+/* Changes of weights, for training: steps of each run, in the order of these calls. Building changes nothing, and
+ * neither does a run that fails.
+ * Follow, before the nodes: `to` and what is below it become keep * to + (1 - keep) * from, as far as they are of the
+ * same kind as what has the same name below `from`: parameters, or else both names are of buffers. Both are names below
+ * the current path. TSR_ERR_ARGUMENT in 8 bits.
+ * Store, after the nodes: the vector becomes `value`, of as many numbers. */
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
-/* The numbers of a vector or constant, as far as they are there: NULL when only declaring. */
-const float *tsr_vector_data(const tsr_builder *b, tsr_value vector);
 /* A table computed by the architecture: *data is for the caller to fill. NULL when there is nothing to fill: after a failure, and when
  * only declaring, so that a config cannot ask for memory before the weights have been seen. */
 tsr_value tsr_constant(tsr_builder *b, tsr_shape shape, float **data);
+/* Memory for the numbers of a value that is a constant from now on; NULL after a failure. */
+float *tsr_constant_data(tsr_builder *b, tsr_value value);
 
 /* A node; outputs' shapes follow from the op's rule. Returns its first output, TSR_NO_VALUE when an input is invalid. */
 tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in, const tsr_attrs *attrs);
-/* Output `index` of the node that made `value`. */
+/* Output `index` of the node that made `value`. TSR_ERR_CONFIG when there is none. */
 tsr_value tsr_node_output(tsr_builder *b, tsr_value value, int index);
 
-/* The shape of a value; a scalar's for TSR_NO_VALUE. */
+/* The shape of a value; a scalar's for TSR_NO_VALUE and for what is no value of the graph. */
 tsr_shape tsr_shape_at(const tsr_builder *b, tsr_value value);
 /* Dim i of a value, negative counts from the end; 0 for TSR_NO_VALUE, so that arithmetic on failed values is harmless. */
 int tsr_dim(const tsr_builder *b, tsr_value value, int i);

@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-static tsr_status code_of(const tsr_builder *b, const tsr_settings *from) {
-  return from == &b->config ? TSR_ERR_CONFIG : TSR_ERR_ARGUMENT;
-}
-
 static void note(tsr_builder *b, tsr_settings *from, const char *key) {
   for (int i = 0; i < from->known_count; i++)
     if (!strcmp(from->known[i], key)) return;
@@ -33,7 +29,7 @@ static const tsr_json *value_of(tsr_builder *b, tsr_settings *from, const char *
 }
 
 static int missing(tsr_builder *b, tsr_settings *from, const char *key, const char *expected) {
-  tsr_fail(b, code_of(b, from), "%s \"%s\" is missing; expected %s", from->what, key, expected);
+  tsr_fail(b, from->code, "%s \"%s\" is missing; expected %s", from->what, key, expected);
   return 0;
 }
 
@@ -41,10 +37,10 @@ static int64_t int_of(tsr_builder *b, tsr_settings *from, const char *key, const
   int64_t result;
   if (tsr_json_int(value, lo, hi, &result)) return result;
   if (value->kind == TSR_JSON_NUMBER && value->number == (double)(int64_t)value->number)
-    tsr_fail(b, code_of(b, from), "%s \"%s\" is %.0f; expected %lld to %lld", from->what, key, value->number, (long long)lo,
+    tsr_fail(b, from->code, "%s \"%s\" is %.0f; expected %lld to %lld", from->what, key, value->number, (long long)lo,
              (long long)hi);
   else
-    tsr_fail(b, code_of(b, from), "%s \"%s\" is not a whole number; expected %lld to %lld", from->what, key, (long long)lo,
+    tsr_fail(b, from->code, "%s \"%s\" is not a whole number; expected %lld to %lld", from->what, key, (long long)lo,
              (long long)hi);
   return lo;
 }
@@ -77,7 +73,7 @@ int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const 
   if (!value && !fallback) missing(b, from, key, "a whole number or a list");
   if (!is_list) return most;
   if (value->count < least || value->count > most) {
-    tsr_fail(b, code_of(b, from), "%s \"%s\" is a list of %d; expected %d to %d numbers", from->what, key, value->count, least, most);
+    tsr_fail(b, from->code, "%s \"%s\" is a list of %d; expected %d to %d numbers", from->what, key, value->count, least, most);
     return least;
   }
   int i = 0;
@@ -99,7 +95,7 @@ int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const
     ok = item->kind == TSR_JSON_ARRAY && item->count == 2;
     for (int i = 0; ok && i < 2; i++) out[n][i] = (int)int_of(b, from, key, i ? item->child->next : item->child, lo, hi);
   }
-  if (!ok) tsr_fail(b, code_of(b, from), "%s \"%s\" is a list of 1 to %d pairs [a, b]", from->what, key, most);
+  if (!ok) tsr_fail(b, from->code, "%s \"%s\" is a list of 1 to %d pairs [a, b]", from->what, key, most);
   return ok ? n : 0;
 }
 
@@ -112,14 +108,14 @@ void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int l
     for (const tsr_json *item = good ? row->child : NULL; item; item = item->next) *to++ = (int)int_of(b, from, key, item, lo, hi);
     if (good) counts[r] = row->count;
   }
-  if (!good) tsr_fail(b, code_of(b, from), "%s \"%s\" is not %d lists of 1 to %d whole numbers", from->what, key, rows, most);
+  if (!good) tsr_fail(b, from->code, "%s \"%s\" is not %d lists of 1 to %d whole numbers", from->what, key, rows, most);
 }
 
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi) {
   const tsr_json *value = value_of(b, from, key);
   if (!value) return fallback;
   if (value->kind == TSR_JSON_NUMBER && value->number >= lo && value->number <= hi) return value->number;
-  tsr_fail(b, code_of(b, from), "%s \"%s\" is not a number from %g to %g", from->what, key, lo, hi);
+  tsr_fail(b, from->code, "%s \"%s\" is not a number from %g to %g", from->what, key, lo, hi);
   return lo;
 }
 
@@ -131,7 +127,7 @@ int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int
     out[i] = (float)item->number;
     if (item->next) item = item->next;
   }
-  if (!good) tsr_fail(b, code_of(b, from), "%s \"%s\" is not a list of %d numbers", from->what, key, count);
+  if (!good) tsr_fail(b, from->code, "%s \"%s\" is not a list of %d numbers", from->what, key, count);
   return value != NULL;
 }
 
@@ -139,7 +135,7 @@ int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fa
   const tsr_json *value = value_of(b, from, key);
   if (!value) return fallback;
   if (value->kind == TSR_JSON_TRUE) return 1;
-  if (value->kind != TSR_JSON_FALSE) tsr_fail(b, code_of(b, from), "%s \"%s\" is neither true nor false", from->what, key);
+  if (value->kind != TSR_JSON_FALSE) tsr_fail(b, from->code, "%s \"%s\" is neither true nor false", from->what, key);
   return 0;
 }
 
@@ -155,16 +151,25 @@ int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, cons
       strcat(list, "'");
     }
   }
-  tsr_fail(b, code_of(b, from), "%s \"%s\" is %.40s; expected one of %s", from->what, key,
+  tsr_fail(b, from->code, "%s \"%s\" is %.40s; expected one of %s", from->what, key,
            value->kind == TSR_JSON_STRING ? value->string : "no string", list);
   return fallback;
 }
 
-tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch) {
+int tsr_setting_is_given(const tsr_settings *from, const char *key) {
+  return tsr_json_get(from->given, key) || tsr_json_get(from->preset, key);
+}
+
+tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what) {
   const tsr_json *value = value_of(b, &b->config, key);
-  tsr_settings outer = b->config;
   if (!value || value->kind != TSR_JSON_OBJECT) missing(b, &b->config, key, "an object");
-  b->config = (tsr_settings){.given = value, .preset = tsr_json_get(outer.preset, key), .what = what};
+  const tsr_json *preset = tsr_json_get(b->config.preset, key);
+  return (tsr_settings){.given = value, .preset = preset, .what = what, .code = b->config.code};
+}
+
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch) {
+  tsr_settings inner = tsr_config_inner(b, key, what), outer = b->config;
+  b->config = inner;
   const char *chosen = archs[tsr_setting_choice(b, &b->config, "arch", archs, 0)];
   if (arch) *arch = chosen;
   return outer;
@@ -216,13 +221,13 @@ const char *tsr_nearest(const char *word, const char *const *candidates, int cou
 
 void tsr_settings_finish(tsr_builder *b, tsr_settings *from) {
   if (!from->given || from->given->kind == TSR_JSON_NULL || tsr_failed(b)) return;
-  if (from->given->kind != TSR_JSON_OBJECT) tsr_fail(b, code_of(b, from), "an object of %ss was expected", from->what);
+  if (from->given->kind != TSR_JSON_OBJECT) tsr_fail(b, from->code, "an object of %ss was expected", from->what);
   for (const tsr_json *member = from->given->child; member && !tsr_failed(b); member = member->next) {
     int known = 0;
     for (int i = 0; i < from->known_count && !known; i++) known = !strcmp(member->key, from->known[i]);
     if (known) continue;
     const char *nearest = tsr_nearest(member->key, from->known, from->known_count);
-    tsr_fail(b, code_of(b, from), "%s \"%.60s\" is not known%s%s%s", from->what, member->key, nearest ? "; did you mean \"" : "",
+    tsr_fail(b, from->code, "%s \"%.60s\" is not known%s%s%s", from->what, member->key, nearest ? "; did you mean \"" : "",
              nearest ? nearest : "", nearest ? "\"?" : "");
   }
 }

@@ -12,8 +12,8 @@
 /* As a default: the key must be given. */
 #define TSR_REQUIRED INT64_MIN
 
-/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: TSR_ERR_CONFIG for the config, TSR_ERR_ARGUMENT for
- * options; missing key, wrong type, out of range. */
+/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: from->code, for a missing key,
+ * a wrong type, out of range. */
 int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi);
 /* One integer for both, or [height, width]. */
 void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi, int out[2]);
@@ -31,11 +31,15 @@ int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
 /* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */
 int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
+/* 1 when the key stands there, whatever its value. */
+int tsr_setting_is_given(const tsr_settings *from, const char *key);
 /* Keys that matter to training only (dropout...): accepted, not read. NULL-terminated. */
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
-/* From here on reads of the config are of the object at `key`, a network's config, which must be there; `what` names its keys in messages. Until
- * tsr_config_close, which takes what this returned and fails on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the
- * first), which goes to *arch unless that is NULL. */
+/* The object at `key` of the config, a network's config, which must be there; `what` names its keys in messages. */
+tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what);
+/* From here on reads of the config are of that object, until tsr_config_close, which takes what this returned and fails
+ * on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the first), which goes to *arch
+ * unless that is NULL. */
 tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch);
 void tsr_config_close(tsr_builder *b, tsr_settings outer);
 /* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */

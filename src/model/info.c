@@ -73,9 +73,10 @@ static void write_taps(tsr_text *text, const tsr_graph *graph) {
   tsr_text_add(text, "]");
 }
 
-tsr_status tsr_model_write_info(tsr_model *model) {
+static tsr_status write_info(tsr_model *model, int with_keys) {
   tsr_text *t = &model->info;
   const tsr_graph *g = &model->declared;
+  const tsr_value_info *input = &g->values[g->main_input];
   tsr_text_add(t, "{\"arch\":");
   tsr_text_quote(t, model->arch->name);
   tsr_text_add(t, ",\"title\":");
@@ -93,9 +94,9 @@ tsr_status tsr_model_write_info(tsr_model *model) {
                   tsr_weights_any_q8(&model->weights) ? "q8" : "f32", tsr_weights_parameters(&model->weights),
                   tsr_graph_operations(g, model->ctx->kernels), (double)tsr_weights_bytes(&model->weights));
   tsr_text_add(t, ",\"input\":{\"name\":");
-  tsr_text_quote(t, g->values[0].input ? g->values[0].input : "image");
+  tsr_text_quote(t, input->input ? input->input : "image");
   tsr_text_add(t, ",\"dims\":");
-  tsr_text_shape(t, &g->values[0].shape);
+  tsr_text_shape(t, &input->shape);
   tsr_text_format(t, ",\"list\":%s},\"inputs\":", g->list_patch ? "true" : "false");
   write_names(t, model->input_names, model->input_count_known);
   tsr_text_add(t, ",\"options\":");
@@ -105,10 +106,16 @@ tsr_status tsr_model_write_info(tsr_model *model) {
   write_taps(t, g);
   tsr_text_add(t, ",\"unused\":");
   tsr_text_add(t, model->unused.length ? tsr_text_get(&model->unused) : "[]");
+  if (with_keys) {
+    tsr_text_add(t, ",\"keys\":");
+    write_names(t, model->key_names, model->key_count);
+  }
   tsr_text_add(t, "}");
   if (tsr_text_get(t)) return TSR_OK;
   return tsr_error_set(&model->ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
 }
+
+tsr_status tsr_model_write_info(tsr_model *model) { return write_info(model, 0); }
 
 const char *tsr_describe(tsr_context *ctx, const char *metadata) {
   tsr_json text = {.kind = TSR_JSON_STRING, .key = "tesserae", .string = metadata, .length = strlen(metadata)};
@@ -116,7 +123,7 @@ const char *tsr_describe(tsr_context *ctx, const char *metadata) {
   tsr_model *model = tsr_model_create(ctx);
   tsr_text_free(&ctx->description);
   if (!model) tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
-  else if (!tsr_model_read_metadata(model, &root) && !tsr_model_write_info(model)) {
+  else if (!tsr_model_read_metadata(model, &root) && !write_info(model, 1)) {
     ctx->description = model->info;
     model->info = (tsr_text){.heap = &ctx->heap};
   }

@@ -45,11 +45,17 @@ tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena) {
       .arena = arena,
       .err = &model->ctx->err,
       .arch = model->arch->name,
+      .find_arch = tsr_arch_find,
       .weights = &model->weights,
-      .graph = {.output = TSR_NO_VALUE, .output_meaning = {.kind = "logits"}},
-      .config = {.given = model->config, .preset = model->preset, .what = "config key"},
-      .options = {.what = "option"},
+      .graph = {.output_meaning = {.kind = "logits"}},
+      .config = {.given = model->config, .preset = model->preset, .what = "config key", .code = TSR_ERR_CONFIG},
+      .options = {.what = "option", .code = TSR_ERR_ARGUMENT},
   };
+}
+
+void tsr_model_build(const tsr_model *model, tsr_builder *b) {
+  b->graph.output = model->arch->build(b);
+  if (!tsr_failed(b) && b->graph.output == TSR_NO_VALUE) tsr_fail(b, TSR_ERR_CONFIG, "the model has no output");
 }
 
 /* Builds the graph for the default input: this declares the weights, and shows shapes and taps. */
@@ -57,10 +63,9 @@ static tsr_status declare(tsr_model *model) {
   static const char *const reserved[] = {"preset", NULL};
   tsr_builder b = tsr_model_builder(model, &model->arena);
   b.declaring = 1;
-  b.graph.output = model->arch->build(&b);
+  tsr_model_build(model, &b);
   tsr_settings_ignore(&b, &b.config, reserved);
   tsr_settings_finish(&b, &b.config);
-  if (!tsr_failed(&b) && b.graph.output == TSR_NO_VALUE) tsr_fail(&b, TSR_ERR_CONFIG, "the model has no output");
   if (tsr_failed(&b)) return b.err->code;
   model->declared = b.graph;
   model->weights.sealed = 1;
@@ -71,6 +76,8 @@ static tsr_status declare(tsr_model *model) {
   model->fixed_inputs = b.fixed_inputs;
   model->option_names = b.options.known;
   model->option_count = b.options.known_count;
+  model->key_names = b.config.known;
+  model->key_count = b.config.known_count;
   return TSR_OK;
 }
 
@@ -94,25 +101,27 @@ static tsr_status read_preprocess(tsr_model *model) {
   static const char *const fits[] = {"crop", "squash", "native", NULL};
   static const char *const own[] = {"mean", "std", "channels", NULL};
   const tsr_json *given = tsr_json_get(model->root, "preprocess");
-  const tsr_value_info *image = &model->declared.values[0]; /* the first value is the picture or video, if the model takes one */
+  const tsr_value_info *image = &model->declared.values[model->declared.main_input];
   int size[2], sides = image->shape.ndim - 2;
   if (!image->input || sides < 2 || (image->shape.dims[1] != 1 && image->shape.dims[1] != 3)) return TSR_OK;
   tsr_builder b = tsr_model_builder(model, &model->arena);
-  b.config = (tsr_settings){.given = given, .what = "preprocess key"};
+  tsr_settings from = {.given = given, .what = "preprocess key", .code = TSR_ERR_CONFIG};
   tsr_image_spec spec = {.channels = image->shape.dims[1], .crop_pct = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
-  tsr_config_pair(&b, "size", 0, 1, TSR_MAX_SIDE, size);
+  tsr_setting_pair(&b, &from, "size", 0, 1, TSR_MAX_SIDE, size);
   spec.height = size[0] ? size[0] : image->shape.dims[sides];
   spec.width = size[1] ? size[1] : image->shape.dims[sides + 1];
-  spec.filter = (tsr_filter)tsr_config_choice(&b, "resize", filters, TSR_FILTER_BILINEAR);
-  int patch = model->declared.list_patch, fit = tsr_config_choice(&b, "fit", fits, patch ? 2 : TSR_FIT_CROP);
-  if (patch && fit == 2) model->max_patches = tsr_config_int(&b, "max_patches", spec.height / patch * (spec.width / patch), 1, TSR_MAX_SIDE * TSR_MAX_SIDE);
+  spec.filter = (tsr_filter)tsr_setting_choice(&b, &from, "resize", filters, TSR_FILTER_BILINEAR);
+  int patch = model->declared.list_patch, fit = tsr_setting_choice(&b, &from, "fit", fits, patch ? 2 : TSR_FIT_CROP);
+  if (patch && fit == 2)
+    model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,
+                                         TSR_MAX_SIDE * TSR_MAX_SIDE);
   else if (fit == 2) tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's pictures have one size");
   spec.fit = fit ? TSR_FIT_SQUASH : TSR_FIT_CROP;
-  spec.crop_pct = (float)tsr_config_number(&b, "crop_pct", 1, 0.05, 1);
+  spec.crop_pct = (float)tsr_setting_number(&b, &from, "crop_pct", 1, 0.05, 1);
   read_channels(&b, given, "mean", -1e6f, spec.mean);
   read_channels(&b, given, "std", 1e-6f, spec.std);
-  tsr_settings_ignore(&b, &b.config, own);
-  tsr_settings_finish(&b, &b.config);
+  tsr_settings_ignore(&b, &from, own);
+  tsr_settings_finish(&b, &from);
   model->has_image_spec = !tsr_failed(&b);
   model->image_spec = spec;
   return b.err->code;

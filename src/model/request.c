@@ -83,7 +83,7 @@ static float *read_indices(tsr_builder *b, const tsr_json *value, const char *re
 
 static void open_attention(tsr_view *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked, const char *request) {
   static const char *const lists[] = {"layers", "heads", NULL};
-  tsr_settings settings = {.given = asked, .what = "attention option"};
+  tsr_settings settings = {.given = asked, .what = "attention option", .code = TSR_ERR_ARGUMENT};
   const tsr_json *layers = tsr_json_get(asked, "layers"), *heads = tsr_json_get(asked, "heads");
   int known = 0;
   v->rollout = tsr_setting_bool(b, &settings, "rollout", 0);
@@ -110,7 +110,7 @@ static void open_attention(tsr_view *v, tsr_builder *b, const tsr_graph *g, cons
 /* pooling "auto" is what the model's own head sees: its embedding, or else its class token, or else the mean of the tokens. */
 static void open_embedding(tsr_view *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked) {
   static const char *const poolings[] = {"auto", "cls", "mean", NULL};
-  tsr_settings settings = {.given = asked, .what = "embed option"};
+  tsr_settings settings = {.given = asked, .what = "embed option", .code = TSR_ERR_ARGUMENT};
   v->pools = tsr_setting_choice(b, &settings, "pooling", poolings, 0);
   v->normalizes = tsr_setting_bool(b, &settings, "normalize", 1);
   tsr_settings_finish(b, &settings);
@@ -225,14 +225,18 @@ static void embed(const tsr_view *v) {
   }
 }
 
-tsr_status tsr_view_read(const tsr_view *v, tsr_context *ctx, const tsr_session *s) {
+float *tsr_view_take(const tsr_view *v, tsr_context *ctx) {
+  return v->rollout ? tsr_rollout_take(ctx, v->tokens) : NULL;
+}
+
+void tsr_view_read(const tsr_view *v, const tsr_context *ctx, const tsr_session *s, float *work) {
   float *out = v->data;
   for (int t = 0; t < v->tap_count; t++) v->values[t] = tsr_exec_data(s->exec, v->taps[t]->value);
   if (!v->layers) {
     embed(v);
-    return TSR_OK;
+    return;
   }
-  if (v->rollout && tsr_attention_rollout(ctx, out, v->values, v->layer_count, v->all_heads, v->tokens)) return ctx->err.code;
+  if (v->rollout) tsr_rollout_run(ctx, work, out, v->values, v->layer_count, v->all_heads, v->tokens);
   for (int l = 0; !v->rollout && l < v->layer_count; l++)
     for (int g = 0; g < v->groups; g++) {
       const float *layer = v->values[l] + (size_t)g * v->all_heads * v->area;
@@ -242,7 +246,6 @@ tsr_status tsr_view_read(const tsr_view *v, tsr_context *ctx, const tsr_session 
     }
   if (v->map && !v->rollout) mean_of(v, v->values[v->layer_count - 1], v->last);
   if (v->map) look(v);
-  return TSR_OK;
 }
 
 void tsr_view_write(tsr_text *text, const tsr_view *v) {

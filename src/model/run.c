@@ -1,7 +1,8 @@
 /* A model's life and runs; see tesserae.h. */
 #include "state.h"
-#include "graph/refine.h"
 #include "base/sha256.h"
+#include "exec/fold.h"
+#include "graph/refine.h"
 
 #include <string.h>
 
@@ -141,19 +142,19 @@ static tsr_status check_patterns(const tsr_builder *b) {
   return TSR_OK;
 }
 
-static tsr_status begin_session(tsr_model *model, const char *request, int changing) {
+static tsr_status begin_session(tsr_model *model, const char *request) {
   tsr_session *s = &model->session;
   tsr_error *err = &model->ctx->err;
   const char *patterns[MAX_PATTERNS];
   tsr_builder b = tsr_model_builder(model, &s->arena);
   b.inputs = model->inputs;
   b.input_count = model->input_count;
-  b.changing = changing;
   if (read_request(&b, request, patterns, model)) return err->code;
-  b.graph.output = model->arch->build(&b);
+  tsr_model_build(model, &b);
   tsr_settings_finish(&b, &b.options);
   if (tsr_failed(&b) || check_patterns(&b)) return err->code;
   tsr_rows_refine(&b);
+  tsr_graph_fold(&b, model->ctx->kernels);
   if (err->code) return err->code;
   s->graph = b.graph;
   if (s->view && tsr_view_plan(s->view, s, err)) return err->code;
@@ -172,12 +173,7 @@ static tsr_status find_session(tsr_model *model, const char *request) {
   }
   end_session(model);
   if (!tsr_text_get(&key)) tsr_error_set(&model->ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the run");
-  if (!model->ctx->err.code) begin_session(model, request, 0);
-  if (s->graph.once && !model->ctx->err.code && !check_numbers(model)) { /* weights change only once all else is known to be right */
-    end_session(model);
-    begin_session(model, request, 1);
-    tsr_text_clear(&key);
-  }
+  if (!model->ctx->err.code) begin_session(model, request);
   s->key = key;
   if (model->ctx->err.code) end_session(model);
   return model->ctx->err.code;
@@ -209,21 +205,44 @@ static void write_result(tsr_model *model) {
   tsr_text_add(t, "]");
 }
 
-tsr_status tsr_model_run(tsr_model *model, const char *request) {
-  tsr_error *err = &model->ctx->err;
-  if (err->code) return err->code;
-  if (find_session(model, request) || check_numbers(model)) return err->code;
-  bind_inputs(model);
-  write_result(model);
-  if (!tsr_text_get(&model->result)) return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the result");
-  if (model->ran && tsr_weights_any_q8(&model->weights)) tsr_context_try_kernels(model->ctx);
-  model->ran = 1;
-  tsr_exec_use(model->session.exec, model->ctx->kernels);
-  tsr_exec_run(model->session.exec, model->ctx->pool);
+/* The steps before the nodes. */
+static void follow(tsr_model *model) {
   const tsr_graph *g = &model->session.graph;
-  for (int i = 0; i < g->store_count; i++)
-    memcpy(g->stores[i].to->values, tsr_exec_data(model->session.exec, g->stores[i].from), tsr_shape_count(&g->stores[i].to->shape, NULL) * sizeof(float));
-  return model->session.view ? tsr_view_read(model->session.view, model->ctx, &model->session) : TSR_OK;
+  for (int i = 0; i < g->follow_count; i++)
+    tsr_weights_average(&model->weights, g->follows[i].to, g->follows[i].from, (float)g->follows[i].keep,
+                        (float)(1 - g->follows[i].keep));
+}
+
+/* The steps after the nodes. */
+static void store(tsr_model *model) {
+  const tsr_session *s = &model->session;
+  for (int i = 0; i < s->graph.store_count; i++) {
+    tsr_weight *to = s->graph.stores[i].to;
+    const float *from = tsr_exec_data(s->exec, s->graph.stores[i].from);
+    memcpy(to->values, from, tsr_shape_count(&to->shape, NULL) * sizeof *from);
+  }
+}
+
+tsr_status tsr_model_run(tsr_model *model, const char *request) {
+  tsr_context *ctx = model->ctx;
+  tsr_session *s = &model->session;
+  if (ctx->err.code) return ctx->err.code;
+  if (find_session(model, request) || check_numbers(model)) return ctx->err.code;
+  write_result(model);
+  if (!tsr_text_get(&model->result)) return tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the result");
+  float *work = s->view ? tsr_view_take(s->view, ctx) : NULL;
+  if (ctx->err.code) return ctx->err.code;
+  /* All that can fail is done: weights change from here on. */
+  follow(model);
+  bind_inputs(model);
+  if (model->ran && tsr_weights_any_q8(&model->weights)) tsr_context_try_kernels(ctx);
+  model->ran = 1;
+  tsr_exec_use(s->exec, ctx->kernels);
+  tsr_exec_run(s->exec, ctx->pool);
+  store(model);
+  if (s->view) tsr_view_read(s->view, ctx, s, work);
+  tsr_heap_free(&ctx->heap, work);
+  return ctx->err.code;
 }
 
 const float *tsr_model_output(tsr_model *model, int index) {

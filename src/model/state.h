@@ -35,6 +35,8 @@ struct tsr_model {
   uint32_t fixed_inputs; /* bit i: sessions depend on the numbers of input i */
   const char **option_names; /* of a run */
   int option_count;
+  const char **key_names; /* of the config */
+  int key_count;
   int has_image_spec;
   tsr_image_spec image_spec;
   int max_patches; /* of a picture that keeps its own size (fit "native"); 0: all get the size of image_spec */
@@ -47,6 +49,9 @@ struct tsr_model {
 
 /* A builder for this model; graph memory comes from `arena`. */
 tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena);
+
+/* Builds the architecture's graph, which has an output unless the builder has failed. */
+void tsr_model_build(const tsr_model *model, tsr_builder *b);
 
 /* An empty model of this context. NULL: out of memory. */
 tsr_model *tsr_model_create(tsr_context *ctx);
@@ -64,11 +69,19 @@ tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_jso
                         int max);
 /* Once the session has its graph: checks and takes memory. The same errors. */
 tsr_status tsr_view_plan(tsr_view *view, tsr_session *session, tsr_error *err);
-/* After a run: fills it in. TSR_ERR_OUT_OF_MEMORY. */
-tsr_status tsr_view_read(const tsr_view *view, tsr_context *ctx, const tsr_session *session);
+/* Before a run: what reading it takes besides, on the context's heap; NULL: nothing, or TSR_ERR_OUT_OF_MEMORY. */
+float *tsr_view_take(const tsr_view *view, tsr_context *ctx);
+/* After a run: fills it in, with what tsr_view_take gave. */
+void tsr_view_read(const tsr_view *view, const tsr_context *ctx, const tsr_session *session, float *work);
 /* The outputs, as tsr_model_result and tsr_model_output hand them out. */
 void tsr_view_write(tsr_text *text, const tsr_view *view);
 const float *tsr_view_output(const tsr_view *view, int index);
+
+/* tsr_attention_rollout in two parts: memory, for the caller to free (NULL: TSR_ERR_OUT_OF_MEMORY), and what cannot
+ * fail. */
+float *tsr_rollout_take(tsr_context *ctx, int tokens);
+void tsr_rollout_run(const tsr_context *ctx, float *work, float *out, const float *const *layers, int layer_count,
+                     int heads, int tokens);
 
 /* {"name","kind","dims","grid","prefix_tokens","windows"} */
 void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape);

@@ -115,10 +115,11 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
   int wanted = a.tap && tsr_tap_offer(b, stored, a.meaning, "%s", name), n = 3;
   tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
                                    .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
-                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited, .q8 = tsr_weights_any_q8(b->weights)}};
-  tsr_value in[5] = {q, k, v};
+                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited, .has_scale = a.has_scale, .q8 = tsr_weights_any_q8(b->weights)}};
+  tsr_value in[TSR_MAX_IN] = {q, k, v};
   if (a.bias != TSR_NO_VALUE) in[n++] = a.bias;
   if (a.limited) in[n++] = a.keys;
+  if (a.has_scale) in[n++] = a.scales;
   tsr_value y = tsr_node_add(b, TSR_OP_attention, in, n, &attrs);
   if (wanted) tsr_tap_give(b, tsr_node_output(b, y, 1));
   return y;
@@ -140,7 +141,7 @@ tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v
 }
 
 tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer) {
-  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim), .bias = TSR_NO_VALUE,
+  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
                          .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
 }
 
@@ -196,7 +197,7 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   const char *prefix = t->prefix ? t->prefix : "";
   tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
   tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
-                 .out_unbiased = t->out_unbiased, .split = t->split, .context = TSR_NO_VALUE, .attend = t->attend, .user = t->user};
+                 .out_unbiased = t->out_unbiased, .split = t->split, .attend = t->attend, .user = t->user};
   mha.attention.tap = tap;
   tsr_enter(b, "layers.%d.%d", layer, t->first);
   x = tsr_nn_mha(b, x, &mha, x);
@@ -279,11 +280,18 @@ tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
 tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_add, x, y); }
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y) { return binary(b, TSR_OP_mul, x, y); }
 
-tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor) {
-  float *number;
-  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &number);
-  if (number) *number = factor;
-  return tsr_nn_mul(b, x, value);
+static tsr_value constant_of(tsr_builder *b, float number) {
+  float *data;
+  tsr_value value = tsr_constant(b, tsr_shape_of(1, 1), &data);
+  if (data) *data = number;
+  return value;
+}
+
+tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor) { return tsr_nn_mul(b, x, constant_of(b, factor)); }
+tsr_value tsr_nn_plus(tsr_builder *b, tsr_value x, float number) { return tsr_nn_add(b, x, constant_of(b, number)); }
+
+tsr_value tsr_nn_elementary(tsr_builder *b, tsr_value x, int function) {
+  return unary(b, TSR_OP_elementary, x, (tsr_attrs){.elementary = {.function = function}});
 }
 
 tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation) {

@@ -54,6 +54,8 @@ typedef struct tsr_attention {
   int store;            /* the probabilities are output 1 of the node, whether the tap is wanted or not */
   int limited;          /* pictures have as many keys as `keys` [B] says */
   tsr_value keys;
+  int has_scale;        /* `scales` [1] takes scale's place */
+  tsr_value scales;
 } tsr_attention;
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);
@@ -139,6 +141,10 @@ tsr_value tsr_nn_add(tsr_builder *b, tsr_value x, tsr_value y);
 tsr_value tsr_nn_mul(tsr_builder *b, tsr_value x, tsr_value y);
 /* factor * x */
 tsr_value tsr_nn_times(tsr_builder *b, tsr_value x, float factor);
+/* x + number */
+tsr_value tsr_nn_plus(tsr_builder *b, tsr_value x, float number);
+/* function(x), TSR_EXP, TSR_SIN or TSR_COS */
+tsr_value tsr_nn_elementary(tsr_builder *b, tsr_value x, int function);
 tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation);
 /* x by y, or by y transposed: see ops.inc. */
 tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed);
@@ -152,7 +158,7 @@ tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stri
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
 /* x[.., begin:end, ..]; x itself when that is all of it. */
 tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end);
-/* Rows of x [B,N,..] by indices [B,K]: [B,K,..]; see ops.inc. */
+/* Rows of x [B,N,..] by indices [B or 1,K]: [B,K,..]; see ops.inc. */
 tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices);
 tsr_value tsr_nn_pad(tsr_builder *b, tsr_value x, int axis, int before, int after);
 tsr_value tsr_nn_reshape(tsr_builder *b, tsr_value x, tsr_shape shape);

@@ -3,8 +3,6 @@
 
 #include "graph/settings.h"
 
-#include <math.h>
-
 static tsr_shape channels_shape(int c) { return tsr_shape_of(4, 1, c, 1, 1); }
 
 tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x) {
@@ -58,28 +56,21 @@ tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, in
   return pointwise(b, name, x, out, bias, residual, TSR_ACT_NONE);
 }
 
-/* BatchNorm2d of the running statistics as y = scale * x + offset, where x lacks `bias` (TSR_NO_VALUE: none). The data are NULL when
- * only declaring. */
+/* BatchNorm2d of the running statistics as y = scale * x + offset, where x lacks `bias` (TSR_NO_VALUE: none). */
 typedef struct affine {
   tsr_value scale, offset;
-  float *s, *t;
 } affine;
 
 static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias, float eps) {
   static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
-  const float *p[4], *before = tsr_vector_data(b, bias);
-  affine a;
+  tsr_attrs attrs = {.batch_norm = {.eps = eps ? (double)eps : 1e-5}};
+  tsr_value in[5];
   tsr_enter(b, "%s", name);
-  for (int i = 0; i < 4; i++) p[i] = tsr_vector_data(b, (i < 2 ? tsr_weight_vector : tsr_weight_buffer)(b, names[i], tsr_shape_of(1, c)));
-  a.scale = tsr_constant(b, tsr_shape_of(1, c), &a.s);
-  a.offset = tsr_constant(b, tsr_shape_of(1, c), &a.t);
+  for (int i = 0; i < 4; i++) in[i] = (i < 2 ? tsr_weight_vector : tsr_weight_buffer)(b, names[i], tsr_shape_of(1, c));
+  in[4] = bias;
+  tsr_value scale = tsr_node_add(b, TSR_OP_batch_norm, in, bias == TSR_NO_VALUE ? 4 : 5, &attrs);
   tsr_leave(b);
-  for (int i = 0; a.s && a.t && i < c; i++) {
-    double s = p[0][i] / sqrt((double)p[3][i] + (eps ? (double)eps : 1e-5));
-    a.s[i] = (float)s;
-    a.t[i] = (float)(p[1][i] + s * ((before ? before[i] : 0) - (double)p[2][i]));
-  }
-  return a;
+  return (affine){scale, tsr_node_output(b, scale, 1)};
 }
 
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv, tsr_value residual) {
@@ -101,16 +92,14 @@ tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm,
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv) {
   int c = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
   tsr_shape shape = tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w);
-  float *scaled;
   if (tsr_failed(b)) return TSR_NO_VALUE;
   affine a = batch_norm(b, norm, c, bias_of(b, name, c, conv.bias), conv.norm_eps);
   tsr_enter(b, "%s", name);
-  const float *w = tsr_vector_data(b, tsr_weight_depthwise(b, "weight", shape)); /* kept as [taps, C] */
-  tsr_value weight = tsr_constant(b, shape, &scaled);
-  for (int i = 0; scaled && a.s && i < taps * c; i++) scaled[i] = w[i] * a.s[i % c];
+  tsr_value w = tsr_nn_reshape(b, tsr_weight_depthwise(b, "weight", shape), tsr_shape_of(2, taps, c)); /* as it is kept */
+  w = tsr_nn_reshape(b, tsr_nn_mul(b, w, a.scale), shape);
   tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h, .stride_w = conv.stride_w, .pad_h = conv.pad_h,
                                           .pad_w = conv.pad_w, .activation = conv.activation}};
-  x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, weight, a.offset}, 3, &attrs);
+  x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
   tsr_leave(b);
   return x;
 }
@@ -172,15 +161,15 @@ tsr_value tsr_nn_map_mean(tsr_builder *b, tsr_value x) { return tsr_nn_mean(b, t
 
 tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index, const void *user) {
   int heads = tsr_dim(b, table, 1);
-  const float *from = tsr_vector_data(b, table);
-  float *data;
-  tsr_value bias = tsr_constant(b, tsr_shape_of(3, heads, n, m), &data);
-  for (int i = 0; data && i < n; i++)
-    for (int j = 0; j < m; j++) {
-      int at = index(user, i, j);
-      for (int h = 0; h < heads; h++) data[((size_t)h * n + i) * m + j] = at < 0 ? 0 : scale * from[(size_t)at * heads + h];
-    }
-  return bias;
+  float *at;
+  tsr_value rows = tsr_constant(b, tsr_shape_of(3, 1, n, m), &at);
+  for (int i = 0; at && i < n; i++)
+    for (int j = 0; j < m; j++) *at++ = (float)index(user, i, j);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  if (scale != 1) table = tsr_nn_times(b, table, scale);
+  table = tsr_nn_permute(b, table, (int[]){1, 0}); /* [heads,positions] */
+  table = tsr_nn_gather(b, table, tsr_nn_reshape(b, rows, tsr_shape_of(2, 1, n * m)));
+  return tsr_nn_reshape(b, table, tsr_shape_of(3, heads, n, m));
 }
 
 tsr_meaning tsr_nn_map_meaning(const tsr_builder *b, tsr_value map, const char *kind) {

@@ -43,8 +43,7 @@ tsr_value tsr_nn_map(tsr_builder *b, tsr_value tokens, tsr_value like);
 /* The mean over pixels: [B,H,W,C] -> [B,C]. */
 tsr_value tsr_nn_map_mean(tsr_builder *b, tsr_value x);
 
-/* A bias of attention from a table [positions, heads]: [heads,n,m] with scale * table[index(user, i, j)], 0 where index is negative. A table
- * of weights, so this happens once for a run's shapes. */
+/* A bias of attention from a table [positions, heads]: [heads,n,m] with scale * table[index(user, i, j)], 0 where index is negative. */
 typedef int tsr_bias_index(const void *user, int i, int j);
 tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index, const void *user);
 

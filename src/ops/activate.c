@@ -1,4 +1,4 @@
-/* activate: see ops.inc; and the choice of activation that products share. */
+/* activate: an activation on its own, and the choice of activation that products share; see ops.inc. */
 #include <string.h>
 
 #include "ops.h"

@@ -1,4 +1,4 @@
-/* add: see ops.inc. */
+/* add: sum of two values; see ops.inc. */
 #include "broadcast.h"
 
 int tsr_op_add_shape(tsr_op_args *args, char *why) { return tsr_broadcast_shape(args, why); }

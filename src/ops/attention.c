@@ -1,4 +1,5 @@
-/* attention: see ops.inc. The first tasks pack each head's keys and values. Then a task is a block of queries of one head, which takes the keys
+/* attention: softmax attention, a block of queries of one head at a time; see ops.inc.
+ * The first tasks pack each head's keys and values. Then a task is a block of queries of one head, which takes the keys
  * KEYS at a time: their scores live in the thread's scratch, and softmax goes along (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022,
  * arXiv 2205.14135). So memory grows with N, not with N x M, which is stored only when the probabilities are asked for. */
 #include <math.h>
@@ -14,6 +15,10 @@ enum {
 
 typedef __typeof__(((tsr_attrs *)0)->attention) attention_attrs;
 
+static int has_bias(const tsr_op_args *args) {
+  return args->n_in - args->attrs->attention.limited - args->attrs->attention.has_scale > 3;
+}
+
 int tsr_op_attention_shape(tsr_op_args *args, char *why) {
   const attention_attrs *a = &args->attrs->attention;
   const tsr_shape *q = &args->in[0].shape, *k = &args->in[1].shape, *v = &args->in[2].shape;
@@ -27,12 +32,16 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
               tsr_shape_print(v, text[2]), a->heads, a->head_dim);
     return 0;
   }
-  const tsr_shape *keys = &args->in[args->n_in - 1].shape;
+  if (a->has_scale && tsr_shape_count(&args->in[args->n_in - 1].shape, NULL) != 1) {
+    tsr_print(why, TSR_WHY, "the scale is not one number");
+    return 0;
+  }
+  const tsr_shape *keys = &args->in[args->n_in - 1 - a->has_scale].shape;
   if (a->limited && (keys->ndim != 1 || keys->dims[0] != k->dims[0])) {
     tsr_print(why, TSR_WHY, "numbers of keys %s for k %s", tsr_shape_print(keys, text[0]), tsr_shape_print(k, text[1]));
     return 0;
   }
-  if (args->n_in - a->limited > 3) {
+  if (has_bias(args)) {
     const tsr_shape *bias = &args->in[3].shape;
     if (bias->ndim != 3 || (bias->dims[0] != 1 && bias->dims[0] != a->heads) || bias->dims[1] != q->dims[1] || bias->dims[2] != k->dims[1]) {
       tsr_print(why, TSR_WHY, "bias %s, expected [1 or %d,%d,%d]", tsr_shape_print(bias, text[0]), a->heads, (int)q->dims[1],
@@ -49,7 +58,7 @@ int tsr_op_attention_shape(tsr_op_args *args, char *why) {
 /* Keys that head `index` (of B * H) looks at. */
 static int keys_of(const tsr_op_args *args, int index) {
   const attention_attrs *a = &args->attrs->attention;
-  return a->limited ? (int)args->in[args->n_in - 1].data[index / a->heads] : args->in[1].shape.dims[1];
+  return a->limited ? (int)args->in[args->n_in - 1 - a->has_scale].data[index / a->heads] : args->in[1].shape.dims[1];
 }
 
 /* Whether both products are in 8 bits. What decides is nothing that captures or a picture's company change: not N, not B. */
@@ -206,14 +215,14 @@ static float scores_of(const tsr_op_args *args, const block *t, int begin, int e
                (const float *)(const void *)(t->packed + t->places.key_scale) + begin,
                (const int32_t *)(const void *)(t->packed + t->places.key_sum) + begin, NULL, t->rows, 0, keys, d);
   else k->gemm_f32(t->scores, keys, t->q, (const float *)(const void *)t->packed + (size_t)begin * d, NULL, t->rows, 0, keys, d);
-  int has_bias = args->n_in - a->limited > 3;
-  if (!a->self_mask && !has_bias) return a->scale;
-  const float *bias = has_bias ? args->in[3].data + begin : NULL; /* replaced and added values are not scaled */
+  float scale = a->has_scale ? *args->in[args->n_in - 1].data : a->scale;
+  if (!a->self_mask && !has_bias(args)) return scale;
+  const float *bias = has_bias(args) ? args->in[3].data + begin : NULL; /* replaced and added values are not scaled */
   if (bias && args->in[3].shape.dims[0] > 1) bias += (size_t)head * n * m;
   for (int i = 0; i < t->rows; i++) {
     float *row = t->scores + (size_t)i * keys;
     int self = t->first + i - begin;
-    for (int j = 0; j < keys; j++) row[j] *= a->scale;
+    for (int j = 0; j < keys; j++) row[j] *= scale;
     if (a->self_mask && self >= 0 && self < keys) row[self] = a->self_value;
     if (bias) k->add(row, row, bias + (size_t)(t->first + i) * m, keys);
   }

@@ -1,4 +1,5 @@
-/* bmm: see ops.inc. The first tasks pack y: each a block of one matrix's columns. Then a task is a block of rows and columns of one
+/* bmm: products of activations, matrix by matrix; see ops.inc.
+ * The first tasks pack y: each a block of one matrix's columns. Then a task is a block of rows and columns of one
  * product; sums run over k in order, in one task. */
 #include <string.h>
 

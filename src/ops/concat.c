@@ -1,4 +1,4 @@
-/* concat: see ops.inc. */
+/* concat: several values along one axis; see ops.inc. */
 
 #include "strips.h"
 

@@ -1,4 +1,5 @@
-/* conv2d: see ops.inc. Output pixels are rows of a product: each task gathers the pixels under the kernel for a block of
+/* conv2d: convolution, gathered block by block into a product; see ops.inc.
+ * Output pixels are rows of a product: each task gathers the pixels under the kernel for a block of
  * them (im2col, a block at a time), then multiplies. In channels last a row of the kernel is one run of the picture's. */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* cross_entropy: see ops.inc. */
+/* cross_entropy: logits against classes or shares of them; see ops.inc. */
 #include <math.h>
 #include <string.h>
 

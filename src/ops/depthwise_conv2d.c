@@ -1,4 +1,4 @@
-/* depthwise_conv2d: see ops.inc. A task is a row of output pixels. */
+/* depthwise_conv2d: convolution of each channel with its own kernel; see ops.inc. A task is a row of output pixels. */
 #include <string.h>
 
 #include "window.h"

@@ -1,4 +1,4 @@
-/* expand: see ops.inc. */
+/* expand: repeats along dims of length 1; see ops.inc. */
 #include <string.h>
 
 #include "broadcast.h"

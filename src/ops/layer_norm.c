@@ -1,4 +1,5 @@
-/* layer_norm: see ops.inc. Ba, Kiros and Hinton 2016, arXiv 1607.06450; variance over C, not C - 1, as PyTorch. */
+/* layer_norm: layer normalisation; see ops.inc.
+ * Ba, Kiros and Hinton 2016, arXiv 1607.06450; variance over C, not C - 1, as PyTorch. */
 
 #include "rowwise.h"
 

@@ -1,4 +1,5 @@
-/* linear: see ops.inc. The rows are laid out first, or quantized, by tasks of their own. A task of the product is a block of columns for many
+/* linear: linear layers, grouped ones too; see ops.inc.
+ * The rows are laid out first, or quantized, by tasks of their own. A task of the product is a block of columns for many
  * rows: so each weight comes from memory once a pass, and not once for every block of rows. */
 #include <string.h>
 

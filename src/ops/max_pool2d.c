@@ -1,4 +1,4 @@
-/* max_pool2d: see ops.inc. A task is a row of output pixels. */
+/* max_pool2d: largest value under a window; see ops.inc. A task is a row of output pixels. */
 #include "window.h"
 
 typedef struct across { /* a window's width, and the like */

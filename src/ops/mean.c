@@ -1,4 +1,5 @@
-/* mean: see ops.inc. A task is a block of columns at one index of the dims before the axis. Sums run along the axis in order. */
+/* mean: mean over an axis; see ops.inc.
+ * A task is a block of columns at one index of the dims before the axis. Sums run along the axis in order. */
 #include <string.h>
 
 #include "ops.h"

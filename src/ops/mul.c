@@ -1,4 +1,4 @@
-/* mul: see ops.inc. */
+/* mul: product of two values; see ops.inc. */
 #include "broadcast.h"
 
 int tsr_op_mul_shape(tsr_op_args *args, char *why) { return tsr_broadcast_shape(args, why); }

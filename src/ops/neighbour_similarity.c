@@ -1,4 +1,5 @@
-/* neighbour_similarity: see ops.inc. What GLOM's islands are drawn from: neighbours that agree have similarity near 1
+/* neighbour_similarity: cosine similarity with neighbours on a grid; see ops.inc.
+ * What GLOM's islands are drawn from: neighbours that agree have similarity near 1
  * (Hinton 2021, arXiv 2102.12627). A task is a row of a grid. */
 #include <math.h>
 

@@ -12,6 +12,8 @@ enum { TSR_MAX_IN = 6, TSR_MAX_OUT = 2, TSR_WHY = 160 };
 
 /* Activations that linear, conv2d and activate can apply. */
 enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU, TSR_ACT_SILU, TSR_ACT_SIGMOID, TSR_ACT_HARD_SWISH };
+/* Functions that elementary can apply. */
+enum { TSR_EXP, TSR_SIN, TSR_COS };
 
 typedef union tsr_attrs {
 #define TSR_OP(name, least, most, outs, ...) struct { __VA_ARGS__ } name;

@@ -1,4 +1,4 @@
-/* pad: see ops.inc. */
+/* pad: zeros around an axis; see ops.inc. */
 
 #include "strips.h"
 

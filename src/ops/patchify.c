@@ -1,4 +1,4 @@
-/* patchify: see ops.inc. A task is a row of patches. */
+/* patchify: an image cut into patches; see ops.inc. A task is a row of patches. */
 
 #include "ops.h"
 

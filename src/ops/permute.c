@@ -1,4 +1,4 @@
-/* permute: see ops.inc. */
+/* permute: dims in another order; see ops.inc. */
 #include <string.h>
 
 #include "walk.h"

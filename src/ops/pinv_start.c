@@ -1,4 +1,5 @@
-/* pinv_start: see ops.inc. The first tasks find each matrix's largest sums; then a task is one matrix. */
+/* pinv_start: where an iteration towards inverses starts; see ops.inc.
+ * The first tasks find each matrix's largest sums; then a task is one matrix. */
 #include <math.h>
 
 #include "ops.h"

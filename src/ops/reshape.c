@@ -1,4 +1,5 @@
-/* reshape: see ops.inc. A view: the executor gives output and input the same memory, and there is nothing to run. */
+/* reshape: the same numbers under another shape; see ops.inc.
+ * A view: the executor gives output and input the same memory, and there is nothing to run. */
 
 #include "ops.h"
 

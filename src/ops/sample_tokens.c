@@ -1,4 +1,5 @@
-/* sample_tokens: see ops.inc. Fayyaz et al. 2021, arXiv 2111.15667, drawn as vit-pytorch does, with its constants. A task is a picture. */
+/* sample_tokens: which tokens go on; see ops.inc.
+ * Fayyaz et al. 2021, arXiv 2111.15667, drawn as vit-pytorch does, with its constants. A task is a picture. */
 #include <math.h>
 #include "base/elementary.h"
 #include "ops.h"

@@ -1,4 +1,4 @@
-/* slice: see ops.inc. */
+/* slice: a part of an axis; see ops.inc. */
 
 #include "strips.h"
 

@@ -1,4 +1,4 @@
-/* softmax: see ops.inc. */
+/* softmax: softmax over the last dim; see ops.inc. */
 #include "rowwise.h"
 
 int tsr_op_softmax_shape(tsr_op_args *args, char *why) {

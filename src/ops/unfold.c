@@ -1,4 +1,5 @@
-/* unfold: see ops.inc. A task is a row of windows of one picture of the batch. */
+/* unfold: a map's windows, each beside the other; see ops.inc.
+ * A task is a row of windows of one picture of the batch. */
 #include <string.h>
 
 #include "ops.h"

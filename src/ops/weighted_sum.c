@@ -1,4 +1,5 @@
-/* weighted_sum: see ops.inc. A task is a block of columns of one picture of the batch; sums run over n in order. */
+/* weighted_sum: tokens added up by weights; see ops.inc.
+ * A task is a block of columns of one picture of the batch; sums run over n in order. */
 
 #include "ops.h"
 

@@ -77,8 +77,7 @@ static tsr_value block(tsr_builder *b, tsr_value x, const tsr_cct *c, tsr_meanin
   tsr_enter(b, "self_attn");
   y = tsr_nn_linear(b, "qkv", y, 3 * c->dim, TSR_NO_BIAS);
   y = tsr_nn_attention_qkv(b, y, (tsr_attention){.heads = c->heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
-                                                 .bias = TSR_NO_VALUE, .meaning = tokens, .tap = "blocks.%d.attn",
-                                                 .index = layer});
+                                                 .meaning = tokens, .tap = "blocks.%d.attn", .index = layer});
   x = tsr_nn_linear_add(b, "proj", y, c->dim, TSR_BIAS, x);
   tsr_leave(b);
   x = tsr_nn_layer_norm(b, "norm1", x);

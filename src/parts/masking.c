@@ -34,7 +34,7 @@ static void draw(uint64_t *state, float *row, int n, int count) {
 }
 
 tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double ratio, int up) {
-  tsr_masking m = {.hidden = TSR_NO_VALUE, .seen = TSR_NO_VALUE, .place = TSR_NO_VALUE};
+  tsr_masking m;
   int n = grid.grid_h * grid.grid_w;
   float *rows, *hidden, *seen, *place;
   const float *given = tsr_input_numbers(b, "mask", tsr_shape_of(2, batch, n));

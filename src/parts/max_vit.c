@@ -63,7 +63,7 @@ tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const t
   attention.tap = tap;
   attention.meaning.prefix_tokens = (short)c->registers;
   attention.bias = tsr_nn_bias_table(b, table, n, n, 1, bias_index, c);
-  return tsr_nn_mha(b, x, &(tsr_mha){.attention = attention, .to_out = "to_out.0", .out_unbiased = 1, .context = TSR_NO_VALUE}, x);
+  return tsr_nn_mha(b, x, &(tsr_mha){.attention = attention, .to_out = "to_out.0", .out_unbiased = 1}, x);
 }
 
 tsr_value tsr_max_vit_logits(tsr_builder *b, const tsr_max_vit *c, tsr_max_vit_axes *axes) {

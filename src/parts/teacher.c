@@ -1,35 +1,10 @@
 /* Students and teachers; see teacher.h. */
 #include "teacher.h"
-#include "graph/architecture.h"
 #include "graph/settings.h"
 #include "nn/loss.h"
-#include "model/registry.h"
 
 static const char *const scopes[2] = {"net", "teacher_encoder.net"};
 const char *const tsr_teacher_prefixes[4] = {"student.one.", "student.two.", "teacher.one.", "teacher.two."};
-
-tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) {
-  const char *name;
-  tsr_settings outer = tsr_config_open(b, net->key, net->what, net->archs, &name);
-  const tsr_arch *arch = tsr_arch_find(name);
-  tsr_meaning meaning = b->graph.output_meaning;
-  if (tsr_failed(b)) return *watched = TSR_NO_VALUE;
-  b->tap_prefix = net->prefix;
-  b->taps_aside = net->aside;
-  b->watch = net->watch;
-  b->watched = TSR_NO_VALUE;
-  b->handed_names[0] = "image", b->handed[0] = net->image;
-  b->handed_names[1] = net->input, b->handed[1] = net->given;
-  tsr_enter(b, "%s", net->scope);
-  tsr_value output = arch->build(b);
-  tsr_leave(b);
-  tsr_config_close(b, outer);
-  *watched = b->watched;
-  b->tap_prefix = b->watch = b->handed_names[0] = b->handed_names[1] = NULL;
-  b->taps_aside = 0;
-  b->graph.output_meaning = meaning;
-  return output;
-}
 
 static void read_crops(tsr_builder *b, tsr_teacher *t, int side) {
   static const char *const names[4] = {NULL, "local_image_two", "global_image_one", "global_image_two"};

@@ -164,7 +164,8 @@ test('bundled: worker, threads and wasm are found beside the bundle', async () =
   mkdirSync(new URL(`${folder}dist/`, root), { recursive: true });
   mkdirSync(new URL(`${folder}app/`, root));
   try {
-    // as the README says for bundlers that do not follow new URL(): each script is an entry, and dist/ lies where ../dist/ points
+    // as docs/hosting.md says for bundlers that do not follow new URL(): each script is an entry; dist/ lies where
+    // ../dist/ points
     await build({
       absWorkingDir: fileURLToPath(root), entryPoints: ['web/index.js', 'web/worker.js', 'web/thread.js'], bundle: true, minify: true, splitting: true,
       format: 'esm', target: 'es2022', outdir: `${folder}app`, logLevel: 'error',

@@ -8,7 +8,7 @@ enum { MOST_OUTPUT = 1 << 16 };
 
 /* The model's default input, pictures or video, with batch `batch`; picture i of any batch is the same. */
 static float *pictures(const tsr_model *model, int batch, int dims[TSR_MAX_DIMS]) {
-  const tsr_shape *shape = &model->declared.values[0].shape;
+  const tsr_shape *shape = &model->declared.values[model->declared.main_input].shape;
   for (int i = 0; i < shape->ndim; i++) dims[i] = shape->dims[i];
   dims[0] = batch;
   size_t n = tsr_shape_count(shape, NULL) * (size_t)batch;
@@ -19,7 +19,7 @@ static float *pictures(const tsr_model *model, int batch, int dims[TSR_MAX_DIMS]
 }
 
 static tsr_status hand_in(tsr_model *model, const float *x, const int *dims) {
-  const tsr_value_info *input = &model->declared.values[0];
+  const tsr_value_info *input = &model->declared.values[model->declared.main_input];
   return tsr_model_set_input(model, input->input, x, input->shape.ndim, dims);
 }
 
@@ -155,7 +155,7 @@ static void bad_requests(const model_file *file) {
   tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
   float *x = pictures(model, 1, dims);
   CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT); /* no input yet */
-  const char *name = model->declared.values[0].input; /* "image" or "video" */
+  const char *name = model->declared.values[model->declared.main_input].input; /* "image" or "video" */
   CHECK_HAS(tsr_context_message(ctx), "no input \"");
   CHECK_HAS(tsr_context_message(ctx), name);
   tsr_context_clear(ctx);
@@ -238,6 +238,7 @@ static void description(void) {
   tsr_context *ctx = tsr_context_create(1);
   size_t before = tsr_context_bytes(ctx);
   CHECK_HAS(tsr_describe(ctx, wanted), "\"parameters\":86543080,\"operations\":17563828224,");
+  CHECK_HAS(tsr_describe(ctx, wanted), "\"keys\":[\"image_size\",\"patch_size\",\"num_classes\",");
   CHECK(!tsr_describe(ctx, "{\"arch\":\"vitt\",\"config\":{}}"));
   CHECK_INT(ctx->err.code, TSR_ERR_CONFIG);
   CHECK_HAS(tsr_context_message(ctx), "did you mean \"vit\"");

@@ -1,5 +1,5 @@
 /* Ops that move or sum numbers, on random shapes, against loops over single elements written here: broadcasting, copies along
- * an axis, permutations, means, pooling, convolution, attention in 8 bits. Tasks run in reverse order, and each must write its own part only.
+ * an axis, permutations, means, pooling, convolution, what is made of parameters, attention in 8 bits. Tasks run in reverse order, and each must write its own part only.
  * Alone: make build/native/test_ops && build/native/test_ops */
 #include "ops/ops.h"
 
@@ -173,9 +173,9 @@ static void gathering(void) {
   for (int round = 0; round < ROUNDS; round++) {
     tsr_shape x = random_shape(40000);
     if (x.ndim < 2) continue;
-    int rows = x.dims[1], k = pick(pick(3) ? 12 : 300);
-    tsr_op_args args = {.n_in = 2, .in = {tensor(x), tensor(tsr_shape_of(2, x.dims[0], k))}};
-    for (int i = 0; i < x.dims[0] * k; i++) {
+    int rows = x.dims[1], k = pick(pick(3) ? 12 : 300), lists = pick(3) ? x.dims[0] : 1; /* one for all */
+    tsr_op_args args = {.n_in = 2, .in = {tensor(x), tensor(tsr_shape_of(2, lists, k))}};
+    for (int i = 0; i < lists * k; i++) {
       float odd[] = {-1, (float)rows, 3e9f, -3e9f, NAN, INFINITY};
       args.in[1].data[i] = pick(9) && rows ? (float)pick(rows) : odd[pick(6)];
     }
@@ -185,13 +185,53 @@ static void gathering(void) {
     for (size_t at = 0; at < n; at++) {
       int index[TSR_MAX_DIMS];
       coordinates(&args.out[0].shape, at, index);
-      float row = args.in[1].data[index[0] * k + index[1]];
+      float row = args.in[1].data[(lists == 1 ? 0 : index[0]) * k + index[1]];
       index[1] = row >= 0 && row < (float)rows ? (int)row : -1;
       want[at] = index[1] < 0 ? 0 : args.in[0].data[place(&x, index)];
     }
     expect(TSR_OP_gather, &args, want, 0);
     free(want), done(&args);
   }
+}
+
+/* exp, sin and cos against the C library, of which they may differ by what rounding to a float leaves. */
+static void functions(void) {
+  static double (*const expected[])(double) = {exp, sin, cos}; /* TSR_EXP, TSR_SIN, TSR_COS */
+  for (int f = 0; f < 3; f++) {
+    tsr_attrs attrs = {.elementary = {.function = f}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(tsr_shape_of(3, 3, 1, 3000))}};
+    float *want = numbers(9000);
+    for (int i = 0; i < 9000; i++) args.in[0].data[i] *= 5, want[i] = (float)expected[f](args.in[0].data[i]);
+    if (!run(TSR_OP_elementary, &args)) continue;
+    for (int i = 0; i < 9000; i++) args.out[0].data[i] /= want[i] + (want[i] == 0), want[i] = want[i] != 0;
+    expect(TSR_OP_elementary, &args, want, 0x1p-23);
+    free(want), done(&args);
+  }
+}
+
+/* x through the norm, behind a product that lacks its bias, is scale * x + offset. */
+static void batch_norms(void) {
+  for (int round = 0; round < 20; round++) {
+    int c = 1 + pick(round ? 50 : 9000);
+    tsr_attrs attrs = {.batch_norm = {.eps = 1e-3}};
+    tsr_op_args args = {.attrs = &attrs, .n_in = 4 + round % 2};
+    for (int i = 0; i < args.n_in; i++) args.in[i] = tensor(tsr_shape_of(1, c));
+    for (int i = 0; i < c; i++) args.in[3].data[i] = args.in[3].data[i] * args.in[3].data[i]; /* a variance */
+    args.out[1].data = numbers((size_t)c);
+    if (!run(TSR_OP_batch_norm, &args)) continue;
+    CHECK_INT(args.n_out, 2);
+    for (int i = 0; i < c; i++) {
+      double x = check_uniform(&seed), before = x + (round % 2 ? (double)args.in[4].data[i] : 0), deviation = sqrt(args.in[3].data[i] + 1e-3);
+      double want = (before - args.in[2].data[i]) / deviation * args.in[0].data[i] + args.in[1].data[i];
+      CHECK_NEAR(args.out[0].data[i] * x + args.out[1].data[i], want, 1e-5);
+    }
+    free(args.out[1].data), done(&args);
+  }
+  tsr_op_args args = {.attrs = &(tsr_attrs){.batch_norm = {0}}, .n_in = 4};
+  char why[TSR_WHY] = "";
+  for (int i = 0; i < 4; i++) args.in[i].shape = tsr_shape_of(1, i == 2 ? 5 : 4);
+  CHECK(!tsr_op_batch_norm_shape(&args, why));
+  CHECK_HAS(why, "input 2");
 }
 
 static void sums(void) {
@@ -472,6 +512,29 @@ static void attention_masked(int m, int q8) {
   for (int i = 0; i < 4; i++) free(args.in[i].data);
 }
 
+/* A scale that is an input: the bits of the one that is an attribute, with all that may stand before it. */
+static void attention_scaled(int with_bias, int limited, int self_mask) {
+  enum { N = 30, D = 8 };
+  tsr_attrs attrs = {.attention = {.heads = 2, .head_dim = D, .value_dim = D, .scale = 0.3f, .limited = limited, .self_mask = self_mask, .self_value = -9}};
+  tsr_op_args args = {.attrs = &attrs, .n_in = 3};
+  for (int i = 0; i < 3; i++) args.in[i] = tensor(tsr_shape_of(3, 1, N, 2 * D));
+  if (with_bias) args.in[args.n_in++] = tensor(tsr_shape_of(3, 2, N, N));
+  if (limited) args.in[args.n_in] = tensor(tsr_shape_of(1, 1)), *args.in[args.n_in++].data = N - 3;
+  if (!run(TSR_OP_attention, &args)) return;
+  float *want = args.out[0].data;
+  attrs.attention.has_scale = 1, attrs.attention.scale = 0;
+  args.in[args.n_in] = tensor(tsr_shape_of(0)), *args.in[args.n_in++].data = 0.3f;
+  if (run(TSR_OP_attention, &args)) {
+    expect(TSR_OP_attention, &args, want, 0);
+    char why[TSR_WHY] = "";
+    args.in[args.n_in - 1].shape = tsr_shape_of(1, 2);
+    CHECK(!tsr_op_attention_shape(&args, why));
+    CHECK_HAS(why, "scale");
+    done(&args);
+  }
+  free(want);
+}
+
 int main(void) {
   linears();
   attention_q8(50, 64, 64, 0);
@@ -481,11 +544,14 @@ int main(void) {
   attention_masked(20, 0);
   attention_masked(100, 0);
   attention_masked(100, 1);
+  for (int i = 0; i < 8; i++) attention_scaled(i & 1, i >> 1 & 1, i >> 2);
 
   broadcasts();
   permutations();
   strips();
   gathering();
+  functions();
+  batch_norms();
   sums();
   pictures();
   neighbours();

@@ -60,7 +60,7 @@ for (const worker of [true, false]) {
   for (const threads of [1, 2]) {
     test(`rare ones load as others do, ${worker ? 'in a worker' : 'on the calling thread'}, threads: ${threads}`, async () => {
       for (const { arch, file, input, want } of RARE) {
-        /** @type {import('../../web/load.js').Progress[]} */
+        /** @type {import('../../web/types.js').Progress[]} */
         const events = [];
         const { data, runtime, info } = await outputOf(file, input, { worker, threads, onProgress: (event) => events.push(event) });
         assert.deepEqual([info.arch, runtime.worker, runtime.threads, runtime.relaxedSimd], [arch, worker, threads, false]);

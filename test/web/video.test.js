@@ -104,7 +104,7 @@ test('models of pictures know no frames; of a video model preprocess and patches
 
 test('the command line takes pictures as frames', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tesserae-video-'));
-  const cli = (/** @type {string[]} */ ...args) => run(process.execPath, [join(root.pathname, 'web/cli.js'), ...args]);
+  const cli = (/** @type {string[]} */ ...args) => run(process.execPath, [join(root.pathname, 'web/cli/cli.js'), ...args]);
   try {
     const file = join(folder, 'm.safetensors');
     writeFileSync(file, FILE);

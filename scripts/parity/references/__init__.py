@@ -1,12 +1,14 @@
 """The reference implementations, one file per architecture, and what is compared with them.
 
-A file here is what a new architecture adds besides its C file and its row in docs/models.md. It holds
+A file here is what a new architecture adds besides its C file and its page docs/models/<name>.md. It holds
 
     ARCH            the architecture's name, as in a model file's header
     CASES           [Case, ...]: tiny ones (their outputs are kept in test/golden/models) and the source document's own
     build(config)   the reference module for a config as it stands in a model file (pairs are lists)
     run(module, inputs, options, wants) -> (output, {tap name: tensor}); wants(name) says which taps to keep, and it may
                     give more: at large sizes attention alone fills the memory
+    settle(module)  optional: changes a full-size case's random weights where the reference in single and in double
+                    precision would differ by more than the tolerance
 
 Weights and inputs are drawn from a generator that test/parity/weights.js has too, bit for bit: golden files need not hold
 them. Used by golden_models.py and parity.py.

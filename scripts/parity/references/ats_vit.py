@@ -1,4 +1,4 @@
-"""ATS-ViT: vit_pytorch.ats_vit (row 23 of the zoo). Its random draws are inputs, so that both sides have the same."""
+"""ATS-ViT: vit_pytorch.ats_vit. Its random draws are inputs, so that both sides have the same."""
 import torch
 import torch.nn.functional as F
 

@@ -1,4 +1,4 @@
-"""CaiT: vit_pytorch.cait (row 7 of the zoo)."""
+"""CaiT: vit_pytorch.cait."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image

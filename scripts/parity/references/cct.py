@@ -1,4 +1,4 @@
-"""CCT: vit_pytorch.cct (row 9 of the zoo), its class and its presets cct_2 .. cct_16.
+"""CCT: vit_pytorch.cct, its class and its presets cct_2 .. cct_16.
 
 A config with the key "preset" means that function with the other keys as its keywords. "seq_pool": false has no
 keyword in the reference's CCT, which fixes it to true; the classifier inside it takes it, so that one is exchanged.

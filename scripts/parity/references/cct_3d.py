@@ -1,4 +1,4 @@
-"""CCT for video: vit_pytorch.cct_3d (row 28 of the zoo), its class and its presets. A config with the key "preset" means that
+"""CCT for video: vit_pytorch.cct_3d, its class and its presets. A config with the key "preset" means that
 function with the other keys as its keywords."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords

@@ -1,4 +1,4 @@
-"""CrossViT: vit_pytorch.cross_vit (row 10 of the zoo)."""
+"""CrossViT: vit_pytorch.cross_vit."""
 import torch
 
 from packages import vit_pytorch

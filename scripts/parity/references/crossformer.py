@@ -1,4 +1,4 @@
-"""CrossFormer: vit_pytorch.crossformer (row 16 of the zoo). The reference's attention is a softmax on a tensor, in no module of its own."""
+"""CrossFormer: vit_pytorch.crossformer. The reference's attention is a softmax on a tensor, in no module of its own."""
 from packages import vit_pytorch
 from references import Case, Softmaxes, Taps, keywords
 

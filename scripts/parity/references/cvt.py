@@ -1,4 +1,4 @@
-"""CvT: vit_pytorch.cvt (row 13 of the zoo)."""
+"""CvT: vit_pytorch.cvt."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

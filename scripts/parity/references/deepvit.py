@@ -1,4 +1,4 @@
-"""DeepViT: vit_pytorch.deepvit (row 6 of the zoo)."""
+"""DeepViT: vit_pytorch.deepvit."""
 from packages import vit_pytorch
 from references import Case, Softmaxes, Taps, keywords
 from references.vit import STD, TINY, image

@@ -1,4 +1,4 @@
-"""Dino over ViT: vit_pytorch.dino (row 38 of the zoo). Crops are inputs: augmentation and cropping are taken out of the reference, which asks for them four
+"""Dino over ViT: vit_pytorch.dino. Crops are inputs: augmentation and cropping are taken out of the reference, which asks for them four
 times in a forward: the student's two, then the teacher's two."""
 import torch
 

@@ -1,4 +1,4 @@
-"""DistillWrapper over DistillableViT: vit_pytorch.distill (row 40 of the zoo). What the teacher says is an input, and the teacher a module that repeats it."""
+"""DistillWrapper over DistillableViT: vit_pytorch.distill. What the teacher says is an input, and the teacher a module that repeats it."""
 import torch
 
 from packages import vit_pytorch

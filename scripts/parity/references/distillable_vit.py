@@ -1,4 +1,4 @@
-"""DistillableViT: vit_pytorch.distill (row 5 of the zoo). Its distillation token belongs to DistillWrapper, so it is an input."""
+"""DistillableViT: vit_pytorch.distill. Its distillation token belongs to DistillWrapper, so it is an input."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image

@@ -1,4 +1,4 @@
-"""ViT around a Nystromformer: vit_pytorch.efficient and nystrom_attention (row 32 of the zoo)."""
+"""ViT around a Nystromformer: vit_pytorch.efficient and nystrom_attention."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import image

@@ -1,4 +1,4 @@
-"""ViT around x-transformers' Encoder: vit_pytorch.efficient and x_transformers (row 33 of the zoo)."""
+"""ViT around x-transformers' Encoder: vit_pytorch.efficient and x_transformers."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import image

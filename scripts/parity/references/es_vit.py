@@ -1,4 +1,4 @@
-"""EsViTTrainer over CvT: vit_pytorch.es_vit (row 39 of the zoo). Crops are inputs, as in dino.py."""
+"""EsViTTrainer over CvT: vit_pytorch.es_vit. Crops are inputs, as in dino.py."""
 from packages import vit_pytorch
 from references import Case, keywords
 from references.cvt import DOCUMENT as CVT, run as run_cvt

@@ -1,4 +1,4 @@
-"""GC ViT: timm.models.gcvit (row 44 of the zoo). Block shapes are those of the document's Keras code; weights have timm's names."""
+"""GC ViT: timm.models.gcvit. Block shapes are those of the document's Keras code; weights have timm's names."""
 from packages import timm
 from references import Case, Softmaxes, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""GLOM: glom_pytorch (row 43 of the zoo). Options iters and return_all, and an input "levels", are forward()'s own."""
+"""GLOM: glom_pytorch. Options iters and return_all, and an input "levels", are forward()'s own."""
 import torch.nn.functional as F
 from glom_pytorch import Glom
 

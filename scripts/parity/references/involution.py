@@ -1,8 +1,8 @@
-"""Involution (row 45 of the zoo): the layer, and the two networks of Keras's example that compares it with convolution.
+"""Involution: the layer, and the two networks of Keras's example that compares it with convolution.
 
 No package has the layer. It is written here after the example's description, of Keras's own layers on the PyTorch backend, and called through
 `Net`, which looks as much like a torch module as golden_models.py and parity.py need: state_dict() has the names and shapes that model files
-have, which are PyTorch's (docs/models.md), and `from_keras` makes such a state of any Keras model with these layers.
+have, which are PyTorch's (docs/models/involution.md), and `from_keras` makes such a state of any Keras model with these layers.
 """
 import functools
 

@@ -1,4 +1,4 @@
-"""ViT with adapters that have learnable memories: vit_pytorch.learnable_memory_vit (row 31 of the zoo). Adapters are inputs; the reference
+"""ViT with adapters that have learnable memories: vit_pytorch.learnable_memory_vit. Adapters are inputs; the reference
 runs one at a time, so it runs the backbone for each."""
 import torch
 

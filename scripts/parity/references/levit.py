@@ -1,4 +1,4 @@
-"""LeViT: vit_pytorch.levit (row 12 of the zoo). With a head for distillation the reference returns both; the second is a tap here."""
+"""LeViT: vit_pytorch.levit. With a head for distillation the reference returns both; the second is a tap here."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""LookupViT: vit_pytorch.look_vit (beyond the zoo's documents). The document is the example at the module's end."""
+"""LookupViT: vit_pytorch.look_vit. The document is the example at the module's end."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.simple_vit import image

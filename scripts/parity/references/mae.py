@@ -1,4 +1,4 @@
-"""MAE: vit_pytorch.mae around vit_pytorch.vit (row 34 of the zoo). The mask is an input; the reference's random draws are replaced so that they hide
+"""MAE: vit_pytorch.mae around vit_pytorch.vit. The mask is an input; the reference's random draws are replaced so that they hide
 what it hides, in the order of patches."""
 from unittest import mock
 

@@ -1,4 +1,4 @@
-"""MaxViT: vit_pytorch.max_vit (row 19 of the zoo)."""
+"""MaxViT: vit_pytorch.max_vit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""MaxViT with register tokens: vit_pytorch.max_vit_with_registers (beyond the zoo's documents). The document is max_vit's."""
+"""MaxViT with register tokens: vit_pytorch.max_vit_with_registers. The document is max_vit's."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.max_vit import DOCUMENT, TINY, image

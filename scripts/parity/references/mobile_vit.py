@@ -1,4 +1,4 @@
-"""MobileViT: vit_pytorch.mobile_vit (row 21 of the zoo). It takes image_size and patch_size as pairs only."""
+"""MobileViT: vit_pytorch.mobile_vit. It takes image_size and patch_size as pairs only."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""MP3: vit_pytorch.mp3 (row 37 of the zoo), as mae.py; and the ViT of that module alone."""
+"""MP3: vit_pytorch.mp3, as mae.py; and the ViT of that module alone."""
 from unittest import mock
 
 import torch

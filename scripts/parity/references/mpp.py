@@ -1,4 +1,4 @@
-"""Masked patch prediction: vit_pytorch.mpp around vit_pytorch.vit (row 36 of the zoo). Inputs: the mask, and for each hidden patch what stands in its
+"""Masked patch prediction: vit_pytorch.mpp around vit_pytorch.vit. Inputs: the mask, and for each hidden patch what stands in its
 place; the reference's random draws are replaced so that they come to the same."""
 from unittest import mock
 

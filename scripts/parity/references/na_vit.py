@@ -1,4 +1,4 @@
-"""NaViT: vit_pytorch.na_vit (row 3 of the zoo).
+"""NaViT: vit_pytorch.na_vit.
 
 A list of pictures is the input "image" with all of their numbers, [sum of C*H*W], and the option "sizes". Taps are then those
 of the last picture, and "packing", which is of all."""

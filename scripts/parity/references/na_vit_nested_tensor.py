@@ -1,4 +1,4 @@
-"""NaViT over nested tensors: vit_pytorch.na_vit_nested_tensor (row 4 of the zoo). Lists and taps as in na_vit.py."""
+"""NaViT over nested tensors: vit_pytorch.na_vit_nested_tensor. Lists and taps as in na_vit.py."""
 import torch
 
 from packages import vit_pytorch

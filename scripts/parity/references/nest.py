@@ -1,4 +1,4 @@
-"""NesT: vit_pytorch.nest (row 20 of the zoo)."""
+"""NesT: vit_pytorch.nest."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""nViT: vit_pytorch.normalized_vit (beyond the zoo's documents). The document is the example at the module's end."""
+"""nViT: vit_pytorch.normalized_vit. The document is the example at the module's end."""
 import torch
 from packages import vit_pytorch
 from references import Case, Taps, keywords

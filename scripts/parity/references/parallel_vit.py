@@ -1,4 +1,4 @@
-"""ViT with parallel branches: vit_pytorch.parallel_vit (row 30 of the zoo)."""
+"""ViT with parallel branches: vit_pytorch.parallel_vit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image

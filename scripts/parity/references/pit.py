@@ -1,4 +1,4 @@
-"""PiT: vit_pytorch.pit (row 11 of the zoo)."""
+"""PiT: vit_pytorch.pit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""RegionViT: vit_pytorch.regionvit (row 15 of the zoo). The reference's attention is a softmax on a tensor, in no module of its own."""
+"""RegionViT: vit_pytorch.regionvit. The reference's attention is a softmax on a tensor, in no module of its own."""
 from packages import vit_pytorch
 from references import Case, Softmaxes, Taps, keywords
 

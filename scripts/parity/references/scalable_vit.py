@@ -1,4 +1,4 @@
-"""ScalableViT: vit_pytorch.scalable_vit (row 17 of the zoo)."""
+"""ScalableViT: vit_pytorch.scalable_vit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

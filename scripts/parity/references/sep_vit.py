@@ -1,4 +1,4 @@
-"""SepViT: vit_pytorch.sep_vit (row 18 of the zoo)."""
+"""SepViT: vit_pytorch.sep_vit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

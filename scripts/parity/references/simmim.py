@@ -1,4 +1,4 @@
-"""SimMIM: vit_pytorch.simmim around vit_pytorch.vit (row 35 of the zoo), as mae.py."""
+"""SimMIM: vit_pytorch.simmim around vit_pytorch.vit, as mae.py."""
 import torch
 
 from packages import vit_pytorch

@@ -1,4 +1,4 @@
-"""SimpleUViT: vit_pytorch.simple_uvit (beyond the zoo's documents)."""
+"""SimpleUViT: vit_pytorch.simple_uvit."""
 from packages import vit_pytorch
 from references import Case, keywords
 from references.simple_vit import STD, TINY, image, run  # noqa: F401

@@ -1,4 +1,4 @@
-"""SimpleViT: vit_pytorch.simple_vit (row 2 of the zoo)."""
+"""SimpleViT: vit_pytorch.simple_vit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

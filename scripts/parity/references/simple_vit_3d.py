@@ -1,4 +1,4 @@
-"""SimpleViT for video: vit_pytorch.simple_vit_3d (row 27 of the zoo)."""
+"""SimpleViT for video: vit_pytorch.simple_vit_3d."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

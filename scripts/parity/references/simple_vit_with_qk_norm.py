@@ -1,4 +1,4 @@
-"""SimpleViT with normed queries and keys: vit_pytorch.simple_vit_with_qk_norm (beyond the zoo's documents)."""
+"""SimpleViT with normed queries and keys: vit_pytorch.simple_vit_with_qk_norm."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.simple_vit import STD, TINY, image

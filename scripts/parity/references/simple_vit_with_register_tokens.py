@@ -1,4 +1,4 @@
-"""SimpleViT with register tokens: vit_pytorch.simple_vit_with_register_tokens (beyond the zoo's documents)."""
+"""SimpleViT with register tokens: vit_pytorch.simple_vit_with_register_tokens."""
 from packages import vit_pytorch
 from references import Case, keywords
 from references.simple_vit import STD, TINY, image, run  # noqa: F401

@@ -1,4 +1,4 @@
-"""SimpleViT with value residual: vit_pytorch.simple_vit_with_value_residual (beyond the zoo's documents)."""
+"""SimpleViT with value residual: vit_pytorch.simple_vit_with_value_residual."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references import simple_vit

@@ -1,4 +1,4 @@
-"""T2T-ViT: vit_pytorch.t2t (row 8 of the zoo)."""
+"""T2T-ViT: vit_pytorch.t2t."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import image

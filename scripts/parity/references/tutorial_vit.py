@@ -1,4 +1,4 @@
-"""The ViT of a tutorial (row 46 of the zoo). No package has it: the module below is written after the tutorial's description, with
+"""The ViT of a tutorial. No package has it: the module below is written after the tutorial's description, with
 its names of layers and keywords.
 
     patches of P x P, numbers in Unfold's order -> Linear -> a token of zeros in front -> + table of sines and cosines

@@ -1,4 +1,4 @@
-"""Twins-SVT: vit_pytorch.twins_svt (row 14 of the zoo). The reference's attention is a softmax on a tensor, in no module of its own."""
+"""Twins-SVT: vit_pytorch.twins_svt. The reference's attention is a softmax on a tensor, in no module of its own."""
 from packages import vit_pytorch
 from references import Case, Softmaxes, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""ViT: vit_pytorch.vit (row 1 of the zoo)."""
+"""ViT: vit_pytorch.vit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

@@ -1,4 +1,4 @@
-"""ViT for video: vit_pytorch.vit_3d (row 26 of the zoo)."""
+"""ViT for video: vit_pytorch.vit_3d."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 

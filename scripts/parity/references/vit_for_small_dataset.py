@@ -1,4 +1,4 @@
-"""ViT with shifted patches and locality self-attention: vit_pytorch.vit_for_small_dataset (row 25 of the zoo),
+"""ViT with shifted patches and locality self-attention: vit_pytorch.vit_for_small_dataset,
 and its shifted patch tokenization alone."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords

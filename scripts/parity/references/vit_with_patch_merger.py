@@ -1,4 +1,4 @@
-"""ViT that merges its tokens on the way: vit_pytorch.vit_with_patch_merger (row 24 of the zoo), and its merger alone."""
+"""ViT that merges its tokens on the way: vit_pytorch.vit_with_patch_merger, and its merger alone."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image

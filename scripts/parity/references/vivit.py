@@ -1,4 +1,4 @@
-"""ViViT: vit_pytorch.vivit (row 29 of the zoo), both of its variants.
+"""ViViT: vit_pytorch.vivit, both of its variants.
 
 The reference's flash attention has no probabilities to look at: cases run with use_flash_attn as it stands, and the taps come
 from a second run without, whose output must be the same.

@@ -1,4 +1,4 @@
-"""XCiT: vit_pytorch.xcit (row 22 of the zoo)."""
+"""XCiT: vit_pytorch.xcit."""
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image
