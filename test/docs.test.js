@@ -124,7 +124,7 @@ test("docs/api.md's options of loadModel, calls and their options are those that
 
 /** Files and folders that a page names; of one with a part to be filled in, its folder. @param {string} text */
 const pathsIn = (text) => [...text.matchAll(
-  /(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(([path]) => path);
+  /(?<!\]\()(?<![\w./-])(?:src|web|scripts|test|demos|models|docs)\/[\w./-]*\w\/?(?![\w<*{$])/g)].map(([path]) => path);
 
 test('files that the papers for users and contributors name exist', () => {
   const pages = ['README.md', 'CONTRIBUTING.md', ...['api', 'errors', 'format', 'hosting', 'words'].map((name) => `docs/${name}.md`)];
