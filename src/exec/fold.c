@@ -1,4 +1,4 @@
-/* Nodes of weights and constants, run ahead of all others; see fold.h. */
+/* Constant folding; see fold.h. */
 #include "fold.h"
 
 static int folds(const tsr_graph *g, const tsr_node *node) {
@@ -18,7 +18,7 @@ static void run_node(tsr_builder *b, const tsr_kernels *kernels, const tsr_node 
     tsr_value v = node->out[i];
     args.out[i].shape = values[v].shape;
     values[v].node = -1;
-    if (values[v].root == v) args.out[i].data = tsr_constant_data(b, v); /* else a view, and nothing to run */
+    if (values[v].root == v) args.out[i].data = tsr_constant_data(b, v); /* else a view, which has nothing to run */
   }
   tsr_op_work work = node->op->work(&args);
   void *scratch = tsr_arena_alloc(b->arena, work.scratch);

@@ -1,7 +1,8 @@
-/* The ops' rows, expanded from ops.inc. */
+/* The row of each op, expanded from ops.inc. */
 #include "ops.h"
 
 #define TSR_OP(name, least, most, outs, ...) \
-  const tsr_op_row TSR_OP_##name[1] = {{#name, least, most, outs, tsr_op_##name##_shape, tsr_op_##name##_work, tsr_op_##name##_run}};
+  const tsr_op_row TSR_OP_##name[1] = {      \
+      {#name, least, most, outs, tsr_op_##name##_shape, tsr_op_##name##_work, tsr_op_##name##_run}};
 #include "ops.inc"
 #undef TSR_OP
