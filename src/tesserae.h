@@ -168,7 +168,7 @@ void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k);
 const char *tsr_list_architectures(tsr_context *ctx);
 
 /* The description, as tsr_model_info gives it, of a file that has `metadata` as its __metadata__.tesserae: parameters,
- * operations and taps, without any weights; and "keys", the config keys that the architecture reads.
+ * operations and taps, without any weights; and "keys", the names of the config's keys that the architecture reads.
  * {"arch": "vit", "config": {"preset": "vit_ti"}} is enough. Valid until the next call of this function.
  * NULL: TSR_ERR_CONFIG, TSR_ERR_MODEL_HEADER, TSR_ERR_OUT_OF_MEMORY. */
 const char *tsr_describe(tsr_context *ctx, const char *metadata);

@@ -1,4 +1,4 @@
-/* arena.h allocates all memory of the core: a heap that counts bytes, and arenas on top of it.
+/* All memory allocation of the core: a heap that counts bytes, and arenas on top of it.
  *
  *   tsr_heap heap = {0};
  *   tsr_arena arena = {.heap = &heap};

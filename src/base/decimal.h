@@ -1,4 +1,4 @@
-/* decimal.h converts doubles to decimal digits and back, exactly. format.c prints with it, and json.c reads with it the
+/* Exact conversion of doubles to decimal digits and back. format.c prints with it, and json.c reads with it the
  * numbers that one operation cannot convert. It halves and doubles decimal digits, which is slow but short: the C
  * library's conversion would add 8 kB to each downloaded file. */
 #ifndef TSR_BASE_DECIMAL_H

@@ -1,4 +1,4 @@
-/* elementary.h has sin, cos, exp and log for tables and scalars, with an error of about 1e-15. They are 3 kB shorter
+/* The functions sin, cos, exp and log for tables and scalars, with an error of about 1e-15. They are 3 kB shorter
  * than the C library's. Kernels do not use them. */
 #ifndef TSR_BASE_ELEMENTARY_H
 #define TSR_BASE_ELEMENTARY_H

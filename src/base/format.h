@@ -1,4 +1,4 @@
-/* format.h has the part of printf that the library uses. The C library's printf would be a twentieth of the download.
+/* The part of printf that the library uses. The C library's printf would be a twentieth of the download.
  *
  *   char name[64];
  *   tsr_print(name, sizeof name, "blocks.%d.%s", i, kind);

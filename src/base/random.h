@@ -1,4 +1,4 @@
-/* random.h makes random numbers from a seed, the same ones on every machine: splitmix64 (Steele, Lea, Flood, "Fast
+/* Random numbers from a seed, the same ones on every machine: splitmix64 (Steele, Lea, Flood, "Fast
  * Splittable Pseudorandom Number Generators", 2014). A mixing function turns a counter into numbers; the generator
  * passes BigCrush. The caller owns the state, which starts at the seed. */
 #ifndef TSR_BASE_RANDOM_H

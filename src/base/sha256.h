@@ -1,4 +1,4 @@
-/* sha256.h computes SHA-256 (FIPS 180-4) piece by piece, to check a model file while it streams in. It is here because
+/* SHA-256 (FIPS 180-4) computed piece by piece, to check a model file while it streams in. It is here because
  * the digest of Web Cryptography needs the whole file in one buffer. */
 #ifndef TSR_BASE_SHA256_H
 #define TSR_BASE_SHA256_H

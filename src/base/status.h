@@ -1,4 +1,4 @@
-/* status.h has the status codes and the sticky error that carries one. An error belongs to a context or to a call; no
+/* The status codes, and the sticky error that carries one. An error belongs to a context or to a call; no
  * error is global.
  *
  *   tsr_error err = {0};

@@ -1,4 +1,4 @@
-/* tensor.h has shapes and element types. Dims are in PyTorch's order; maps are channels last ([B,H,W,C]), tokens are
+/* Shapes and element types of tensors. Dims are in PyTorch's order; maps are channels last ([B,H,W,C]), tokens are
  * [B,N,C]. The letters of shapes, everywhere: B batch, N tokens, C channels, H heads, D head width, P patch, L
  * depth. */
 #ifndef TSR_BASE_TENSOR_H

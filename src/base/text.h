@@ -1,4 +1,4 @@
-/* text.h has a text that grows, for the JSON that the library returns.
+/* A text that grows, for the JSON that the library returns.
  *
  *   tsr_text t = {.heap = &heap};
  *   tsr_text_add(&t, "{\"arch\":");  tsr_text_quote(&t, name);  tsr_text_format(&t, ",\"depth\":%d}", depth);

@@ -1,4 +1,4 @@
-/* threads.h has a pool that runs numbered tasks on several threads. The tasks of a job write disjoint outputs, so which
+/* A pool that runs numbered tasks on several threads. The tasks of a job write disjoint outputs, so which
  * thread runs which task never changes a result. In a build without TSR_THREADS everything runs on the caller's thread.
  * Threads without a task spin for a moment, then sleep. */
 #ifndef TSR_BASE_THREADS_H

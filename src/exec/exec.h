@@ -1,5 +1,5 @@
-/* exec.h runs a graph: it plans the memory once, then runs node after node on a pool of threads. Each node is split
- * into tasks by output tile, so that any number of threads gives the same bits. */
+/* The executor of a graph, which plans the memory once, then runs node after node on a pool of threads. Each node is
+ * split into tasks by output tile, so that any number of threads gives the same bits. */
 #ifndef TSR_EXEC_H
 #define TSR_EXEC_H
 

@@ -1,4 +1,4 @@
-/* Nodes of weights and constants, run ahead of all others; see fold.h. */
+/* Constant folding; see fold.h. */
 #include "fold.h"
 
 #include "exec.h"
@@ -16,7 +16,7 @@ static void run_node(tsr_builder *b, const tsr_kernels *kernels, const tsr_node 
   for (int i = 0; i < node->n_out; i++) {
     tsr_value v = node->out[i];
     g->values[v].node = -1;
-    if (g->values[v].root == v) tsr_constant_data(b, v); /* else a view, and nothing to run */
+    if (g->values[v].root == v) tsr_constant_data(b, v); /* else a view, which has nothing to run */
   }
   tsr_op_args args = tsr_exec_args(g, NULL, kernels, node);
   tsr_op_work work = node->op->work(&args);

@@ -1,6 +1,6 @@
-/* plan.h plans memory: it turns the lifetimes of buffers into offsets in one block. It is arithmetic only: it allocates
- * nothing and knows no graph. The method is greedy by size: the largest buffer first, each in the lowest gap among
- * those alive at the same time (Pisarchyk and Lee 2020, arXiv 2001.03288, section 4.1). */
+/* The memory planner, which turns the lifetimes of buffers into offsets in one block. It is arithmetic only: it
+ * allocates nothing and knows no graph. The method is greedy by size: the largest buffer first, each in the lowest gap
+ * among those alive at the same time (Pisarchyk and Lee 2020, arXiv 2001.03288, section 4.1). */
 #ifndef TSR_EXEC_PLAN_H
 #define TSR_EXEC_PLAN_H
 

@@ -1,4 +1,4 @@
-/* json.h is a strict JSON reader (RFC 8259) for untrusted input: model headers, configs and requests. It is not a
+/* A strict JSON reader (RFC 8259) for untrusted input: model headers, configs and requests. It is not a
  * general library: numbers are doubles, the tree lies in an arena, and nothing is modified in place.
  *
  *   const tsr_json *root = tsr_json_parse(&arena, &err, text, length, "header");

@@ -1,4 +1,4 @@
-/* safetensors.h reads a safetensors file while it arrives: 8 bytes of header length, a JSON header, tensor bytes.
+/* The reader of a safetensors file while it arrives: 8 bytes of header length, a JSON header, tensor bytes.
  * Format and limits are those of the Rust reader (docs/format.md). It knows nothing of models: it checks the header and
  * passes on each tensor piece by piece, as its bytes come. Its memory is the header and one piece.
  *
@@ -35,13 +35,11 @@ typedef struct tsr_safetensors_header {
  * whole.
  *   header: called once, before any tensor. The header stays valid until destroy.
  *   piece: called once for each tensor, in the order of the entries. Returns how many bytes of it to pass to `take` at
- *   a
- *     time: a multiple of the element's bytes; SIZE_MAX for all at once; 0 to skip the tensor, which is then not
+ *     a time: a multiple of the element's bytes; SIZE_MAX for all at once; 0 to skip the tensor, which is then not
  *     stored.
  *   take: called in the order of the bytes, with one or more whole pieces or with the rest of the tensor. `first` is
- *   the
- *     place of these bytes in the tensor. `bytes` is aligned for its element type and valid only during the call. An
- *     empty tensor comes in one call with n 0.
+ *     the place of these bytes in the tensor. `bytes` is aligned for its element type and valid only during the call.
+ *     An empty tensor comes in one call with n 0.
  * header and take return TSR_OK, or a status after they have set the error; such a status ends the reading. */
 typedef struct tsr_safetensors_sink {
   void *user;
@@ -62,12 +60,10 @@ tsr_safetensors *tsr_safetensors_create(tsr_heap *heap, tsr_error *err, tsr_safe
  *   TSR_ERR_FETCH_CONTENT_TYPE: the file starts like an HTML page or other text (printable text instead of the length;
  *     the message quotes it).
  *   TSR_ERR_MODEL_HEADER: not a JSON object, a length above 8 MB or beyond the file, a malformed entry (the message
- *   names
- *     the tensor).
+ *     names the tensor).
  *   TSR_ERR_MODEL_DTYPE: an unknown dtype (the message names tensor and dtype).
  *   TSR_ERR_MODEL_OFFSETS: offsets that are not contiguous from 0 or overlap, a length that is not shape x dtype, a
- *   file
- *     longer or shorter than the last offset (the message names the tensor, its offsets and the expected start).
+ *     file longer or shorter than the last offset (the message names the tensor, its offsets and the expected start).
  *   TSR_ERR_MODEL_OVERFLOW: a product that overflows, a dim or a number of elements above 2^31-1.
  *   TSR_ERR_MODEL_DUPLICATE_KEY, TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_safetensors_feed(tsr_safetensors *reader, const void *bytes, size_t n);

@@ -1,4 +1,4 @@
-/* guard.h checks the structure of an encoded image before a decoder reads its bytes. Private to src/image/. */
+/* The check of an encoded image's structure before a decoder reads its bytes. Private to src/image/. */
 #ifndef TSR_IMAGE_GUARD_H
 #define TSR_IMAGE_GUARD_H
 

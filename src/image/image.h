@@ -1,4 +1,4 @@
-/* image.h turns the bytes of a JPEG or PNG into a model's input: it decodes, orients, resizes and normalises.
+/* The way from the bytes of a JPEG or PNG to a model's input: decode, orient, resize, normalise.
  *
  *   tsr_image photo = {0};
  *   tsr_image_decode(&heap, &err, bytes, n, &photo);      // RGB, EXIF orientation applied

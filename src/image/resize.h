@@ -1,4 +1,4 @@
-/* resize.h resizes an image and computes only a window of the result. Private to src/image/. */
+/* Resizing of an image that computes only a window of the result. Private to src/image/. */
 #ifndef TSR_IMAGE_RESIZE_H
 #define TSR_IMAGE_RESIZE_H
 

@@ -1,4 +1,4 @@
-/* convert.h has the quantization of one weight, for the reference and the SIMD conversions. */
+/* The quantization of one weight, for the reference and the SIMD conversions. */
 #ifndef TSR_KERNELS_CONVERT_H
 #define TSR_KERNELS_CONVERT_H
 

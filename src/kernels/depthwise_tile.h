@@ -1,4 +1,4 @@
-/* depthwise_tile.h has the depthwise convolution for the simd and the relaxed file, which define before including it:
+/* The depthwise convolution for the simd and the relaxed file. They define before including it:
  *   TSR_DEPTHWISE_KERNEL  name of the kernel
  *   TSR_MADD(a, b, c)     a * b + c
  *

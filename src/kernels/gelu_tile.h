@@ -1,4 +1,4 @@
-/* gelu_tile.h has GELU for the simd and the relaxed file, which define before including it:
+/* The GELU for the simd and the relaxed file. They define before including it:
  *   TSR_GELU_NAME(op)     name of a kernel
  *   TSR_MADD(a, b, c)     a * b + c
  *

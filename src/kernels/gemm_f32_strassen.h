@@ -1,11 +1,12 @@
-/* gemm_f32_strassen.h has the f32 product with fewer multiplications, on top of gemm_f32_tile.h, which is included
- * before. It is Strassen's in Winograd's form: 7 products of quarters instead of 8, with 15 additions, at one or two
- * levels. With a, b and c cut into quarters, row by row:
+/* The f32 product with fewer multiplications, on top of gemm_f32_tile.h, which is included before. It is Strassen's
+ * in Winograd's form: 7 products of quarters instead of 8, with 15 additions, at one or two levels. With a, b and c
+ * cut into quarters, row by row:
  *
- *   S1 = a21 + a22   S2 = S1 - a11   S3 = a11 - a21   S4 = a12 - S2        U2 = a11 b11 + S2 T2   U3 = U2 + S3 T3   V =
- *   S1 T1 T1 = b12 - b11   T2 = b22 - T1   T3 = b22 - b12   T4 = b21 - T2        c11 = a11 b11 + a12 b21   c12 = U2 + V
- *   + S4 b22
- *                                                                          c21 = U3 + a22 T4         c22 = U3 + V
+ *   S1 = a21 + a22   S2 = S1 - a11   S3 = a11 - a21   S4 = a12 - S2
+ *   T1 = b12 - b11   T2 = b22 - T1   T3 = b22 - b12   T4 = b21 - T2
+ *   U2 = a11 b11 + S2 T2      U3 = U2 + S3 T3   V = S1 T1
+ *   c11 = a11 b11 + a12 b21   c12 = U2 + V + S4 b22
+ *   c21 = U3 + a22 T4         c22 = U3 + V
  *
  * (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, ch. 23: errors are bounded by the norms
  * of a and b, no longer element by element. The bound grows about 18-fold with each level, the observed error two- to

@@ -1,5 +1,5 @@
-/* gemm_f32_tile.h has the f32 product (layout of its rows, tile and driver) for the simd and the relaxed file, which
- * define before including it:
+/* The f32 product (layout of its rows, tile and driver) for the simd and the relaxed file. They define before including
+ * it:
  *   TSR_F32_ROWS          rows of a tile; two accumulators a row must fit the 15 vector registers of x64
  *   TSR_F32_MADD(a, b, c) a * b + c
  *   TSR_F32_KERNEL        name of the product

@@ -1,4 +1,4 @@
-/* gemm_q8.h has the packing of weights and the arithmetic of quantizing a row of activations, for every int8 product.
+/* The packing of weights and the arithmetic of quantizing a row of activations, for every int8 product.
  *
  * A row's range [low, high] always contains 0 and is mapped to 0..127. These are 7 bits, because wasm's relaxed dot
  * product is defined only while its second operand is 0..127. Weights are -128..127 (files have -127..127), so a pair

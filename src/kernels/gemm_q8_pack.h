@@ -1,4 +1,4 @@
-/* gemm_q8_pack.h packs int8 rows with SIMD, for 8-bit products whose blocks are 8 columns of `group` (2 or 4)
+/* The packing of int8 rows with SIMD, for 8-bit products whose blocks are 8 columns of `group` (2 or 4)
  * neighbours in k. Partial panels and the end of k are packed by the plain code of gemm_q8.h. */
 #ifndef TSR_KERNELS_GEMM_Q8_PACK_H
 #define TSR_KERNELS_GEMM_Q8_PACK_H

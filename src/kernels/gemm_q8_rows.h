@@ -1,4 +1,4 @@
-/* gemm_q8_rows.h packs weights and quantizes rows for 8-bit products. The simd and the relaxed file define before
+/* The packing of weights and the quantizing of rows for 8-bit products. The simd and the relaxed file define before
  * including it:
  *   TSR_Q8_NAME(op)        name of the kernel, e.g. tsr_k_##op##_simd
  *   tsr_q8_element         type of a quantized activation

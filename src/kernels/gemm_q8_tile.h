@@ -1,5 +1,4 @@
-/* gemm_q8_tile.h has the tile and the driver of the int8 product, for all its variants. A file defines before including
- * it:
+/* The tile and the driver of the int8 product, for all its variants. A file defines before including it:
  *   TSR_Q8_KERNEL     name of the product
  *   tsr_q8_element    type of a quantized activation
  *   TSR_Q8_ROWS       rows of a group (gemm_q8.h)

@@ -1,4 +1,4 @@
-/* kernels.h declares the kernels: inner loops on plain pointers and sizes, which allocate nothing and report no errors.
+/* The kernels: inner loops on plain pointers and sizes, which allocate nothing and report no errors.
  * Each has a scalar reference (`_ref`) beside its SIMD variants.
  *
  * kernels.inc has one row per variant, TSR_KERNEL(op, isa). It is expanded into prototypes here, into the test that

@@ -1,4 +1,4 @@
-/* simd.h has 128-bit vectors for the kernels: wasm simd128 where the compiler has it, plain C elsewhere.
+/* 128-bit vectors for the kernels: wasm simd128 where the compiler has it, plain C elsewhere.
  *
  * The plain C lets sanitizers, fuzzers and debuggers run the same kernels natively; it is not meant to be fast. Both
  * give the same bits, because every operation here is exactly specified (none is fused or estimated). Loads and stores

@@ -1,4 +1,4 @@
-/* softmax_q8_tile.h has the softmax whose results are 7-bit rows for the 8-bit product. The simd and the relaxed file
+/* The softmax whose results are 7-bit rows for the 8-bit product. The simd and the relaxed file
  * include gemm_q8_rows.h before it and define:
  *   TSR_MADD(a, b, c)     a * b + c */
 #include "softmax_top.h"

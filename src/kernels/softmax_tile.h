@@ -1,9 +1,8 @@
-/* softmax_tile.h has the softmax for the simd and the relaxed file, which define before including it:
+/* The softmax for the simd and the relaxed file. They define before including it:
  *   TSR_SOFTMAX_NAME(op)  name of the kernel
  *   TSR_MADD(a, b, c)     a * b + c
- *   TSR_POWERS_OF_2       1: scores and tops are multiplied by log2(e) together with the scale, which is exact enough
- *   only
- *                         with a fused TSR_MADD; 0: they are multiplied after the top was subtracted */
+ *   TSR_POWERS_OF_2       1: scores and tops are multiplied by log2(e) together with the scale, which is exact
+ *                         enough only with a fused TSR_MADD; 0: they are multiplied after the top was subtracted */
 #include "kernels.h"
 #include "softmax_top.h"
 

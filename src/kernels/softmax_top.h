@@ -1,4 +1,4 @@
-/* softmax_top.h finds the largest number of a row, with which every kernel of softmax begins. */
+/* The largest number of a row, with which every kernel of softmax begins. */
 #ifndef TSR_KERNELS_SOFTMAX_TOP_H
 #define TSR_KERNELS_SOFTMAX_TOP_H
 

@@ -1,14 +1,16 @@
-/* activate: an activation on its own, and the choice of activation that products share; see ops.inc. */
+/* activate: an activation as an op of its own, and the activations of linear and conv2d; see ops.inc. */
 #include <string.h>
 
 #include "ops.h"
 
 enum { BLOCK = 64 };
 
-/* 1 / (1 + e^-x), as a loop that compilers turn into vectors: e^t = 2^n e^r with t = n ln 2 + r, and e^r by its series, 2e-7 off at most. */
+/* 1 / (1 + e^-x), written so that compilers vectorize it: e^t = 2^n e^r with t = n ln 2 + r, and e^r by its series. The
+ * error is at most 2e-7. */
 static inline float sigmoid(float x) {
-  float t = x < -87 ? 87 : x > 87 ? -87 : -x; /* beyond, the result is 0 or 1 to a float's last bit but one */
-  float shifted = t * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f, power; /* 1.5 * 2^23 rounds to an integer in the low bits */
+  float t = x < -87 ? 87 : x > 87 ? -87 : -x; /* beyond 87 the result is 0 or 1 up to the last bits of a float */
+  /* Adding 1.5 * 2^23 rounds to an integer in the low bits. */
+  float shifted = t * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f, power;
   float r = (t - n * 0.693115234375f) - n * 3.19461850e-5f, p = 1 / 720.0f;
   int32_t bits;
   p = p * r + 1 / 120.0f;
@@ -29,7 +31,7 @@ static inline float hard_swish(float x) {
   return x * gate / 6;
 }
 
-/* In blocks of its own memory, so that the compiler need not fear that y and x overlap. */
+/* Works on blocks in its own memory, so that the compiler need not assume that y and x overlap. */
 static void plain(int activation, float *y, const float *x, int n) {
   float block[BLOCK];
   for (int i = 0; i < n; i += BLOCK) {

@@ -1,4 +1,4 @@
-/* argmax: which of the last dim is the largest; see ops.inc. */
+/* argmax: the index of the largest number along the last dim; see ops.inc. */
 #include "rowwise.h"
 
 int tsr_op_argmax_shape(tsr_op_args *args, char *why) {

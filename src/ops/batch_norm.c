@@ -1,4 +1,5 @@
-/* batch_norm: see ops.inc. Ioffe and Szegedy 2015, arXiv 1502.03167, with the statistics of training. */
+/* batch_norm: the scale and offset of a BatchNorm with the statistics of training; see ops.inc. Ioffe and Szegedy 2015,
+ * arXiv 1502.03167. */
 #include <math.h>
 
 #include "ops.h"
@@ -8,7 +9,7 @@ int tsr_op_batch_norm_shape(tsr_op_args *args, char *why) {
   args->n_out = 2;
   for (int i = 1; i < args->n_in; i++)
     if (!tsr_shape_equal(&args->in[i].shape, &args->in[0].shape)) {
-      tsr_print(why, TSR_WHY, "input %d is not of the weight's shape", i);
+      tsr_print(why, TSR_WHY, "input %d does not have the weight's shape", i);
       return 0;
     }
   return 1;

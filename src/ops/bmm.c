@@ -1,6 +1,6 @@
 /* bmm: products of activations, matrix by matrix; see ops.inc.
- * The first tasks pack y: each a block of one matrix's columns. Then a task is a block of rows and columns of one
- * product; sums run over k in order, in one task. */
+ * The first tasks pack y, each a block of columns of one matrix. Each further task computes a block of rows and columns
+ * of one product. A sum runs over k in order, in one task. */
 #include <string.h>
 
 #include "ops.h"
@@ -17,7 +17,8 @@ int tsr_op_bmm_shape(tsr_op_args *args, char *why) {
   }
   if (!ok || x->dims[last] != y->dims[transposed ? last : last - 1]) {
     char text[2][TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "%s by %s%s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]), transposed ? " transposed" : "");
+    tsr_print(why, TSR_WHY, "%s cannot be multiplied by %s%s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]),
+              transposed ? " transposed" : "");
     return 0;
   }
   out.dims[last] = y->dims[transposed ? last - 1 : last];
@@ -26,10 +27,10 @@ int tsr_op_bmm_shape(tsr_op_args *args, char *why) {
 }
 
 typedef struct sizes {
-  int n, k, m;              /* x [n,k], y [k,m] or [m,k] */
+  int n, k, m; /* x [n,k], y [k,m] or [m,k] */
   int row_blocks, column_blocks;
-  size_t products, packed; /* matrices of the output, of y */
-  size_t floats;            /* of a packed y */
+  size_t products, packed; /* matrices of the output; matrices of y */
+  size_t floats;           /* floats of a packed matrix of y */
 } sizes;
 
 static sizes sizes_of(const tsr_op_args *args) {
@@ -54,7 +55,7 @@ tsr_op_work tsr_op_bmm_work(const tsr_op_args *args) {
                        .operations = (double)s.products * s.n * s.m * s.k};
 }
 
-/* Which matrix of `shape` goes into product `index`. */
+/* The index of the matrix of `shape` that belongs to product `index`. */
 static size_t matrix_of(const tsr_shape *shape, const tsr_shape *out, size_t index) {
   size_t at = 0, stride = 1;
   for (int i = out->ndim - 3; i >= 0; index /= (size_t)out->dims[i], i--) {
@@ -64,8 +65,9 @@ static size_t matrix_of(const tsr_shape *shape, const tsr_shape *out, size_t ind
   return at;
 }
 
-/* Columns [begin, end) of y [k,m] into panels of 8. */
-static void pack_columns(const tsr_kernels *kernels, float *panels, const float *y, const sizes *s, size_t begin, size_t end) {
+/* Packs columns [begin, end) of y [k,m] into panels of 8. */
+static void pack_columns(const tsr_kernels *kernels, float *panels, const float *y, const sizes *s, size_t begin,
+                         size_t end) {
   for (size_t j = begin; j < end; j += TSR_PANEL, panels += (size_t)s->k * TSR_PANEL) {
     int width = end - j < TSR_PANEL ? (int)(end - j) : TSR_PANEL;
     if (width < TSR_PANEL) memset(panels, 0, (size_t)s->k * TSR_PANEL * sizeof *panels);
@@ -82,7 +84,8 @@ void tsr_op_bmm_run(const tsr_op_args *args, int task, void *scratch) {
   if (index < s.packed) {
     const float *y = args->in[1].data + index * matrix;
     panels += index * s.floats + begin * (size_t)s.k;
-    if (args->attrs->bmm.transposed) kernels->gemm_f32_pack(panels, y + begin * (size_t)s.k, s.k, 0, (int)(end - begin), s.k);
+    if (args->attrs->bmm.transposed)
+      kernels->gemm_f32_pack(panels, y + begin * (size_t)s.k, s.k, 0, (int)(end - begin), s.k);
     else pack_columns(kernels, panels, y, &s, begin, end);
     return;
   }
@@ -93,6 +96,6 @@ void tsr_op_bmm_run(const tsr_op_args *args, int task, void *scratch) {
   const float *x = args->in[0].data + (matrix_of(&args->in[0].shape, out, product) * (size_t)s.n + row) * (size_t)s.k;
   float *to = args->out[0].data + (product * (size_t)s.n + row) * (size_t)s.m;
   kernels->gemm_f32_rows(scratch, x, s.k, (int)(row_end - row), s.k);
-  kernels->gemm_f32(to, s.m, scratch, panels + matrix_of(&args->in[1].shape, out, product) * s.floats, NULL, (int)(row_end - row), (int)begin,
-                    (int)end, s.k);
+  kernels->gemm_f32(to, s.m, scratch, panels + matrix_of(&args->in[1].shape, out, product) * s.floats, NULL,
+                    (int)(row_end - row), (int)begin, (int)end, s.k);
 }

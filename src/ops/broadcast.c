@@ -1,12 +1,14 @@
-/* Broadcasting; see broadcast.h. Tasks are equal parts of the output taken as one row of numbers. */
+/* Broadcasting; see broadcast.h. Tasks are equal parts of the output, taken as one row of numbers. */
 #include "broadcast.h"
 
 
 #include "walk.h"
 
-enum { REPEAT = 64 }; /* a number that repeats is written out so many times, for kernels that take vectors only */
+enum { REPEAT = 64 }; /* copies of a number that repeats, because the kernels take only vectors */
 
-static int dim_from_right(const tsr_shape *shape, int i) { return i < shape->ndim ? shape->dims[shape->ndim - 1 - i] : 1; }
+static int dim_from_right(const tsr_shape *shape, int i) {
+  return i < shape->ndim ? shape->dims[shape->ndim - 1 - i] : 1;
+}
 
 int tsr_broadcast_shape(tsr_op_args *args, char *why) {
   const tsr_shape *a = &args->in[0].shape, *b = &args->in[1].shape;
@@ -16,7 +18,8 @@ int tsr_broadcast_shape(tsr_op_args *args, char *why) {
     int da = dim_from_right(a, i), db = dim_from_right(b, i);
     if (da != db && da != 1 && db != 1) {
       char text[2][TSR_SHAPE_TEXT];
-      tsr_print(why, TSR_WHY, "%s and %s do not go together", tsr_shape_print(a, text[0]), tsr_shape_print(b, text[1]));
+      tsr_print(why, TSR_WHY, "%s and %s cannot be broadcast together", tsr_shape_print(a, text[0]),
+                tsr_shape_print(b, text[1]));
       return 0;
     }
     y->dims[y->ndim - 1 - i] = da == 1 ? db : da;
@@ -61,7 +64,7 @@ void tsr_broadcast_run(const tsr_op_args *args, int task, tsr_kf_add *kernel) {
     size_t column = at % n;
     count = n - column < end - at ? n - column : end - at;
     tsr_walk_at(&walk, 1, at / n, &from_a, &from_b);
-    apply(kernel, y->data + at, a->data + from_a + column * walk.a[0], !walk.a[0], b->data + from_b + column * walk.b[0],
-          !walk.b[0], (int)count);
+    apply(kernel, y->data + at, a->data + from_a + column * walk.a[0], !walk.a[0],
+          b->data + from_b + column * walk.b[0], !walk.b[0], (int)count);
   }
 }

@@ -1,4 +1,4 @@
-/* concat: several values along one axis; see ops.inc. */
+/* concat: several values joined along one axis; see ops.inc. */
 
 #include "strips.h"
 
@@ -11,7 +11,7 @@ int tsr_op_concat_shape(tsr_op_args *args, char *why) {
     if (axis < x.ndim) x.dims[axis] = y.dims[axis];
     if (axis >= y.ndim || !tsr_shape_equal(&x, &y)) {
       char text[2][TSR_SHAPE_TEXT];
-      tsr_print(why, TSR_WHY, "%s and %s along axis %d", tsr_shape_print(&args->in[0].shape, text[0]),
+      tsr_print(why, TSR_WHY, "%s and %s cannot be joined along axis %d", tsr_shape_print(&args->in[0].shape, text[0]),
                 tsr_shape_print(&args->in[i].shape, text[1]), axis);
       return 0;
     }

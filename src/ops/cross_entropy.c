@@ -1,4 +1,4 @@
-/* cross_entropy: logits against classes or shares of them; see ops.inc. */
+/* cross_entropy: the loss of logits for given classes or class probabilities; see ops.inc. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ int tsr_op_cross_entropy_shape(tsr_op_args *args, char *why) {
   if (rows.ndim) rows.ndim--;
   if (x->ndim < 2 || !(tsr_shape_equal(t, x) || tsr_shape_equal(t, &rows))) {
     char text[2][TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "%s against %s", tsr_shape_print(x, text[0]), tsr_shape_print(t, text[1]));
+    tsr_print(why, TSR_WHY, "targets %s do not fit %s", tsr_shape_print(t, text[1]), tsr_shape_print(x, text[0]));
     return 0;
   }
   args->out[0].shape = rows;
@@ -35,7 +35,7 @@ void tsr_op_cross_entropy_run(const tsr_op_args *args, int task, void *scratch) 
     tsr_softmax_row state = {-INFINITY, 0, 0};
     memcpy(p, x, (size_t)k * sizeof *p);
     args->kernels->softmax_part(p, k, scale, 1, k, &state); /* p becomes e^(scale x - top) */
-    float top = -INFINITY; /* the state's is in a unit of the kernel's own */
+    float top = -INFINITY; /* computed here, because state.top is in the isa's own unit */
     for (int i = 0; i < k; i++)
       if (scale * x[i] > top) top = scale * x[i];
     double all = state.sum > 0 ? top + tsr_log(state.sum) : NAN, sum = 0;

@@ -1,4 +1,4 @@
-/* elementary: see ops.inc. */
+/* elementary: exp, sine or cosine of each number, for parameters; see ops.inc. */
 #include "base/elementary.h"
 
 #include "ops.h"

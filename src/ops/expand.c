@@ -1,4 +1,4 @@
-/* expand: repeats along dims of length 1; see ops.inc. */
+/* expand: a value repeated along dims of length 1; see ops.inc. */
 #include <string.h>
 
 #include "broadcast.h"
@@ -9,7 +9,7 @@ int tsr_op_expand_shape(tsr_op_args *args, char *why) {
   for (int i = 0; ok && i < x->ndim; i++) ok = x->dims[i] == y->dims[i] || x->dims[i] == 1;
   if (!ok) {
     char text[2][TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "%s to %s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]));
+    tsr_print(why, TSR_WHY, "%s cannot be expanded to %s", tsr_shape_print(x, text[0]), tsr_shape_print(y, text[1]));
     return 0;
   }
   args->out[0].shape = *y;

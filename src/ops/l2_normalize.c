@@ -1,4 +1,4 @@
-/* l2_normalize: rows of length 1; see ops.inc. */
+/* l2_normalize: rows divided by their length; see ops.inc. */
 #include "rowwise.h"
 
 int tsr_op_l2_normalize_shape(tsr_op_args *args, char *why) {

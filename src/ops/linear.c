@@ -1,6 +1,6 @@
-/* linear: linear layers, grouped ones too; see ops.inc.
- * The rows are laid out first, or quantized, by tasks of their own. A task of the product is a block of columns for many
- * rows: so each weight comes from memory once a pass, and not once for every block of rows. */
+/* linear: a linear layer, also a grouped one; see ops.inc.
+ * The first tasks lay out the rows, or quantize them. A task of the product is a block of columns for many rows, so
+ * that each weight is read from memory once a pass instead of once for every block of rows. */
 #include <string.h>
 
 #include "matmul.h"
@@ -11,18 +11,20 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
   int groups = w->layout.groups, n = groups * w->layout.n, next = 2;
   if (x->ndim < 1 || tsr_shape_last(x) != groups * w->k) {
-    tsr_print(why, TSR_WHY, "input %s does not end in the %d columns that the weight takes", tsr_shape_print(x, text), groups * w->k);
+    tsr_print(why, TSR_WHY, "input %s does not end in the %d columns that the weight takes", tsr_shape_print(x, text),
+              groups * w->k);
     return 0;
   }
   tsr_shape y = *x;
   y.dims[y.ndim - 1] = n;
   if (args->attrs->linear.has_bias && tsr_shape_count(&args->in[next++].shape, NULL) != (size_t)n) {
-    tsr_print(why, TSR_WHY, "bias %s, expected %d numbers", tsr_shape_print(&args->in[2].shape, text), n);
+    tsr_print(why, TSR_WHY, "bias is %s, expected %d numbers", tsr_shape_print(&args->in[2].shape, text), n);
     return 0;
   }
   next += args->attrs->linear.has_scale;
   if (args->attrs->linear.has_residual && !tsr_shape_equal(&args->in[next].shape, &y)) {
-    tsr_print(why, TSR_WHY, "residual %s differs from the output", tsr_shape_print(&args->in[next].shape, text));
+    tsr_print(why, TSR_WHY, "residual %s does not have the shape of the output",
+              tsr_shape_print(&args->in[next].shape, text));
     return 0;
   }
   args->second = args->attrs->linear.has_residual ? next : 0;
@@ -31,82 +33,108 @@ int tsr_op_linear_shape(tsr_op_args *args, char *why) {
 }
 
 enum {
-  LEAST_TASKS = 12, /* so that 2, 3, 4 and 6 threads have the same share */
-  MOST_ROWS = 240,  /* of a task: five blocks */
+  LEAST_TASKS = 12, /* so that 2, 3, 4 and 6 threads have equal shares */
+  MOST_ROWS = 240,  /* rows of a task: five blocks */
   MOST_STRASSEN_ROWS = 264,
-  ROWS_STEP = TSR_ROW_GROUP,
   CACHED = 384 << 10 /* bytes of rows that stay in the second level cache while the columns pass by */
 };
 
-/* Tasks that prepare rows, ordinary and fine ones; the `each` rows of `parts` (pictures with Strassen's product, where neighbouring rows have a
- * say in the last bits; else all is one), blocks of such a part, rows and columns of a block; and which rows are fine: the first and the
- * last of the `tokens` rows of each of `pictures`. */
+/* How the work is divided. Fine rows are 14-bit rows (matmul.h). */
 typedef struct split {
-  int prepare, refine, levels, parts, row_blocks, column_blocks, rows, columns;
-  size_t each;
-  int pictures, tokens, first, last;
+  int levels;     /* of Strassen's product; 0: the plain product */
+  int parts;      /* images with Strassen's product, because there neighbouring rows affect the last bits; else 1 */
+  size_t each;    /* rows of a part */
+  int rows;       /* rows of a block */
+  int columns;    /* columns of a block */
+  int row_blocks; /* blocks of rows in a part */
+  int column_blocks;    /* blocks of columns in a group */
+  int prepare, refine;  /* tasks that prepare plain rows; tasks that prepare fine rows */
+  int images, tokens;   /* images, and rows of each */
+  int first, last;      /* fine rows at the beginning and at the end of each image */
 } split;
 
+/* Finds the fine rows, of 8-bit products only. */
 static void find_fine_rows(const tsr_op_args *args, split *s) {
   const tsr_shape *x = &args->in[0].shape;
   size_t total = tsr_rows(x);
   s->tokens = x->ndim > 2 ? (int)tsr_dims_product(x, 1, x->ndim - 1) : 1;
   if (args->in[1].weight->is_q8) s->first = args->attrs->linear.fine_first, s->last = args->attrs->linear.fine_last;
   int all = s->first + s->last >= s->tokens;
-  if (all || !(s->first + s->last)) { /* all or none: what is a picture does not matter */
+  if (all || !(s->first + s->last)) { /* all or none: all rows count as one image */
     s->tokens = (int)total;
     s->first = all ? (int)total : 0;
     s->last = 0;
   }
-  s->pictures = s->tokens ? (int)(total / (size_t)s->tokens) : 0;
+  s->images = s->tokens ? (int)(total / (size_t)s->tokens) : 0;
 }
 
-static int fine_rows(const split *s) { return s->pictures * (s->first + s->last); }
+static int fine_rows(const split *s) { return s->images * (s->first + s->last); }
 static int fine_groups(const split *s) { return tsr_tasks((size_t)fine_rows(s), TSR_MATMUL_FINE); }
 
-/* The row that fine row `number` is. */
+/* The row of the input that is fine row `number`. */
 static size_t row_of(const split *s, int number) {
   int each = s->first + s->last, token = number % each;
   return (size_t)(number / each) * (size_t)s->tokens + (size_t)(token < s->first ? token : token + s->tokens - each);
 }
 
-static split split_of(const tsr_op_args *args) {
+/* Chooses the product, and divides the rows into parts. */
+static void choose_product(const tsr_op_args *args, split *s) {
   const tsr_weight *w = args->in[1].weight;
   const tsr_shape *x = &args->in[0].shape;
-  split s = {.parts = x->ndim > 2 && !w->is_q8 ? x->dims[0] : 1, .columns = TSR_MATMUL_COLUMNS, .each = tsr_rows(x)};
-  int n = w->layout.n, most = MOST_ROWS, step = ROWS_STEP;
-  if (s.parts > 0 && !w->is_q8) s.levels = args->kernels->gemm_f32_levels((int)(s.each / (size_t)s.parts), n, w->k);
-  if (s.levels) {
-    s.each /= (size_t)s.parts;
-    most = MOST_STRASSEN_ROWS, step <<= s.levels - 1;
-    if (n * w->layout.groups < LEAST_TASKS * TSR_MATMUL_COLUMNS) s.columns /= 2; /* rather than few rows for sums of weights */
-  } else s.parts = 1;
+  int images = x->ndim > 2 ? x->dims[0] : 1;
+  s->parts = 1, s->each = tsr_rows(x);
+  if (w->is_q8 || images < 1) return;
+  s->levels = args->kernels->gemm_f32_levels((int)(s->each / (size_t)images), w->layout.n, w->k);
+  if (s->levels) s->parts = images, s->each /= (size_t)images;
+}
+
+/* Divides the rows of a part and the columns of a group into blocks. */
+static void find_blocks(const tsr_weight *w, split *s) {
+  int n = w->layout.n, groups = w->layout.groups, most = s->levels ? MOST_STRASSEN_ROWS : MOST_ROWS;
+  int step = s->levels ? TSR_ROW_GROUP << (s->levels - 1) : TSR_ROW_GROUP;
   if (w->is_q8 && w->k > CACHED / MOST_ROWS) most = CACHED / w->k;
-  s.column_blocks = tsr_tasks((size_t)n, (size_t)s.columns);
-  int tasks = s.column_blocks * w->layout.groups, blocks = tasks ? (LEAST_TASKS + tasks - 1) / tasks : 1;
-  size_t rows = (s.each + (size_t)blocks - 1) / (size_t)blocks;
+  s->columns = TSR_MATMUL_COLUMNS;
+  /* Strassen's product sums weights for the rows of a task, so few columns make narrow blocks instead of few rows. */
+  if (s->levels && n * groups < LEAST_TASKS * TSR_MATMUL_COLUMNS) s->columns /= 2;
+  s->column_blocks = tsr_tasks((size_t)n, (size_t)s->columns);
+  int tasks = s->column_blocks * groups, blocks = tasks ? (LEAST_TASKS + tasks - 1) / tasks : 1;
+  size_t rows = (s->each + (size_t)blocks - 1) / (size_t)blocks;
   if (rows > (size_t)most) rows = (size_t)most;
-  s.rows = (int)((rows + (size_t)step - 1) / (size_t)step) * step;
-  s.row_blocks = tsr_tasks(s.each, s.rows ? (size_t)s.rows : 1);
+  s->rows = (int)((rows + (size_t)step - 1) / (size_t)step) * step;
+  s->row_blocks = tsr_tasks(s->each, s->rows ? (size_t)s->rows : 1);
+}
+
+/* Counts the tasks that prepare rows. Plain rows are not needed where all rows are fine. */
+static void count_prepare(int groups, split *s) {
+  if (s->levels) s->prepare = groups * s->parts * s->row_blocks * tsr_tasks((size_t)s->rows, TSR_STRASSEN_ROWS);
+  else if (s->first + s->last < s->tokens) s->prepare = groups * tsr_tasks(s->each, TSR_MATMUL_ROWS);
+  s->refine = groups * fine_groups(s);
+}
+
+static split split_of(const tsr_op_args *args) {
+  const tsr_weight *w = args->in[1].weight;
+  split s = {0};
+  choose_product(args, &s);
+  find_blocks(w, &s);
   find_fine_rows(args, &s);
-  if (s.levels) s.prepare = w->layout.groups * s.parts * s.row_blocks * tsr_tasks((size_t)s.rows, TSR_STRASSEN_ROWS);
-  else if (s.first + s.last < s.tokens) s.prepare = w->layout.groups * tsr_tasks(s.each, TSR_MATMUL_ROWS);
-  s.refine = w->layout.groups * fine_groups(&s);
+  count_prepare(w->layout.groups, &s);
   return s;
 }
 
-/* Places for a group's rows. */
+/* The number of rows that a group's prepared rows have room for. */
 static size_t group_rows(const tsr_op_args *args) {
   return (tsr_rows(&args->in[0].shape) + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP;
 }
 
-static size_t ordinary_bytes(const tsr_op_args *args, const split *s) {
+/* Bytes of all plain rows, prepared. */
+static size_t plain_bytes(const tsr_op_args *args, const split *s) {
   const tsr_weight *w = args->in[1].weight;
-  if (s->levels) return sizeof(float) * (size_t)(w->layout.groups * s->parts * s->row_blocks) * tsr_strassen_floats(s->rows, w->k, s->levels);
+  size_t blocks = (size_t)(w->layout.groups * s->parts * s->row_blocks);
+  if (s->levels) return sizeof(float) * blocks * tsr_strassen_floats(s->rows, w->k, s->levels);
   return tsr_matmul_rows_bytes(args->kernels, w, group_rows(args) * (size_t)w->layout.groups);
 }
 
-/* Fine rows to be quantized, or their products. */
+/* Scratch for fine rows before they are quantized, or for their products. */
 static size_t fine_scratch(const tsr_weight *w) {
   return sizeof(float) * TSR_ROW_GROUP * (size_t)(w->k > TSR_MATMUL_COLUMNS ? w->k : TSR_MATMUL_COLUMNS);
 }
@@ -118,12 +146,12 @@ tsr_op_work tsr_op_linear_work(const tsr_op_args *args) {
   size_t scratch = s.levels ? sizeof(float) * tsr_strassen_scratch(s.rows, w->k, s.levels) : 0;
   return (tsr_op_work){.tasks = s.prepare + s.refine + s.parts * s.row_blocks * s.column_blocks * w->layout.groups,
                        .before = s.prepare + s.refine,
-                       .shared = ordinary_bytes(args, &s) + tsr_matmul_rows_bytes(args->kernels, w, fine),
+                       .shared = plain_bytes(args, &s) + tsr_matmul_rows_bytes(args->kernels, w, fine),
                        .scratch = fine ? fine_scratch(w) : scratch,
                        .operations = (double)tsr_rows(&args->in[0].shape) * w->layout.groups * w->layout.n * w->k};
 }
 
-/* The prepared rows of a group. */
+/* The prepared plain rows of a group. */
 static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
   const tsr_weight *w = args->in[1].weight;
   size_t rows = group_rows(args);
@@ -131,11 +159,12 @@ static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
   return tsr_matmul_rows_from(args->kernels, w, all, rows * (size_t)group);
 }
 
-/* One of its groups of fine rows. */
+/* A group of prepared fine rows of group `group`. */
 static tsr_matmul_rows fine_rows_of(const tsr_op_args *args, const split *s, int group, int fine_group) {
   const tsr_weight *w = args->in[1].weight;
   size_t groups = (size_t)fine_groups(s);
-  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, groups * (size_t)w->layout.groups * TSR_ROW_GROUP, (char *)args->shared + ordinary_bytes(args, s));
+  size_t rows = groups * (size_t)w->layout.groups * TSR_ROW_GROUP;
+  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, rows, (char *)args->shared + plain_bytes(args, s));
   return tsr_matmul_rows_from(args->kernels, w, all, (groups * (size_t)group + (size_t)fine_group) * TSR_ROW_GROUP);
 }
 
@@ -144,22 +173,24 @@ static int rows_in_fine_group(const split *s, int fine_group) {
   return left < TSR_MATMUL_FINE ? left : TSR_MATMUL_FINE;
 }
 
-/* Rows of block `number` of all blocks, laid out for Strassen's product. */
+/* The rows of block `number` of all groups' blocks, laid out for Strassen's product. */
 static float *strassen_rows_of(const tsr_op_args *args, const split *s, int number) {
   return (float *)args->shared + (size_t)number * tsr_strassen_floats(s->rows, args->in[1].weight->k, s->levels);
 }
 
 static void prepare_strassen(const tsr_op_args *args, const split *s, int task) {
   const tsr_weight *w = args->in[1].weight;
-  int chunks = tsr_tasks((size_t)s->rows, TSR_STRASSEN_ROWS), number = task / chunks, blocks = s->parts * s->row_blocks, ldx = w->k * w->layout.groups;
+  int chunks = tsr_tasks((size_t)s->rows, TSR_STRASSEN_ROWS), number = task / chunks;
+  int blocks = s->parts * s->row_blocks, ldx = w->k * w->layout.groups;
   size_t begin, end, from, to;
   tsr_task_range(s->each, (size_t)s->rows, number % s->row_blocks, &begin, &end);
   int rows = (int)(end - begin);
   tsr_task_range((size_t)rows, TSR_STRASSEN_ROWS, task % chunks, &from, &to);
   begin += s->each * (size_t)(number % blocks / s->row_blocks);
+  const float *x = args->in[0].data + begin * (size_t)ldx + (size_t)(number / blocks) * w->k;
   if (from < to)
-    args->kernels->gemm_f32_strassen_rows(strassen_rows_of(args, s, number), args->in[0].data + begin * (size_t)ldx + (size_t)(number / blocks) * w->k,
-                                          ldx, rows, w->k, s->levels, (int)from, (int)to);
+    args->kernels->gemm_f32_strassen_rows(strassen_rows_of(args, s, number), x, ldx, rows, w->k, s->levels, (int)from,
+                                          (int)to);
 }
 
 static void prepare(const tsr_op_args *args, const split *s, int task) {
@@ -180,65 +211,93 @@ static void prepare_fine(const tsr_op_args *args, const split *s, int task, floa
   int group = task / fine_groups(s), fine_group = task % fine_groups(s), rows = rows_in_fine_group(s, fine_group);
   for (int i = 0; i < rows; i++) {
     size_t row = row_of(s, fine_group * TSR_MATMUL_FINE + i);
-    memcpy(x + (size_t)i * w->k, args->in[0].data + (row * w->layout.groups + (size_t)group) * w->k, sizeof *x * (size_t)w->k);
+    memcpy(x + (size_t)i * w->k, args->in[0].data + (row * w->layout.groups + (size_t)group) * w->k,
+           sizeof *x * (size_t)w->k);
   }
   tsr_matmul_prepare_fine(args->kernels, w, fine_rows_of(args, s, group, fine_group), x, rows);
 }
 
-/* Fine rows among [begin, end) once more, over what the ordinary product made of them. */
-static void replace_fine(const tsr_op_args *args, const split *s, tsr_matmul *matmul, const float *residual, int group, size_t begin, size_t end,
-                         int n0, int n1, float *products) {
-  int groups = fine_groups(s), n = matmul->weight->layout.n, ldy = matmul->ld_residual, width = n1 - n0;
+/* A task of the product: columns [n0, n1) of a group for rows [begin, end). */
+typedef struct tile {
+  int group, n0, n1;
+  int number; /* of the block of rows, among all groups' blocks */
+  size_t begin, end;
+} tile;
+
+static tile tile_of(const tsr_weight *w, const split *s, int task) {
+  int blocks = s->parts * s->row_blocks, block = task % blocks, n0 = task / blocks % s->column_blocks * s->columns;
+  size_t first = s->each * (size_t)(block / s->row_blocks);
+  tile t = {.group = task / blocks / s->column_blocks, .n0 = n0};
+  t.n1 = n0 + s->columns < w->layout.n ? n0 + s->columns : w->layout.n;
+  t.number = t.group * blocks + block;
+  tsr_task_range(s->each, (size_t)s->rows, block % s->row_blocks, &t.begin, &t.end);
+  t.begin += first, t.end += first;
+  return t;
+}
+
+/* Computes the fine rows among the tile's rows and replaces what the plain product wrote for them. */
+static void replace_fine(const tsr_op_args *args, const split *s, tsr_matmul *matmul, const float *residual,
+                         const tile *t, float *products) {
+  int groups = fine_groups(s), n = matmul->weight->layout.n, ldy = matmul->ld_residual, width = t->n1 - t->n0;
   for (int g = 0; g < groups; g++) {
     int rows = rows_in_fine_group(s, g), number = g * TSR_MATMUL_FINE;
-    if (row_of(s, number + rows - 1) < begin || row_of(s, number) >= end) continue;
-    tsr_matmul_product_fine(matmul, group, fine_rows_of(args, s, group, g), products, rows, n0, n1);
+    if (row_of(s, number + rows - 1) < t->begin || row_of(s, number) >= t->end) continue;
+    tsr_matmul_product_fine(matmul, t->group, fine_rows_of(args, s, t->group, g), products, rows, t->n0, t->n1);
     for (int i = 0; i < rows; i++) {
-      size_t row = row_of(s, number + i), at = row * (size_t)ldy + (size_t)group * n;
-      if (row < begin || row >= end) continue;
-      memcpy(args->out[0].data + at + n0, products + (size_t)i * width, sizeof *products * (size_t)width);
+      size_t row = row_of(s, number + i), at = row * (size_t)ldy + (size_t)t->group * n;
+      if (row < t->begin || row >= t->end) continue;
+      memcpy(args->out[0].data + at + t->n0, products + (size_t)i * width, sizeof *products * (size_t)width);
       matmul->residual = residual ? residual + at : NULL;
-      tsr_matmul_finish(matmul, group, args->out[0].data + at, ldy, 1, n0, n1);
+      tsr_matmul_finish(matmul, t->group, args->out[0].data + at, ldy, 1, t->n0, t->n1);
     }
   }
 }
 
-void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
+/* Multiplies the tile's plain rows, a block of TSR_MATMUL_ROWS at a time. */
+static void multiply_rows(const tsr_op_args *args, tsr_matmul *matmul, const float *residual, const tile *t) {
+  int n = matmul->weight->layout.n, ldy = matmul->ld_residual;
+  tsr_matmul_rows rows = rows_of(args, t->group);
+  for (size_t i = t->begin; i < t->end; i += TSR_MATMUL_ROWS) {
+    size_t at = i * (size_t)ldy + (size_t)t->group * n;
+    int m = (int)(t->end - i < TSR_MATMUL_ROWS ? t->end - i : TSR_MATMUL_ROWS);
+    if (residual) matmul->residual = residual + at;
+    tsr_matmul_product(matmul, t->group, tsr_matmul_rows_from(args->kernels, matmul->weight, rows, i),
+                       args->out[0].data + at, ldy, m, t->n0, t->n1);
+  }
+}
+
+static void multiply_strassen(const tsr_op_args *args, const split *s, tsr_matmul *matmul, const float *residual,
+                              const tile *t, float *scratch) {
+  int ldy = matmul->ld_residual;
+  size_t at = t->begin * (size_t)ldy + (size_t)t->group * matmul->weight->layout.n;
+  if (residual) matmul->residual = residual + at;
+  tsr_matmul_strassen(matmul, t->group, strassen_rows_of(args, s, t->number), args->out[0].data + at, ldy,
+                      (int)(t->end - t->begin), t->n0, t->n1, s->levels, scratch);
+}
+
+/* Runs task `task` of the product. */
+static void multiply(const tsr_op_args *args, const split *s, int task, void *scratch) {
   const tsr_weight *w = args->in[1].weight;
-  split s = split_of(args);
-  if (task < s.prepare) {
-    prepare(args, &s, task);
-    return;
-  }
-  task -= s.prepare;
-  if (task < s.refine) {
-    prepare_fine(args, &s, task, scratch);
-    return;
-  }
-  task -= s.refine;
-  int blocks = s.parts * s.row_blocks, block = task % blocks, group = task / blocks / s.column_blocks, ldy = w->layout.n * w->layout.groups, next = 2;
-  int n0 = task / blocks % s.column_blocks * s.columns;
-  int n1 = n0 + s.columns < w->layout.n ? n0 + s.columns : w->layout.n;
-  size_t begin, end;
-  tsr_task_range(s.each, (size_t)s.rows, block % s.row_blocks, &begin, &end);
-  begin += s.each * (size_t)(block / s.row_blocks), end += s.each * (size_t)(block / s.row_blocks);
-  tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->linear.activation, .ld_residual = ldy};
+  int next = 2;
+  tile t = tile_of(w, s, task);
+  tsr_matmul matmul = {.kernels = args->kernels,
+                       .weight = w,
+                       .activation = args->attrs->linear.activation,
+                       .ld_residual = w->layout.n * w->layout.groups};
   if (args->attrs->linear.has_bias) matmul.bias = args->in[next++].data;
   if (args->attrs->linear.has_scale) matmul.scale = args->in[next++].data;
   const float *residual = args->attrs->linear.has_residual ? args->in[next].data : NULL;
-  if (s.levels) {
-    size_t at = begin * (size_t)ldy + (size_t)group * w->layout.n;
-    if (residual) matmul.residual = residual + at;
-    tsr_matmul_strassen(&matmul, group, strassen_rows_of(args, &s, group * blocks + block), args->out[0].data + at, ldy, (int)(end - begin), n0, n1,
-                        s.levels, scratch);
+  if (s->levels) {
+    multiply_strassen(args, s, &matmul, residual, &t, scratch);
     return;
   }
-  tsr_matmul_rows rows = rows_of(args, group);
-  for (size_t i = begin; s.prepare && i < end; i += TSR_MATMUL_ROWS) {
-    size_t at = i * (size_t)ldy + (size_t)group * w->layout.n;
-    int m = (int)(end - i < TSR_MATMUL_ROWS ? end - i : TSR_MATMUL_ROWS);
-    if (residual) matmul.residual = residual + at;
-    tsr_matmul_product(&matmul, group, tsr_matmul_rows_from(args->kernels, w, rows, i), args->out[0].data + at, ldy, m, n0, n1);
-  }
-  if (s.refine) replace_fine(args, &s, &matmul, residual, group, begin, end, n0, n1, scratch);
+  if (s->prepare) multiply_rows(args, &matmul, residual, &t);
+  if (s->refine) replace_fine(args, s, &matmul, residual, &t, scratch);
+}
+
+void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
+  split s = split_of(args);
+  if (task < s.prepare) prepare(args, &s, task);
+  else if (task < s.prepare + s.refine) prepare_fine(args, &s, task - s.prepare, scratch);
+  else multiply(args, &s, task - s.prepare - s.refine, scratch);
 }

@@ -1,5 +1,5 @@
-/* mean: mean over an axis; see ops.inc.
- * A task is a block of columns at one index of the dims before the axis. Sums run along the axis in order. */
+/* mean: the mean over one axis; see ops.inc.
+ * A task is a block of columns at one index of the dims before the axis. A sum runs along the axis in order. */
 #include <string.h>
 
 #include "ops.h"
@@ -9,7 +9,7 @@ int tsr_op_mean_shape(tsr_op_args *args, char *why) {
   int axis = args->attrs->mean.axis;
   if (axis < 0 || axis >= x->ndim || x->dims[axis] < 1) {
     char text[TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "axis %d of %s", axis, tsr_shape_print(x, text));
+    tsr_print(why, TSR_WHY, "axis %d of %s does not exist or is empty", axis, tsr_shape_print(x, text));
     return 0;
   }
   tsr_shape y = {.ndim = x->ndim - 1};

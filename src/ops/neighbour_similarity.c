@@ -1,6 +1,6 @@
 /* neighbour_similarity: cosine similarity with neighbours on a grid; see ops.inc.
- * What GLOM's islands are drawn from: neighbours that agree have similarity near 1
- * (Hinton 2021, arXiv 2102.12627). A task is a row of a grid. */
+ * It shows GLOM's islands, because neighbours that agree have a similarity near 1 (Hinton 2021, arXiv 2102.12627). A
+ * task is a row of a grid. */
 #include <math.h>
 
 #include "ops.h"
@@ -10,7 +10,7 @@ int tsr_op_neighbour_similarity_shape(tsr_op_args *args, char *why) {
   int width = args->attrs->neighbour_similarity.grid_w;
   if (x->ndim != 4 || width < 1 || x->dims[1] % width) {
     char text[TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "%s is no grid of rows of %d", tsr_shape_print(x, text), width);
+    tsr_print(why, TSR_WHY, "%s is not a grid with rows of %d", tsr_shape_print(x, text), width);
     return 0;
   }
   args->out[0].shape = tsr_shape_of(4, x->dims[0], x->dims[1], x->dims[2], 2);
@@ -18,10 +18,11 @@ int tsr_op_neighbour_similarity_shape(tsr_op_args *args, char *why) {
 }
 
 tsr_op_work tsr_op_neighbour_similarity_work(const tsr_op_args *args) {
-  return (tsr_op_work){.tasks = args->in[0].shape.dims[0] * (args->in[0].shape.dims[1] / args->attrs->neighbour_similarity.grid_w)};
+  return (tsr_op_work){.tasks = args->in[0].shape.dims[0] *
+                                (args->in[0].shape.dims[1] / args->attrs->neighbour_similarity.grid_w)};
 }
 
-/* The similarity of a with b, whose square is known of a alone. */
+/* The cosine similarity of a and b. squares: the sum of squares of a. */
 static float cosine(const tsr_kernels *kernels, const float *a, const float *b, float squares, int d) {
   float norm = sqrtf(squares) * sqrtf(kernels->dot(b, b, d));
   return norm > 0 ? kernels->dot(a, b, d) / norm : 0;

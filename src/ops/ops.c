@@ -1,4 +1,4 @@
-/* The ops' rows, expanded from ops.inc. */
+/* The row of each op, expanded from ops.inc. */
 #include "ops.h"
 
 #define TSR_OP(name, least, most, outs, traits, ...)                                                                 \

@@ -1,5 +1,5 @@
-/* The op interface, expanded from ops.inc. An op is a shape rule, a statement of work, and a function that runs one task.
- * Ops know tensors and kernels; they know nothing of graphs, plans, threads or models. */
+/* The interface of ops, expanded from ops.inc. An op has three functions: its shape rule, its amount of work, and the
+ * run of one task. Ops know tensors and kernels; they know nothing of graphs, plans, threads or models. */
 #ifndef TSR_OPS_H
 #define TSR_OPS_H
 
@@ -32,7 +32,7 @@ typedef union tsr_attrs {
 #undef TSR_OP
 } tsr_attrs;
 
-/* A tensor as an op sees it: contiguous f32, or a packed matrix. */
+/* A tensor as an op gets it: contiguous f32, or a packed matrix. */
 typedef struct tsr_arg {
   tsr_shape shape;
   float *data;
@@ -44,22 +44,26 @@ typedef struct tsr_op_args {
   const tsr_kernels *kernels;
   int n_in, n_out;
   tsr_arg in[TSR_MAX_IN], out[TSR_MAX_OUT];
-  int second; /* set by the shape rule, see TSR_BY_ROWS_TOO: index of that input; 0: there is none */
-  int whole;  /* set by the shape rule of an op by rows: the result depends on n itself, so that no row can be left out */
-  void *shared; /* the node's memory for what its first tasks prepare; 64-byte aligned */
+  /* Set by the shape rule of an op by rows. */
+  int second; /* the input that TSR_BY_ROWS_TOO speaks of; 0: there is none */
+  int whole;  /* the result depends on n itself, so that no row can be left out */
+  void *shared; /* memory of the node, which its first tasks prepare for the others; 16-byte aligned */
 } tsr_op_args;
 
-/* tasks: independent parts of the work, whose number must not depend on the thread count; the first `before` of them are done before any
- * other starts, and may leave something in the `shared` bytes for them; scratch: bytes each thread needs; operations: multiply-adds. */
+/* An op's amount of work. */
 typedef struct tsr_op_work {
-  int tasks, before;
-  size_t scratch, shared;
-  double operations;
+  int tasks;         /* independent parts of the work; their number must not depend on the number of threads */
+  int before;        /* the first tasks, which are done before any other starts, and prepare `shared` for the others */
+  size_t scratch;    /* bytes that each thread needs */
+  size_t shared;     /* bytes that all tasks of the node share */
+  double operations; /* multiply-adds */
 } tsr_op_work;
 
-/* Sets out[].shape (and n_out) from in[].shape and attrs; 1, or 0 with the reason in why[TSR_WHY]. */
+/* Sets out[].shape (and n_out) from in[].shape and attrs. Returns 1, or 0 with the reason in why[TSR_WHY]. */
 typedef int tsr_op_shape_fn(tsr_op_args *args, char *why);
+/* The work for these shapes and attrs; it must not read data. */
 typedef tsr_op_work tsr_op_work_fn(const tsr_op_args *args);
+/* Runs task `task`, in [0, tasks). scratch: the thread's memory, 16-byte aligned. */
 typedef void tsr_op_run_fn(const tsr_op_args *args, int task, void *scratch);
 
 #define TSR_OP(name, least, most, outs, traits, ...) \
@@ -78,38 +82,42 @@ typedef struct tsr_op_row {
   tsr_op_run_fn *run;
 } tsr_op_row;
 
-/* TSR_OP_linear and the others: constants of their own, not a table, so that a link leaves out the ops which no architecture in it names. */
+/* TSR_OP_linear and the others. Each is a constant of its own instead of a row of a table, so that the linker leaves
+ * out ops that no architecture names. */
 typedef const tsr_op_row *tsr_op;
 #define TSR_OP(name, least, most, outs, traits, ...) extern const tsr_op_row TSR_OP_##name[1];
 #include "ops.inc"
 #undef TSR_OP
 
-/* What a task of an op that does little with each number takes: 32 KB, some microseconds, against the tenth of one
- * that handing out a task costs. */
+/* The numbers of a task of an op that does little with each number: 32 KB, which take a few microseconds, whereas
+ * starting a task costs a tenth of a microsecond. */
 enum { TSR_TASK_FLOATS = 8192 };
-/* Columns of a task that sums rows: enough to read memory in long runs, few enough to share. */
+/* The columns of a task that sums rows: enough to read memory in long runs, few enough to have tasks for all
+ * threads. */
 enum { TSR_SUM_COLUMNS = 128 };
 
-/* Tasks of `chunk` each over `count` units, and the part of the range that is task's: [*begin, *end). */
+/* The number of tasks of `chunk` units each for `count` units. */
 static inline int tsr_tasks(size_t count, size_t chunk) { return (int)((count + chunk - 1) / chunk); }
+/* The units of task `task`: [*begin, *end). */
 static inline void tsr_task_range(size_t count, size_t chunk, int task, size_t *begin, size_t *end) {
   *begin = (size_t)task * chunk;
   *end = *begin + chunk < count ? *begin + chunk : count;
 }
 
-/* Rows and width of a tensor taken as a matrix over its last dim. */
+/* The number of rows of a tensor taken as a matrix over its last dim. */
 static inline size_t tsr_rows(const tsr_shape *shape) {
   size_t last = (size_t)tsr_shape_last(shape);
   return last ? tsr_shape_count(shape, NULL) / last : 0;
 }
 
-/* Product of dims [begin, end). */
+/* The product of dims [begin, end). */
 static inline size_t tsr_dims_product(const tsr_shape *shape, int begin, int end) {
   size_t product = 1;
   for (int i = begin; i < end; i++) product *= (size_t)shape->dims[i];
   return product;
 }
 
+/* y = activation(x) for n numbers; activation: TSR_ACT_*; y may be x. */
 void tsr_activate(const tsr_kernels *kernels, int activation, float *y, const float *x, int n);
 
 #endif

@@ -7,7 +7,8 @@ int tsr_op_patchify_shape(tsr_op_args *args, char *why) {
   int ph = args->attrs->patchify.patch_h, pw = args->attrs->patchify.patch_w;
   if (x->ndim != 4 || x->dims[2] < ph || x->dims[3] < pw || x->dims[2] % ph || x->dims[3] % pw) {
     char text[TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "picture %s [B,C,H,W] is not a whole number of %dx%d patches", tsr_shape_print(x, text), ph, pw);
+    tsr_print(why, TSR_WHY, "image %s [B,C,H,W] is not a whole number of %dx%d patches", tsr_shape_print(x, text), ph,
+              pw);
     return 0;
   }
   args->out[0].shape = tsr_shape_of(3, x->dims[0], x->dims[2] / ph * (x->dims[3] / pw), ph * pw * x->dims[1]);
@@ -15,7 +16,8 @@ int tsr_op_patchify_shape(tsr_op_args *args, char *why) {
 }
 
 tsr_op_work tsr_op_patchify_work(const tsr_op_args *args) {
-  return (tsr_op_work){.tasks = args->in[0].shape.dims[0] * (args->in[0].shape.dims[2] / args->attrs->patchify.patch_h)};
+  return (tsr_op_work){.tasks =
+                           args->in[0].shape.dims[0] * (args->in[0].shape.dims[2] / args->attrs->patchify.patch_h)};
 }
 
 void tsr_op_patchify_run(const tsr_op_args *args, int task, void *scratch) {

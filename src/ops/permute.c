@@ -3,7 +3,7 @@
 
 #include "walk.h"
 
-enum { ROWS = 256 }; /* of the output's innermost dim that a task takes, unless the other dim is short */
+enum { ROWS = 256 }; /* the part of the output's innermost dim that a task takes, unless the other dim is short */
 
 int tsr_op_permute_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
@@ -12,7 +12,7 @@ int tsr_op_permute_shape(tsr_op_args *args, char *why) {
   for (int i = 0; i < x->ndim; i++) {
     int from = args->attrs->permute.order[i];
     if (from < 0 || from >= x->ndim || seen >> from & 1) {
-      tsr_print(why, TSR_WHY, "order is no permutation of %d dims", x->ndim);
+      tsr_print(why, TSR_WHY, "order is not a permutation of %d dims", x->ndim);
       return 0;
     }
     seen |= 1u << from;
@@ -22,8 +22,9 @@ int tsr_op_permute_shape(tsr_op_args *args, char *why) {
   return 1;
 }
 
-/* How the work is cut. Where the output's innermost dim does not run along the input, it is transposed with the one that
- * does, `across`, in blocks of [rows, columns]; `rest` counts what lies outside of both. Else runs are copied. */
+/* How the work is divided. Where the output's innermost dim is not contiguous in the input, it is transposed with the
+ * dim that is, `across`, in blocks of [rows, columns]; `rest` is the product of the other dims. Else runs are
+ * copied. */
 typedef struct cut {
   tsr_walk walk;
   int across;
@@ -53,7 +54,8 @@ static cut cut_of(const tsr_op_args *args) {
 tsr_op_work tsr_op_permute_work(const tsr_op_args *args) {
   cut c = cut_of(args);
   size_t count = tsr_shape_count(&args->out[0].shape, NULL);
-  return (tsr_op_work){.tasks = c.across ? (int)(c.rest * c.row_blocks * c.column_blocks) : tsr_tasks(count, TSR_TASK_FLOATS)};
+  return (tsr_op_work){.tasks = c.across ? (int)(c.rest * c.row_blocks * c.column_blocks)
+                                         : tsr_tasks(count, TSR_TASK_FLOATS)};
 }
 
 static void copy_runs(const tsr_op_args *args, const tsr_walk *walk, int task) {
@@ -85,5 +87,6 @@ void tsr_op_permute_run(const tsr_op_args *args, int task, void *scratch) {
   size_t rows = c.walk.size[0] - row < c.rows ? c.walk.size[0] - row : c.rows;
   size_t columns = c.walk.size[c.across] - column < c.columns ? c.walk.size[c.across] - column : c.columns;
   args->kernels->transpose(args->out[0].data + y + column * across_step + row, (int)across_step,
-                           args->in[0].data + x + row * c.walk.a[0] + column, (int)c.walk.a[0], (int)rows, (int)columns);
+                           args->in[0].data + x + row * c.walk.a[0] + column, (int)c.walk.a[0], (int)rows,
+                           (int)columns);
 }

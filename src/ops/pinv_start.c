@@ -1,5 +1,5 @@
-/* pinv_start: where an iteration towards inverses starts; see ops.inc.
- * The first tasks find each matrix's largest sums; then a task is one matrix. */
+/* pinv_start: the start of an iteration towards pseudoinverses; see ops.inc.
+ * The first tasks find the largest sums of each matrix. Each further task computes one matrix. */
 #include <math.h>
 
 #include "ops.h"
@@ -8,21 +8,23 @@ int tsr_op_pinv_start_shape(tsr_op_args *args, char *why) {
   const tsr_shape *x = &args->in[0].shape;
   if (x->ndim < 2 || x->dims[x->ndim - 1] != x->dims[x->ndim - 2]) {
     char text[TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "%s is not of square matrices", tsr_shape_print(x, text));
+    tsr_print(why, TSR_WHY, "%s has no square matrices", tsr_shape_print(x, text));
     return 0;
   }
   args->out[0].shape = *x;
   return 1;
 }
 
-static int matrices(const tsr_op_args *args) { return (int)tsr_dims_product(&args->in[0].shape, 0, args->in[0].shape.ndim - 2); }
+static int matrices(const tsr_op_args *args) {
+  return (int)tsr_dims_product(&args->in[0].shape, 0, args->in[0].shape.ndim - 2);
+}
 
 tsr_op_work tsr_op_pinv_start_work(const tsr_op_args *args) {
   int count = matrices(args);
   return (tsr_op_work){.tasks = 2 * count, .before = count, .shared = (size_t)count * 2 * sizeof(float)};
 }
 
-/* The largest sum of a row's, or of a column's, numbers without signs. */
+/* The largest sum of |x| over a row, or over a column. */
 static float largest(const float *x, int n, int row_step, int step) {
   float top = 0;
   for (int i = 0; i < n; i++) {

@@ -1,5 +1,5 @@
 /* reshape: the same numbers under another shape; see ops.inc.
- * A view: the executor gives output and input the same memory, and there is nothing to run. */
+ * It is a view: the executor gives output and input the same memory, so there is nothing to run. */
 
 #include "ops.h"
 

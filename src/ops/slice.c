@@ -7,7 +7,7 @@ int tsr_op_slice_shape(tsr_op_args *args, char *why) {
   tsr_shape y = args->in[0].shape;
   if (axis >= y.ndim || begin < 0 || end < begin || end > y.dims[axis]) {
     char text[TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "[%d:%d] along axis %d of %s", begin, end, axis, tsr_shape_print(&y, text));
+    tsr_print(why, TSR_WHY, "[%d:%d] is outside axis %d of %s", begin, end, axis, tsr_shape_print(&y, text));
     return 0;
   }
   y.dims[axis] = end - begin;

@@ -1,4 +1,4 @@
-/* Copying strips; see strips.h. */
+/* Copying of strips; see strips.h. */
 #include "strips.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@ void tsr_strips_run(const tsr_op_args *args, int task, const tsr_strip *strips, 
   size_t begin, end, round = 0;
   for (int i = 0; i < count; i++) round += strips[i].length;
   tsr_task_range(tsr_shape_count(&args->out[0].shape, NULL), TSR_TASK_FLOATS, task, &begin, &end);
-  size_t at = begin, index = begin / round, skip = begin % round; /* skip: of the round, what tasks before have written */
+  size_t at = begin, index = begin / round, skip = begin % round; /* skip: elements that tasks before write */
   for (; at < end; index++)
     for (int i = 0; i < count && at < end; i++) {
       if (skip >= strips[i].length) {

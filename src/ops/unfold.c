@@ -1,5 +1,5 @@
-/* unfold: a map's windows, each beside the other; see ops.inc.
- * A task is a row of windows of one picture of the batch. */
+/* unfold: the numbers of each window of a map as channels; see ops.inc.
+ * A task is a row of windows of one image of the batch. */
 #include <string.h>
 
 #include "ops.h"

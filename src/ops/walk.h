@@ -1,11 +1,13 @@
-/* How ops that move numbers about go over their output: as runs of the innermost dim, in order, each with a place in one or
- * two inputs. Dims are merged where the inputs go on in a straight line, so that runs are long. */
+/* The walk over an output in runs of its innermost dim, in order, with each run's place in one or two inputs. It is for
+ * ops that only move numbers or combine them elementwise. Dims are merged where the inputs are contiguous, so that runs
+ * are long. */
 #ifndef TSR_OPS_WALK_H
 #define TSR_OPS_WALK_H
 
 #include "ops.h"
 
-/* Output dims, innermost first; a and b: elements between neighbours in either input, 0 where it repeats. */
+/* The output's dims, innermost first. a and b: the step in elements between neighbours of a dim in either input; 0
+ * where the input repeats. */
 typedef struct tsr_walk {
   int ndim;
   size_t size[TSR_MAX_DIMS], a[TSR_MAX_DIMS], b[TSR_MAX_DIMS];
@@ -23,7 +25,7 @@ static inline void tsr_walk_add(tsr_walk *walk, size_t size, size_t a, size_t b)
   walk->size[i] = size, walk->a[i] = a, walk->b[i] = b;
 }
 
-/* Places of run `row` in the inputs; `from` is the first dim that counts as outside of a run. */
+/* The places of run number `row` in the inputs. Dims below `from` belong to the run, the others count runs. */
 static inline void tsr_walk_at(const tsr_walk *walk, int from, size_t row, size_t *a, size_t *b) {
   *a = *b = 0;
   for (int i = from; i < walk->ndim; i++) {

@@ -1,5 +1,5 @@
-/* weighted_sum: tokens added up by weights; see ops.inc.
- * A task is a block of columns of one picture of the batch; sums run over n in order. */
+/* weighted_sum: the sum of tokens, each times a weight; see ops.inc.
+ * A task is a block of columns of one image of the batch. A sum runs over n in order. */
 
 #include "ops.h"
 
@@ -7,7 +7,7 @@ int tsr_op_weighted_sum_shape(tsr_op_args *args, char *why) {
   const tsr_shape *w = &args->in[0].shape, *x = &args->in[1].shape;
   if (w->ndim != 2 || x->ndim != 3 || w->dims[0] != x->dims[0] || w->dims[1] != x->dims[1]) {
     char text[2][TSR_SHAPE_TEXT];
-    tsr_print(why, TSR_WHY, "weights %s of %s", tsr_shape_print(w, text[0]), tsr_shape_print(x, text[1]));
+    tsr_print(why, TSR_WHY, "weights %s do not fit %s", tsr_shape_print(w, text[0]), tsr_shape_print(x, text[1]));
     return 0;
   }
   args->out[0].shape = tsr_shape_of(2, x->dims[0], x->dims[2]);

@@ -1,4 +1,4 @@
-/* exports.c has the functions that JavaScript may call. Most are the public C functions as they are (the list below).
+/* The functions that JavaScript may call. Most are the public C functions as they are (the list below).
  * A wrapper is written out only where a C type has no equal in JavaScript: 64-bit sizes, structs. */
 #include <emscripten/emscripten.h>
 #include <string.h>

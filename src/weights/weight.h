@@ -1,4 +1,4 @@
-/* weight.h has one weight: its name and shape in the file, and its numbers in the form that ops read. That is a vector
+/* One weight: its name and shape in the file, and its numbers in the form that ops read. That is a vector
  * in f32, or a matrix packed into panels of the matrix product kernels. weights.h has the table of a model's
  * weights. */
 #ifndef TSR_WEIGHTS_WEIGHT_H

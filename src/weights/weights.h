@@ -1,4 +1,4 @@
-/* weights.h has the table of one model's weights. The first build of the architecture declares them; loading fills them
+/* The table of one model's weights. The first build of the architecture declares them; loading fills them
  * while the file streams in.
  *
  * A weight is found by its path, which is its name in the reference's state_dict. Vectors (norm scales, biases,
