@@ -3,7 +3,6 @@
 
 #include "image/image.h"
 
-#include "registry.h"
 
 tsr_context *tsr_context_create(int threads) {
   tsr_heap first = {0}; /* the context's own block cannot be counted in a heap that lives inside it */
@@ -79,31 +78,6 @@ void *tsr_context_alloc(tsr_context *ctx, size_t bytes) {
 }
 
 void tsr_context_free(tsr_context *ctx, void *block) { tsr_heap_free(&ctx->heap, block); }
-
-const char *tsr_list_architectures(tsr_context *ctx) {
-  tsr_text *t = &ctx->architectures;
-  tsr_text_clear(t);
-  tsr_text_add(t, "[");
-  for (int i = 0; i < tsr_arch_count; i++) {
-    const tsr_arch *arch = tsr_archs[i];
-    tsr_text_add(t, i ? ",{\"arch\":" : "{\"arch\":");
-    tsr_text_quote(t, arch->name);
-    tsr_text_add(t, ",\"title\":");
-    tsr_text_quote(t, arch->title);
-    tsr_text_add(t, ",\"paper\":");
-    tsr_text_quote(t, arch->paper);
-    tsr_text_add(t, ",\"reference\":");
-    tsr_text_quote(t, arch->reference);
-    tsr_text_add(t, ",\"presets\":[");
-    for (const tsr_preset *p = arch->presets; p->name; p++) {
-      if (p != arch->presets) tsr_text_add(t, ",");
-      tsr_text_quote(t, p->name);
-    }
-    tsr_text_add(t, "]}");
-  }
-  tsr_text_add(t, "]");
-  return tsr_text_get(t);
-}
 
 void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k) {
   tsr_kernels_best()->quantize_weight_q8(q, scale, w, n, k);

@@ -1,35 +1,9 @@
 /* What a model says of itself, as JSON; see tesserae.h. */
 #include <string.h>
 
+#include "graph/meaning.h"
+#include "registry.h"
 #include "state.h"
-
-static void write_grid(tsr_text *text, int f, int h, int w) {
-  tsr_shape grid = f ? tsr_shape_of(3, f, h, w) : tsr_shape_of(2, h, w);
-  tsr_text_add(text, "\"grid\":");
-  if (h) tsr_text_shape(text, &grid);
-  else tsr_text_add(text, "null");
-}
-
-void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape) {
-  tsr_text_add(text, "{\"name\":");
-  tsr_text_quote(text, name);
-  tsr_text_add(text, ",\"kind\":");
-  tsr_text_quote(text, meaning->kind);
-  tsr_text_add(text, ",\"dims\":");
-  tsr_text_shape(text, shape);
-  tsr_text_add(text, ",");
-  write_grid(text, meaning->grid_f, meaning->grid_h, meaning->grid_w);
-  if (meaning->image) tsr_text_format(text, ",\"image\":%d", meaning->image);
-  if (meaning->suffix_tokens) tsr_text_format(text, ",\"suffix\":%d", meaning->suffix_tokens);
-  tsr_text_format(text, ",\"prefix_tokens\":%d,\"windows\":", meaning->prefix_tokens);
-  if (meaning->windows_h) {
-    tsr_text_add(text, "{");
-    write_grid(text, meaning->windows_f, meaning->windows_h, meaning->windows_w);
-    tsr_text_format(text, ",\"spread\":%s}}", meaning->windows_spread ? "true" : "false");
-  } else {
-    tsr_text_add(text, "null}");
-  }
-}
 
 /* A member of the file's JSON as it stands there, null when it is missing. */
 static void pass_on(tsr_text *text, const tsr_model *model, const char *key) {
@@ -129,4 +103,29 @@ const char *tsr_describe(tsr_context *ctx, const char *metadata) {
   }
   tsr_model_destroy(model);
   return ctx->description.length ? tsr_text_get(&ctx->description) : NULL;
+}
+
+const char *tsr_list_architectures(tsr_context *ctx) {
+  tsr_text *t = &ctx->architectures;
+  tsr_text_clear(t);
+  tsr_text_add(t, "[");
+  for (int i = 0; i < tsr_arch_count; i++) {
+    const tsr_arch *arch = tsr_archs[i];
+    tsr_text_add(t, i ? ",{\"arch\":" : "{\"arch\":");
+    tsr_text_quote(t, arch->name);
+    tsr_text_add(t, ",\"title\":");
+    tsr_text_quote(t, arch->title);
+    tsr_text_add(t, ",\"paper\":");
+    tsr_text_quote(t, arch->paper);
+    tsr_text_add(t, ",\"reference\":");
+    tsr_text_quote(t, arch->reference);
+    tsr_text_add(t, ",\"presets\":[");
+    for (const tsr_preset *p = arch->presets; p->name; p++) {
+      if (p != arch->presets) tsr_text_add(t, ",");
+      tsr_text_quote(t, p->name);
+    }
+    tsr_text_add(t, "]}");
+  }
+  tsr_text_add(t, "]");
+  return tsr_text_get(t);
 }

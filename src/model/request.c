@@ -1,13 +1,13 @@
-/* What a run answers when it is asked for more than plain taps: attention (heads of some layers or their mean, the rollout, what a
- * classification looks at) and embeddings (pooled tokens). tesserae.h describes the requests. Names are resolved before the graph is
- * built, sizes before it runs, so that what cannot be fails then. */
+/* Requests of a run; see request.h. */
 #include <math.h>
 #include <string.h>
 
+#include "graph/meaning.h"
 #include "graph/settings.h"
-#include "state.h"
+#include "request.h"
+#include "rollout.h"
 
-struct tsr_view {
+struct tsr_request {
   const char *name;      /* of the first output: "attention" or "embedding" */
   const tsr_tap **taps;  /* [T]: those of the layers; behind them, if the model has any, the weights that tokens are pooled with */
   const float **values;  /* [T], of a run */
@@ -53,7 +53,7 @@ static void *take(tsr_builder *b, size_t size, int count) {
 }
 
 /* Room for `count` layers and the weights behind them. */
-static void take_taps(tsr_view *v, tsr_builder *b, int count) {
+static void take_taps(tsr_request *v, tsr_builder *b, int count) {
   v->tap_count = v->layer_count = count;
   v->taps = take(b, sizeof *v->taps, count + 1);
   v->values = take(b, sizeof *v->values, count + 1);
@@ -81,7 +81,7 @@ static float *read_indices(tsr_builder *b, const tsr_json *value, const char *re
   return NULL;
 }
 
-static void open_attention(tsr_view *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked, const char *request) {
+static void open_attention(tsr_request *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked, const char *request) {
   static const char *const lists[] = {"layers", "heads", NULL};
   tsr_settings settings = {.given = asked, .what = "attention option", .code = TSR_ERR_ARGUMENT};
   const tsr_json *layers = tsr_json_get(asked, "layers"), *heads = tsr_json_get(asked, "heads");
@@ -108,7 +108,7 @@ static void open_attention(tsr_view *v, tsr_builder *b, const tsr_graph *g, cons
 }
 
 /* pooling "auto" is what the model's own head sees: its embedding, or else its class token, or else the mean of the tokens. */
-static void open_embedding(tsr_view *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked) {
+static void open_embedding(tsr_request *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked) {
   static const char *const poolings[] = {"auto", "cls", "mean", NULL};
   tsr_settings settings = {.given = asked, .what = "embed option", .code = TSR_ERR_ARGUMENT};
   v->pools = tsr_setting_choice(b, &settings, "pooling", poolings, 0);
@@ -126,11 +126,11 @@ static void open_embedding(tsr_view *v, tsr_builder *b, const tsr_graph *g, cons
   else if (v->pools == 1 && !prefix) lacks(b, "embed", "class token (pooling \"mean\" needs none)");
 }
 
-tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_json *asked, const char *request, const char **patterns,
+static tsr_request *open_view(tsr_builder *b, const tsr_graph *declared, const tsr_json *asked, const char *request, const char **patterns,
                         int max) {
   const tsr_json *attention = tsr_json_get(asked, "attention"), *embed = tsr_json_get(asked, "embed");
   if (!attention && !embed) return NULL;
-  tsr_view *v = take(b, sizeof *v, 1);
+  tsr_request *v = take(b, sizeof *v, 1);
   if (v && attention) open_attention(v, b, declared, attention, request);
   else if (v) open_embedding(v, b, declared, embed);
   if (tsr_failed(b)) return NULL;
@@ -142,7 +142,7 @@ tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_jso
 }
 
 /* Layers [groups,H,N,M], of one shape. */
-static tsr_status plan_attention(tsr_view *v, tsr_error *err) {
+static tsr_status plan_attention(tsr_request *v, tsr_error *err) {
   const tsr_shape *first = &v->taps[0]->shape;
   char text[TSR_SHAPE_TEXT], other[TSR_SHAPE_TEXT];
   v->groups = dim(first, 4);
@@ -165,7 +165,7 @@ static tsr_status plan_attention(tsr_view *v, tsr_error *err) {
   return TSR_OK;
 }
 
-tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
+tsr_status tsr_request_plan(tsr_request *v, tsr_session *s, tsr_error *err) {
   for (int t = 0; t < v->tap_count; t++) v->taps[t] = find_tap(&s->graph, v->taps[t]->name + v->taps[t]->prefix); /* there: the patterns found them */
   const tsr_shape *first = &v->taps[0]->shape;
   const tsr_meaning *meaning = &v->taps[0]->meaning;
@@ -186,7 +186,7 @@ tsr_status tsr_view_plan(tsr_view *v, tsr_session *s, tsr_error *err) {
 }
 
 /* out [area]: the mean over the heads asked for. */
-static void mean_of(const tsr_view *v, const float *layer, float *out) {
+static void mean_of(const tsr_request *v, const float *layer, float *out) {
   for (size_t i = 0; i < v->area; i++) {
     double sum = 0;
     for (int h = 0; h < v->head_count; h++) sum += (double)layer[(size_t)v->heads[h] * v->area + i];
@@ -196,7 +196,7 @@ static void mean_of(const tsr_view *v, const float *layer, float *out) {
 
 /* The class token's row, the first, where there is one; else the cells' rows weighted as the pooling weights them, equally where it has no
  * weights. */
-static void look(const tsr_view *v) {
+static void look(const tsr_request *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
   int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows == n ? v->cells : v->rows;
   for (int j = prefix; j < prefix + v->cells; j++) {
@@ -206,7 +206,7 @@ static void look(const tsr_view *v) {
   }
 }
 
-static void embed(const tsr_view *v) {
+static void embed(const tsr_request *v) {
   const tsr_tap *tap = v->taps[0];
   int width = v->shape.dims[1], n = v->pools ? tap->shape.dims[1] : 1;
   int from = v->pools == 2 ? tap->meaning.prefix_tokens : 0, to = v->pools == 2 ? n - tap->meaning.suffix_tokens : 1;
@@ -225,11 +225,11 @@ static void embed(const tsr_view *v) {
   }
 }
 
-float *tsr_view_take(const tsr_view *v, tsr_context *ctx) {
+float *tsr_request_take(const tsr_request *v, tsr_context *ctx) {
   return v->rollout ? tsr_rollout_take(ctx, v->tokens) : NULL;
 }
 
-void tsr_view_read(const tsr_view *v, const tsr_context *ctx, const tsr_session *s, float *work) {
+void tsr_request_answer(const tsr_request *v, const tsr_context *ctx, const tsr_session *s, float *work) {
   float *out = v->data;
   for (int t = 0; t < v->tap_count; t++) v->values[t] = tsr_exec_data(s->exec, v->taps[t]->value);
   if (!v->layers) {
@@ -248,7 +248,7 @@ void tsr_view_read(const tsr_view *v, const tsr_context *ctx, const tsr_session 
   if (v->map) look(v);
 }
 
-void tsr_view_write(tsr_text *text, const tsr_view *v) {
+void tsr_request_write(tsr_text *text, const tsr_request *v) {
   const tsr_meaning *meaning = &v->taps[0]->meaning;
   tsr_shape layers = tsr_shape_of(1, v->layer_count), cells = tsr_shape_of(1, v->cells);
   tsr_write_meaning(text, v->name, meaning, &v->shape);
@@ -256,6 +256,56 @@ void tsr_view_write(tsr_text *text, const tsr_view *v) {
   if (v->map) tsr_text_add(text, ","), tsr_write_meaning(text, "map", meaning, &cells);
 }
 
-const float *tsr_view_output(const tsr_view *v, int index) {
+const float *tsr_request_output(const tsr_request *v, int index) {
   return index == 0 ? v->data : index == 1 ? v->layers : index == 2 ? v->map : NULL;
+}
+
+tsr_status tsr_request_read(tsr_builder *b, const char *request, const char *patterns[TSR_MAX_PATTERNS], tsr_model *model) {
+  if (!request) return TSR_OK;
+  const tsr_json *root = tsr_json_parse(b->arena, b->err, request, strlen(request), "request");
+  const tsr_json *capture = tsr_json_get(root, "capture");
+  b->options.given = tsr_json_get(root, "options");
+  for (const tsr_json *item = capture ? capture->child : NULL; item; item = item->next) {
+    if (item->kind != TSR_JSON_STRING || b->pattern_count == TSR_MAX_PATTERNS)
+      return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "capture is a list of at most %d tap names or patterns", TSR_MAX_PATTERNS);
+    patterns[b->pattern_count++] = item->string;
+  }
+  model->session.request = open_view(b, &model->declared, root, request, patterns, TSR_MAX_PATTERNS);
+  b->patterns = patterns;
+  return b->err->code;
+}
+
+tsr_status tsr_request_check_patterns(const tsr_builder *b) {
+  const char *names[64];
+  int count = 0;
+  for (int t = 0; t < b->graph.tap_count && count < 64; t++) names[count++] = b->graph.taps[t].name;
+  for (int p = 0; p < b->pattern_count; p++) {
+    int found = 0;
+    for (int t = 0; t < b->graph.tap_count && !found; t++) found = tsr_pattern_matches(b->patterns[p], b->graph.taps[t].name);
+    if (found) continue;
+    const char *nearest = tsr_nearest(b->patterns[p], names, count);
+    if (!nearest && count) nearest = names[0];
+    return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "%s has no tap \"%.80s\"%s%s%s; info.taps lists them", b->arch, b->patterns[p],
+                         nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+  }
+  return TSR_OK;
+}
+
+void tsr_request_write_result(tsr_model *model) {
+  const tsr_graph *g = &model->session.graph;
+  tsr_text *t = &model->result;
+  tsr_text_clear(t);
+  tsr_text_add(t, "[");
+  if (model->session.request) {
+    tsr_request_write(t, model->session.request);
+    tsr_text_add(t, "]");
+    return;
+  }
+  tsr_write_meaning(t, "output", &g->output_meaning, &g->values[g->output].shape);
+  for (int i = 0; i < g->tap_count; i++) {
+    if (g->taps[i].value == TSR_NO_VALUE) continue;
+    tsr_text_add(t, ",");
+    tsr_write_meaning(t, g->taps[i].name, &g->taps[i].meaning, &g->taps[i].shape);
+  }
+  tsr_text_add(t, "]");
 }

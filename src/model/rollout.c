@@ -3,7 +3,7 @@
  * A'_L ... A'_2 A'_1. */
 #include <string.h>
 
-#include "state.h"
+#include "rollout.h"
 
 /* out [N,N] = normalised rows of (mean over heads of layer [H,N,N]) + I. */
 static void with_residual(float *out, const float *layer, int heads, int tokens) {

@@ -1,4 +1,4 @@
-/* A loaded model, from the inside: what model.c (life and runs), loader.c (from a file) and info.c (JSON) share. */
+/* A loaded model from the inside: what run.c (life and runs), session.c, loader.c (from a file) and info.c (JSON) share. */
 #ifndef TSR_MODEL_STATE_H
 #define TSR_MODEL_STATE_H
 
@@ -8,15 +8,15 @@
 #include "graph/settings.h"
 #include "image/image.h"
 
-/* What a run answers beyond plain outputs; see request.c. */
-typedef struct tsr_view tsr_view;
+/* What a run is asked for beyond plain outputs (request.h). */
+typedef struct tsr_request tsr_request;
 
-/* The graph of one input shape, one set of captures and options, with its memory. Kept until another is asked for. */
+/* A graph built for one set of input shapes, captures and options, with its memory. A model keeps the last one. */
 typedef struct tsr_session {
   tsr_arena arena;
   tsr_graph graph;
   tsr_exec *exec;
-  tsr_view *view; /* NULL: plain outputs */
+  tsr_request *request; /* NULL: plain outputs */
   tsr_text key;   /* what it was built for */
 } tsr_session;
 
@@ -56,34 +56,19 @@ void tsr_model_build(const tsr_model *model, tsr_builder *b);
 /* An empty model of this context. NULL: out of memory. */
 tsr_model *tsr_model_create(tsr_context *ctx);
 
+/* Sessions (session.c). Find: the session for this request, the last one if it fits, else a new one; after a failure there is
+ * none. Check: TSR_ERR_ARGUMENT if an input holds a NaN or an infinity. Bind: the graph reads the inputs that are set now.
+ * End: gives the session's memory back. */
+tsr_status tsr_session_find(tsr_model *model, const char *request);
+tsr_status tsr_session_check_numbers(tsr_model *model);
+void tsr_session_bind_inputs(tsr_model *model);
+void tsr_session_end(tsr_model *model);
+
 /* Reads __metadata__.tesserae: arch, config, preprocess; builds the declared graph, which fills the list of weights.
  * Errors: TSR_ERR_MODEL_HEADER, TSR_ERR_CONFIG, TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata);
 
 /* Writes model->info. */
 tsr_status tsr_model_write_info(tsr_model *model);
-
-/* The view that a request (`asked`, parsed) asks for, in the builder's arena; `patterns`, room for `max`, and b->pattern_count get the taps
- * that it reads. NULL: none is asked for, or the error: TSR_ERR_ARGUMENT, TSR_ERR_OUT_OF_MEMORY. */
-tsr_view *tsr_view_open(tsr_builder *b, const tsr_graph *declared, const tsr_json *asked, const char *request, const char **patterns,
-                        int max);
-/* Once the session has its graph: checks and takes memory. The same errors. */
-tsr_status tsr_view_plan(tsr_view *view, tsr_session *session, tsr_error *err);
-/* Before a run: what reading it takes besides, on the context's heap; NULL: nothing, or TSR_ERR_OUT_OF_MEMORY. */
-float *tsr_view_take(const tsr_view *view, tsr_context *ctx);
-/* After a run: fills it in, with what tsr_view_take gave. */
-void tsr_view_read(const tsr_view *view, const tsr_context *ctx, const tsr_session *session, float *work);
-/* The outputs, as tsr_model_result and tsr_model_output hand them out. */
-void tsr_view_write(tsr_text *text, const tsr_view *view);
-const float *tsr_view_output(const tsr_view *view, int index);
-
-/* tsr_attention_rollout in two parts: memory, for the caller to free (NULL: TSR_ERR_OUT_OF_MEMORY), and what cannot
- * fail. */
-float *tsr_rollout_take(tsr_context *ctx, int tokens);
-void tsr_rollout_run(const tsr_context *ctx, float *work, float *out, const float *const *layers, int layer_count,
-                     int heads, int tokens);
-
-/* {"name","kind","dims","grid","prefix_tokens","windows"} */
-void tsr_write_meaning(tsr_text *text, const char *name, const tsr_meaning *meaning, const tsr_shape *shape);
 
 #endif

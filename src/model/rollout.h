@@ -1,0 +1,13 @@
+/* Attention rollout in two parts, so that nothing can fail once a run has begun. */
+#ifndef TSR_MODEL_ROLLOUT_H
+#define TSR_MODEL_ROLLOUT_H
+
+#include "context.h"
+
+/* tsr_attention_rollout in two parts: memory, for the caller to free (NULL: TSR_ERR_OUT_OF_MEMORY), and what cannot
+ * fail. */
+float *tsr_rollout_take(tsr_context *ctx, int tokens);
+void tsr_rollout_run(const tsr_context *ctx, float *work, float *out, const float *const *layers, int layer_count,
+                     int heads, int tokens);
+
+#endif
