@@ -1,14 +1,18 @@
-/* CaiT: "Going deeper with Image Transformers", Touvron et al., 2021, arXiv 2103.17239.
+/* CaiT: "Going deeper with Image Transformers" (Touvron et al., 2021, arXiv 2103.17239), where the class token joins
+ * after the patches' layers.
  * Reference: vit-pytorch 1.26.11, module cait, class CaiT.
  *
- *   z = x_p E + E_pos                                        no class token yet
- *   z = z + diag(l) TSA(LN(z));  z = z + diag(l') MLP(LN(z))            depth times, among patches
- *   c = c + diag(l) TSA(LN(c), [LN(c); z]);  c = c + diag(l') MLP(LN(c))   cls_depth times: the class token looks, the patches stay
+ *   z = x_p E + E_pos                                                      no class token yet
+ *   z = z + diag(l) TSA(LN(z));  z = z + diag(l') MLP(LN(z))               depth times, patches only
+ *   c = c + diag(l) TSA(LN(c), [LN(c); z]);  c = c + diag(l') MLP(LN(c))   cls_depth times, of the class token c
  *   y = Linear(LN(c))
  *   TSA: scores of the heads mixed by W_pre, softmax, probabilities mixed by W_post: talking heads
  *
- * Traps: the patches are not normed where the class token looks at them; W [from,to] multiply from the right; the scale may stand behind
- * W_pre, as both are linear; three colour channels always. */
+ * Traps:
+ * - The class token attends to patches that are not normed.
+ * - W [from,to] multiply from the right.
+ * - The scale may follow W_pre, because both are linear.
+ * - Images always have three channels. */
 #include <math.h>
 
 #include "arch.h"
@@ -23,8 +27,9 @@ static tsr_value mix_heads(tsr_builder *b, const char *name, tsr_value x) {
   return tsr_nn_reshape(b, tsr_nn_bmm(b, tsr_nn_reshape(b, w, tsr_shape_of(3, 1, h, h)), x, 0), s);
 }
 
-/* TSA(LN(x), [LN(x); context]), `context` TSR_NO_VALUE for none. */
-static tsr_value talking_heads(tsr_builder *b, tsr_value x, tsr_value context, const tsr_vit *c, tsr_meaning tokens, const char *tap, int layer) {
+/* TSA(LN(x), [LN(x); context]); `context` may be TSR_NO_VALUE. */
+static tsr_value talking_heads(tsr_builder *b, tsr_value x, tsr_value context, const tsr_vit *c, tsr_meaning tokens,
+                               const char *tap, int layer) {
   int width = c->heads * c->dim_head;
   x = tsr_nn_layer_norm(b, "norm", x);
   tsr_value q = tsr_nn_split_heads(b, tsr_nn_linear(b, "to_q", x, width, TSR_NO_BIAS), 1, 0, c->heads);
@@ -41,7 +46,8 @@ static tsr_value talking_heads(tsr_builder *b, tsr_value x, tsr_value context, c
   return tsr_nn_linear(b, "to_out.0", tsr_nn_merge_heads(b, tsr_nn_bmm(b, a, v, 0)), c->dim, TSR_BIAS);
 }
 
-static tsr_value layers(tsr_builder *b, tsr_value x, tsr_value context, int depth, const tsr_vit *c, tsr_meaning tokens, const char *tap) {
+static tsr_value layers(tsr_builder *b, tsr_value x, tsr_value context, int depth, const tsr_vit *c, tsr_meaning tokens,
+                        const char *tap) {
   tsr_shape scale = tsr_shape_of(3, 1, 1, c->dim);
   for (int i = 0; i < depth; i++) {
     tsr_enter(b, "layers.%d.0", i);
@@ -56,7 +62,8 @@ static tsr_value layers(tsr_builder *b, tsr_value x, tsr_value context, int dept
     tsr_leave(b);
     x = tsr_vit_layer_scale_add(b, y, scale, x);
     tsr_leave(b);
-    tsr_tap_add(b, x, context == TSR_NO_VALUE ? tokens : (tsr_meaning){.kind = "tokens", .prefix_tokens = 1}, "%s.%d", tap, i);
+    tsr_tap_add(b, x, context == TSR_NO_VALUE ? tokens : (tsr_meaning){.kind = "tokens", .prefix_tokens = 1}, "%s.%d",
+                tap, i);
   }
   return x;
 }
@@ -82,19 +89,22 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_norm_linear(b, "mlp_head", tsr_vit_pool(b, cls, &c), c.num_classes);
 }
 
-/* The paper's, with heads of 48. */
-#define SIZE(dim, depth, heads, mlp)                                                                                  \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"cls_depth\":2," \
-  "\"heads\":" heads ",\"dim_head\":48,\"mlp_dim\":" mlp "}"
+/* The paper's sizes, with heads of 48. */
+#define SIZE(dim, depth, heads, mlp)                                                            \
+  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth \
+  ",\"cls_depth\":2,\"heads\":" heads ",\"dim_head\":48,\"mlp_dim\":" mlp "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"cls_depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"cls_depth\":1,\"heads\":2,"
+     "\"mlp_dim\":32,\"dim_head\":8}"},
     {"cait_xxs24", SIZE("192", "24", "4", "768")},
     {"cait_xs24", SIZE("288", "24", "6", "1152")},
     {"cait_s24", SIZE("384", "24", "8", "1536")},
     {"cait_s36", SIZE("384", "36", "8", "1536")},
     {"cait_m36", SIZE("768", "36", "16", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_cait = {
     .name = "cait",

@@ -1,11 +1,15 @@
-/* CCT for video: "Escaping the Big Data Paradigm with Compact Transformers", Hassani et al., 2021, arXiv 2104.05704, with 3-D convolutions.
+/* CCT for video: "Escaping the Big Data Paradigm with Compact Transformers" (Hassani et al., 2021, arXiv 2104.05704),
+ * with 3-D convolutions.
  * Reference: vit-pytorch 1.26.11, module cct_3d, class CCT and functions cct_2 ... cct_16.
  *
  *   x = MaxPool3(ReLU(Conv3(x)))                n_conv_layers times: overlapping tokens in space and time
- *   the rest as in cct, over all frames' tokens
+ *   the rest as in cct, over the tokens of all frames
  *
- * Traps: those of cct; and the default windows keep all frames (kernel 3, stride 1, padding 1, then pooling of 1); the sine table is a buffer here. With
- * positional_embedding 'none' other sizes run too. seq_pool as in cct. */
+ * Traps:
+ * - All traps of cct apply, seq_pool included.
+ * - The default windows keep all frames: kernel 3, stride 1, padding 1, then pooling of 1.
+ * - The sine table is a buffer of the file.
+ * - With positional_embedding 'none' other sizes run too. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
@@ -20,8 +24,10 @@ static tsr_value build(tsr_builder *b) {
   tsr_value video = tsr_input_video(b, c.channels, c.frames, c.image[0], c.image[1]);
   int f = tsr_dim(b, video, 2), h = tsr_dim(b, video, 3), w = tsr_dim(b, video, 4);
   if (!tsr_failed(b) && (f != c.frames || h != c.image[0] || w != c.image[1]) && c.position != TSR_CCT_NONE)
-    return tsr_fail(b, TSR_ERR_SHAPE, "%d frames of %d x %d do not fit the position table; this model takes %d of %d x %d", f, h, w, c.frames,
-                    c.image[0], c.image[1]);
+    return tsr_fail(
+        b, TSR_ERR_SHAPE,
+        "a video of %d frames of %d x %d does not fit the position table; this model takes %d frames of %d x %d", f, h,
+        w, c.frames, c.image[0], c.image[1]);
   tsr_meaning tokens;
   tsr_value z = tsr_cct_tokens(b, video, &c, &tokens); /* [B,N,dim] */
   tsr_enter(b, "classifier");
@@ -38,13 +44,13 @@ static tsr_value build(tsr_builder *b) {
   return y;
 }
 
-
-#define SIZE(layers, heads, ratio, dim)                                                                   \
+#define SIZE(layers, heads, ratio, dim) \
   "{\"num_layers\":" layers ",\"num_heads\":" heads ",\"mlp_ratio\":" ratio ",\"embedding_dim\":" dim "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"img_size\":16,\"num_frames\":4,\"n_conv_layers\":2,\"num_layers\":2,\"num_heads\":2,\"mlp_ratio\":1,\"embedding_dim\":32,"
-             "\"num_classes\":10,\"positional_embedding\":\"learnable\"}"},
+    {"tiny",
+     "{\"img_size\":16,\"num_frames\":4,\"n_conv_layers\":2,\"num_layers\":2,\"num_heads\":2,\"mlp_ratio\":1,"
+     "\"embedding_dim\":32,\"num_classes\":10,\"positional_embedding\":\"learnable\"}"},
     {"cct_2", SIZE("2", "2", "1", "128")},
     {"cct_4", SIZE("4", "2", "1", "128")},
     {"cct_6", SIZE("6", "4", "2", "256")},
@@ -52,7 +58,8 @@ static const tsr_preset presets[] = {
     {"cct_8", SIZE("8", "4", "2", "256")},
     {"cct_14", SIZE("14", "6", "3", "384")},
     {"cct_16", SIZE("16", "6", "3", "384")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_cct_3d = {
     .name = "cct_3d",

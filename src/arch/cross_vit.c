@@ -1,22 +1,25 @@
-/* CrossViT: "CrossViT: Cross-Attention Multi-Scale Vision Transformer for Image Classification", Chen, Fan, Panda, 2021, arXiv 2103.14899.
+/* CrossViT: "CrossViT: Cross-Attention Multi-Scale Vision Transformer for Image Classification" (Chen, Fan, Panda,
+ * 2021, arXiv 2103.14899), two ViTs whose class tokens attend to each other's patches.
  * Reference: vit-pytorch 1.26.11, module cross_vit, class CrossViT.
  *
  *   s, l = [class; patches] + E_pos of small and of large patches, each with a width of its own
  *   s = LN(layers(s));  l = LN(layers(l))                       pre-norm, sm_enc_depth and lg_enc_depth of them
  *   s_cls += out(CA(in(s_cls), l_patches));  l_cls += out(CA(in(l_cls), s_patches))     cross_attn_depth times
  *   the three lines above depth times;  y = Linear(LN(s_cls)) + Linear(LN(l_cls))
- *   CA: queries from the class token, keys and values from it and the other scale's patches; in and out change the width
+ *   CA: queries of the class token, keys and values of it and the other scale's patches; in and out change the width
  *
- * Traps: the class token is normed in CA, the other scale's patches are not; without a change of width in and out have no weights;
- * `small` means small patches and a small width; pictures and patches are square. */
-
+ * Traps:
+ * - CA norms the class token, not the other scale's patches.
+ * - in and out have no weights where both widths are equal.
+ * - `small` means small patches and a small width.
+ * - Images and patches are square. */
 #include "arch.h"
 
 typedef struct scale {
   const char *name; /* "sm" or "lg" */
   int dim, patch, depth, heads, mlp_dim, dim_head;
   tsr_meaning tokens;
-  tsr_value x;      /* [B,1+N,dim] */
+  tsr_value x; /* [B,1+N,dim] */
 } scale;
 
 typedef struct cross_vit_config {
@@ -38,7 +41,8 @@ static void read_scale(tsr_builder *b, const cross_vit_config *c, int patch, int
   s->mlp_dim = scale_key(b, s, "enc_mlp_dim", 2048, TSR_MAX_DIM * 4);
   s->dim_head = scale_key(b, s, "enc_dim_head", 64, TSR_MAX_DIM);
   if (!tsr_failed(b) && c->image % s->patch)
-    tsr_fail(b, TSR_ERR_CONFIG, "config key \"image_size\" is %d, which is no multiple of \"%s_patch_size\", %d", c->image, s->name, s->patch);
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"image_size\" is %d; expected a multiple of \"%s_patch_size\", %d",
+             c->image, s->name, s->patch);
 }
 
 static void embed(tsr_builder *b, tsr_value image, const cross_vit_config *c, scale *s) {
@@ -57,17 +61,27 @@ static void embed(tsr_builder *b, tsr_value image, const cross_vit_config *c, sc
 static void encode(tsr_builder *b, scale *s, int layer, int index) {
   char prefix[32];
   tsr_print(prefix, sizeof prefix, "%s.%d.", s->name, layer);
-  tsr_transformer t = {.depth = s->depth, .heads = s->heads, .head_dim = s->dim_head, .mlp_dim = s->mlp_dim, .to_out = "to_out.0",
-                       .split = 1, .last = "4", .tokens = s->tokens, .prefix = prefix};
+  tsr_transformer t = {.depth = s->depth,
+                       .heads = s->heads,
+                       .head_dim = s->dim_head,
+                       .mlp_dim = s->mlp_dim,
+                       .to_out = "to_out.0",
+                       .split = 1,
+                       .last = "4",
+                       .tokens = s->tokens,
+                       .prefix = prefix};
   tsr_enter(b, "layers.%d.%d", layer, index);
   s->x = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, s->x, &t));
   tsr_leave(b);
 }
 
-/* The class token of one scale + what it finds in the patches of the other. */
-static tsr_value cross(tsr_builder *b, const cross_vit_config *c, tsr_value cls, tsr_value patches, const scale *other, const char *tap, int i) {
+/* The class token of one scale + its attention to the other scale's patches. */
+static tsr_value cross(tsr_builder *b, const cross_vit_config *c, tsr_value cls, tsr_value patches, const scale *other,
+                       const char *tap, int i) {
   int dim = tsr_dim(b, cls, 2), width = tsr_dim(b, patches, 2);
-  tsr_mha mha = {.attention = tsr_nn_heads(c->cross_heads, c->cross_dim_head, other->tokens, i), .to_out = "to_out.0", .split = 1,
+  tsr_mha mha = {.attention = tsr_nn_heads(c->cross_heads, c->cross_dim_head, other->tokens, i),
+                 .to_out = "to_out.0",
+                 .split = 1,
                  .context = patches};
   mha.attention.tap = tap;
   tsr_value x = dim == width ? cls : tsr_nn_linear(b, "project_in", cls, width, TSR_BIAS);
@@ -136,19 +150,22 @@ static tsr_value build(tsr_builder *b) {
   return y;
 }
 
-/* The paper's, with heads of 64. */
-#define SIZE(sm, lg, sm_mlp, lg_mlp, heads)                                                                                \
-  "{\"image_size\":240,\"num_classes\":1000,\"sm_dim\":" sm ",\"lg_dim\":" lg ",\"sm_enc_mlp_dim\":" sm_mlp              \
+/* The paper's sizes, with heads of 64. */
+#define SIZE(sm, lg, sm_mlp, lg_mlp, heads)                                                                          \
+  "{\"image_size\":240,\"num_classes\":1000,\"sm_dim\":" sm ",\"lg_dim\":" lg ",\"sm_enc_mlp_dim\":" sm_mlp          \
   ",\"lg_enc_mlp_dim\":" lg_mlp ",\"sm_enc_heads\":" heads ",\"lg_enc_heads\":" heads ",\"cross_attn_heads\":" heads \
   ",\"cross_attn_depth\":1}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":24,\"num_classes\":10,\"sm_dim\":16,\"lg_dim\":24,\"sm_patch_size\":8,\"lg_patch_size\":12,\"sm_enc_heads\":2,"
-             "\"lg_enc_heads\":2,\"sm_enc_mlp_dim\":32,\"lg_enc_mlp_dim\":32,\"lg_enc_depth\":1,\"cross_attn_heads\":2,\"depth\":1}"},
+    {"tiny",
+     "{\"image_size\":24,\"num_classes\":10,\"sm_dim\":16,\"lg_dim\":24,\"sm_patch_size\":8,\"lg_patch_size\":12,"
+     "\"sm_enc_heads\":2,\"lg_enc_heads\":2,\"sm_enc_mlp_dim\":32,\"lg_enc_mlp_dim\":32,\"lg_enc_depth\":1,"
+     "\"cross_attn_heads\":2,\"depth\":1}"},
     {"cross_vit_ti", SIZE("96", "192", "384", "768", "3")},
     {"cross_vit_s", SIZE("192", "384", "768", "1536", "6")},
     {"cross_vit_b", SIZE("384", "768", "1536", "3072", "12")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_cross_vit = {
     .name = "cross_vit",

@@ -1,15 +1,19 @@
-/* CrossFormer: "CrossFormer: A Versatile Vision Transformer Hinging on Cross-scale Attention", Wang et al., 2021, arXiv 2108.00154.
+/* CrossFormer: "CrossFormer: A Versatile Vision Transformer Hinging on Cross-scale Attention" (Wang et al., 2021, arXiv
+ * 2108.00154), attention in windows of near and of far pixels.
  * Reference: vit-pytorch 1.26.11, module crossformer, class CrossFormer.
  *
  *   for each of four stages:
- *     x = [Conv_k(x) for k in kernels]                     one stride; the smallest kernel has half the channels, the next a quarter ...
+ *     x = [Conv_k(x) for k in kernels]    one stride; the smallest kernel has half the channels, the next a quarter ...
  *     depth_s times, first in windows of neighbours, then in windows of pixels spread over the map:
  *       x = x + MSA(LN(x) + bias);  x = x + MLP(LN(x))
  *   bias = DPB(dy, dx), one number for all heads: DPB = Linear ReLU(LN(Linear(.))) ... three times
  *   y = Linear(mean over pixels of x)
  *
- * Traps: DPB sees positions -w ... w, 2w + 1 of them, but the table of its results is read as if they were 2w - 1, so that neighbouring rows of
- * positions are mixed up; heads are 32 wide and dim / 32 many; kernels count from the smallest whatever their order. */
+ * Traps:
+ * - DPB is computed for positions -w ... w, 2w + 1 an axis, but its results are read as a table of 2w - 1 an axis. So
+ *   neighbouring rows of positions are mixed up.
+ * - Heads are 32 wide; there are dim / 32 of them.
+ * - Kernels count from the smallest, whatever their order in the config. */
 #include <math.h>
 
 #include "arch.h"
@@ -17,7 +21,8 @@
 enum { STAGES = 4, SCALES = 6, HEAD_DIM = 32 };
 
 typedef struct crossformer_config {
-  int dim[STAGES], depth[STAGES], global[STAGES], local[STAGES], kernels[STAGES][SCALES], scales[STAGES], stride[STAGES];
+  int dim[STAGES], depth[STAGES], global[STAGES], local[STAGES], kernels[STAGES][SCALES], scales[STAGES],
+      stride[STAGES];
   int num_classes, channels;
 } crossformer_config;
 
@@ -31,7 +36,8 @@ static void sort(int *x, int n) {
 
 static crossformer_config read_config(tsr_builder *b) {
   static const char *const training[] = {"attn_dropout", "ff_dropout", NULL};
-  static const int dims[] = {64, 128, 256, 512}, depths[] = {2, 2, 8, 2}, globals[] = {8, 4, 2, 1}, locals[] = {7, 7, 7, 7}, strides[] = {4, 2, 2, 2};
+  static const int dims[] = {64, 128, 256, 512}, depths[] = {2, 2, 8, 2}, globals[] = {8, 4, 2, 1},
+                   locals[] = {7, 7, 7, 7}, strides[] = {4, 2, 2, 2};
   crossformer_config c = {.kernels = {{4, 8, 16, 32}, {2, 4}, {2, 4}, {2, 4}}, .scales = {4, 2, 2, 2}};
   tsr_config_list(b, "dim", dims, HEAD_DIM, TSR_MAX_DIM, STAGES, STAGES, c.dim);
   tsr_config_list(b, "depth", depths, 0, TSR_MAX_DEPTH, STAGES, STAGES, c.depth);
@@ -45,8 +51,9 @@ static crossformer_config read_config(tsr_builder *b) {
   for (int s = 0; s < STAGES; s++) {
     sort(c.kernels[s], c.scales[s]);
     if (c.kernels[s][0] < c.stride[s])
-      tsr_fail(b, TSR_ERR_CONFIG, "config key \"cross_embed_kernel_sizes\" has %d in stage %d; expected at least its stride, %d", c.kernels[s][0],
-               s, c.stride[s]);
+      tsr_fail(b, TSR_ERR_CONFIG,
+               "config key \"cross_embed_kernel_sizes\" has %d in stage %d; expected at least the stage's stride, %d",
+               c.kernels[s][0], s, c.stride[s]);
   }
   return c;
 }
@@ -58,23 +65,33 @@ static tsr_value cross_embed(tsr_builder *b, tsr_value x, const crossformer_conf
     int k = c->kernels[s][i], out = i + 1 < c->scales[s] ? c->dim[s] >> (i + 1) : left;
     left -= out;
     tsr_enter(b, "layers.%d.0.convs.%d", s, i);
-    maps[i] = tsr_nn_conv2d(b, "", x, (tsr_conv){.out = out, .kernel_h = k, .kernel_w = k, .stride_h = stride, .stride_w = stride,
-                                                 .pad_h = (k - stride) / 2, .pad_w = (k - stride) / 2, .bias = TSR_BIAS});
+    maps[i] = tsr_nn_conv2d(b, "", x,
+                            (tsr_conv){.out = out,
+                                       .kernel_h = k,
+                                       .kernel_w = k,
+                                       .stride_h = stride,
+                                       .stride_w = stride,
+                                       .pad_h = (k - stride) / 2,
+                                       .pad_w = (k - stride) / 2,
+                                       .bias = TSR_BIAS});
     tsr_leave(b);
   }
   return tsr_nn_concat(b, 3, c->scales[s], maps);
 }
 
-/* The bias [1,w^2,w^2]: DPB of what the table's first (2w - 1)^2 rows are positions of, as a map; then a window over it, whose place is the
- * query and which reads the key's own corner: a depthwise convolution with as many channels as keys. */
+/* The bias [1,w^2,w^2]. DPB of the positions in the table's first (2w - 1)^2 rows is a map, over which a w x w window
+ * slides: its place is the query, its elements are the keys. So it is a depthwise convolution, a channel a key. */
 static tsr_value position_bias(tsr_builder *b, int dim, int w) {
   int side = 2 * w - 1, area = w * w;
   float *data;
   tsr_value x = tsr_constant(b, tsr_shape_of(2, side * side, 2), &data);
-  for (int i = 0; data && i < side * side; i++) data[2 * i] = (float)(i / (2 * w + 1) - w), data[2 * i + 1] = (float)(i % (2 * w + 1) - w);
+  for (int i = 0; data && i < side * side; i++)
+    data[2 * i] = (float)(i / (2 * w + 1) - w), data[2 * i + 1] = (float)(i % (2 * w + 1) - w);
   static const char *const linear[] = {"0", "3", "6"}, *const norm[] = {"1", "4", "7"};
   tsr_enter(b, "dpb");
-  for (int i = 0; i < 3; i++) x = tsr_nn_activate(b, tsr_nn_layer_norm(b, norm[i], tsr_nn_linear(b, linear[i], x, dim / 4, TSR_BIAS)), TSR_ACT_RELU);
+  for (int i = 0; i < 3; i++)
+    x = tsr_nn_activate(b, tsr_nn_layer_norm(b, norm[i], tsr_nn_linear(b, linear[i], x, dim / 4, TSR_BIAS)),
+                        TSR_ACT_RELU);
   x = tsr_nn_linear(b, "9", x, 1, TSR_BIAS);
   tsr_leave(b);
   tsr_value corners = tsr_constant(b, tsr_shape_of(4, area, 1, w, w), &data); /* kept as [taps, keys] */
@@ -82,11 +99,12 @@ static tsr_value position_bias(tsr_builder *b, int dim, int w) {
   for (int j = 0; data && j < area; j++) data[(area - 1 - j) * area + j] = 1;
   x = tsr_nn_expand(b, tsr_nn_reshape(b, x, tsr_shape_of(4, 1, side, side, 1)), tsr_shape_of(4, 1, side, side, area));
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, corners}, 2, &(tsr_attrs){.depthwise_conv2d = {.stride_h = 1, .stride_w = 1}});
+  x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, corners}, 2,
+                   &(tsr_attrs){.depthwise_conv2d = {.stride_h = 1, .stride_w = 1}});
   return tsr_nn_reshape(b, x, tsr_shape_of(3, 1, area, area));
 }
 
-/* Attention and MLP below layers.`layer`.`place` and the next. */
+/* Attention and MLP; weights are in layers.`layer`.`place` and the next. */
 static tsr_value half(tsr_builder *b, tsr_value x, int w, int spread, int s, int layer) {
   char tap[64];
   int dim = tsr_dim(b, x, 3), heads = dim / HEAD_DIM, width = heads * HEAD_DIM, place = 2 * spread;
@@ -134,12 +152,14 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"num_classes\":10,\"dim\":32,\"depth\":[1,1,0,1],\"global_window_size\":[4,2,1,1],\"local_window_size\":[2,2,2,1],"
-             "\"cross_embed_kernel_sizes\":[[4,8],[2,4],[2],[2,4]]}"},
+    {"tiny",
+     "{\"image_size\":32,\"num_classes\":10,\"dim\":32,\"depth\":[1,1,0,1],\"global_window_size\":[4,2,1,1],"
+     "\"local_window_size\":[2,2,2,1],\"cross_embed_kernel_sizes\":[[4,8],[2,4],[2],[2,4]]}"},
     {"crossformer_s", "{\"num_classes\":1000,\"dim\":[96,192,384,768],\"depth\":[2,2,6,2]}"},
     {"crossformer_b", "{\"num_classes\":1000,\"dim\":[96,192,384,768],\"depth\":[2,2,18,2]}"},
     {"crossformer_l", "{\"num_classes\":1000,\"dim\":[128,256,512,1024],\"depth\":[2,2,18,2]}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_crossformer = {
     .name = "crossformer",

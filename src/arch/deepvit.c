@@ -1,13 +1,18 @@
-/* DeepViT: "DeepViT: Towards Deeper Vision Transformer", Zhou et al., 2021, arXiv 2103.11886.
+/* DeepViT: "DeepViT: Towards Deeper Vision Transformer" (Zhou et al., 2021, arXiv 2103.11886), a ViT that mixes the
+ * heads' attention.
  * Reference: vit-pytorch 1.26.11, module deepvit, class DeepViT.
  *
  *   A  = softmax(Q K^T / sqrt(d))                       H matrices
- *   A' = LN_H(Theta^T A)                                re-attention: the heads are mixed, then normed over themselves
+ *   A' = LN_H(Theta^T A)                                re-attention: heads are mixed, then normed over H
  *   z' = Linear(A' V) + z;  z = MLP(LN(z')) + z'        L times, pre-norm
  *   y  = Linear(LN(z[class])), or of the mean over tokens
  *
- * Traps: Theta [from,to] is no Linear: it multiplies from the right; the norm's C is the number of heads; rows of A' do not sum to 1;
- * the output projection is always there; no norm behind the last layer. */
+ * Traps:
+ * - Theta [from,to] is no Linear: it multiplies from the right.
+ * - LN_H has as many channels as there are heads.
+ * - Rows of A' do not sum to 1.
+ * - The output projection is always there.
+ * - There is no norm behind the last layer. */
 #include <math.h>
 
 #include "arch.h"
@@ -15,7 +20,8 @@
 static tsr_value re_attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer) {
   int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1), h = c->heads;
   tsr_value qkv = tsr_nn_linear(b, "to_qkv", tsr_nn_layer_norm(b, "norm", x), 3 * h * c->dim_head, TSR_NO_BIAS);
-  tsr_value q = tsr_nn_split_heads(b, qkv, 3, 0, h), k = tsr_nn_split_heads(b, qkv, 3, 1, h), v = tsr_nn_split_heads(b, qkv, 3, 2, h);
+  tsr_value q = tsr_nn_split_heads(b, qkv, 3, 0, h), k = tsr_nn_split_heads(b, qkv, 3, 1, h),
+            v = tsr_nn_split_heads(b, qkv, 3, 2, h);
   tsr_value a = tsr_nn_softmax(b, tsr_nn_bmm(b, q, k, 1), 1 / sqrtf((float)c->dim_head)); /* [B,H,N,N] */
   tokens.kind = "attention";
   tsr_tap_add(b, a, tokens, "blocks.%d.attn", layer);
@@ -47,16 +53,17 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_norm_linear(b, "mlp_head", tsr_vit_pool(b, x, &c), c.num_classes);
 }
 
-/* The paper's, with an MLP three times as wide. */
-#define SIZE(dim, depth, head)                                                                                      \
-  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":12," \
-  "\"dim_head\":" head ",\"mlp_dim\":"
+/* The paper's sizes, with an MLP three times as wide as the tokens. */
+#define SIZE(dim, depth, head)                                                                  \
+  "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth \
+  ",\"heads\":12,\"dim_head\":" head ",\"mlp_dim\":"
 
 static const tsr_preset presets[] = {
     {"tiny", TSR_VIT_TINY},
     {"deepvit_s", SIZE("396", "16", "33") "1188}"},
     {"deepvit_l", SIZE("420", "32", "35") "1260}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_deepvit = {
     .name = "deepvit",

@@ -1,11 +1,14 @@
-/* DeiT's student: "Training data-efficient image transformers & distillation through attention", Touvron et al., 2020, arXiv 2012.12877.
+/* DeiT's student: "Training data-efficient image transformers & distillation through attention" (Touvron et al., 2020,
+ * arXiv 2012.12877), a ViT that takes a distillation token.
  * Reference: vit-pytorch 1.26.11, module distill, class DistillableViT.
  *
  *   z0 = [x_class; x_p E] + E_pos, and behind it the distillation token, if one is given: it has no position
- *   ViT's layers;  y = Linear(LN(z)[class]), and LN(z)[last] is what a teacher's answer is learned from
+ *   ViT's layers;  y = Linear(LN(z)[class]); the teacher's logits are learned from LN(z)[last]
  *
- * Traps: weights and config are ViT's, so a file runs as arch "vit" too; the distillation token belongs to the wrapper that trains, so it
- * is an input here, not a weight; with pool 'mean' it takes no part in the mean. */
+ * Traps:
+ * - Weights and config are ViT's, so a file runs as arch "vit" too.
+ * - The distillation token is an input here, not a weight, because it belongs to the wrapper that trains.
+ * - With pool 'mean' the distillation token is not in the mean. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
@@ -20,7 +23,7 @@ static tsr_value build(tsr_builder *b) {
     distill = tsr_nn_reshape(b, distill, tsr_shape_of(3, 1, count, c.dim));
     distill = tsr_nn_expand(b, distill, tsr_shape_of(3, batch, count, c.dim));
     x = tsr_nn_concat(b, 1, 2, (tsr_value[]){x, distill}); /* [B,1+N+1,C] */
-    n += count - 1; /* of several the last one counts, as in the reference */
+    n += count - 1;                                        /* of several tokens the last counts, as in the reference */
     tokens.suffix_tokens = (short)count;
   }
 
@@ -41,7 +44,8 @@ static const tsr_preset presets[] = {
     {"deit_ti_16", TSR_VIT_SIZE("192", "12", "3", "768")},
     {"deit_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
     {"deit_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_distillable_vit = {
     .name = "distillable_vit",

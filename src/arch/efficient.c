@@ -1,16 +1,22 @@
-/* ViT around a Nystromformer: "Nystromformer: A Nystrom-Based Algorithm for Approximating Self-Attention", Xiong et al., 2021, arXiv 2102.03902.
+/* ViT with a Nystromformer: "Nystromformer: A Nystrom-Based Algorithm for Approximating Self-Attention" (Xiong et al.,
+ * 2021, arXiv 2102.03902), attention through landmarks, linear in N.
  * Reference: vit-pytorch 1.26.11, module efficient, class ViT, with nystrom-attention 0.0.14, class Nystromformer.
  *
  *   z = [x_class; x_p E] + E_pos
  *   Q~, K~: means over m runs of N/m tokens: the landmarks;  s = 1 / sqrt(D)
  *   F = softmax(s Q K~^T), A = softmax(s Q~ K~^T), B = softmax(s Q~ K^T)
- *   Z = A^T / (max_i sum_j A_ij max_j sum_i A_ij);  Z = Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4, 6 times: towards A's inverse
- *   z = z + Linear(F Z B V + DW(V));  z = z + Linear(GELU(Linear(LN(z))))          of LN(z); DW: 33 tokens, one kernel a head
+ *   Z = A^T / (max_i sum_j A_ij max_j sum_i A_ij)
+ *   Z = Z (13 I - A Z (15 I - A Z (7 I - A Z))) / 4          6 times: towards A's inverse
+ *   z = z + Linear(F Z B V + DW(V))                          of LN(z); DW: 33 tokens, one kernel a head
+ *   z = z + Linear(GELU(Linear(LN(z))))
  *   y = Linear(LN(z[class]))
  *
- * Traps: tokens are filled up to a multiple of m with zeros IN FRONT, which take part as keys and landmarks; the largest sums that Z starts
- * from are those of all heads and all pictures of a batch, so that a picture's answer depends on its neighbours by what six steps leave
- * over; no norm behind the last layer. F Z B V is taken from the right, where the products are small. */
+ * Traps:
+ * - Tokens are padded to a multiple of m with zeros IN FRONT, which take part as keys and in landmarks.
+ * - The largest sums that Z starts from are over all heads and all images of a batch. So an image's result depends on
+ *   the rest of its batch by what six steps leave of the difference.
+ * - There is no norm behind the last layer.
+ * - F Z B V is computed from the right, because the products are small there. */
 #include "arch.h"
 
 typedef struct nystrom {
@@ -33,14 +39,16 @@ static nystrom read_nystrom(tsr_builder *b) {
   y.residual = tsr_config_bool(b, "attn_values_residual", 1);
   y.kernel = tsr_config_int(b, "attn_values_residual_conv_kernel", 33, 1, 1023);
   tsr_settings_ignore(b, &b->config, training);
-  if (y.kernel % 2 == 0) tsr_fail(b, TSR_ERR_CONFIG, "attn_values_residual_conv_kernel is %d; expected an odd number", y.kernel);
+  if (y.kernel % 2 == 0)
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"attn_values_residual_conv_kernel\" is %d; expected an odd number",
+             y.kernel);
   static const float factors[] = {-7, 15, -13};
   for (int i = 0; i < 3; i++) y.eyes[i] = eye(b, y.landmarks, factors[i]);
   y.quarter = eye(b, 1, -0.25f);
   return y;
 }
 
-/* Towards the inverses of a [B,H,m,m]. */
+/* Approximates the inverses of a [B,H,m,m]. */
 static tsr_value invert(tsr_builder *b, tsr_value a, const nystrom *y) {
   tsr_value z = a == TSR_NO_VALUE ? a : tsr_node_add(b, TSR_OP_pinv_start, &a, 1, &(tsr_attrs){0});
   for (int i = 0; i < y->iterations; i++) {
@@ -51,7 +59,7 @@ static tsr_value invert(tsr_builder *b, tsr_value a, const nystrom *y) {
   return z;
 }
 
-/* The kernel of each head over its values along tokens: v [B,N,H*D] */
+/* Convolves each head's values along tokens with the head's kernel: v [B,N,H*D] */
 static tsr_value convolve(tsr_builder *b, tsr_value v, const tsr_vit *c, int kernel) {
   int width = c->heads * c->dim_head;
   tsr_shape tokens = tsr_shape_at(b, v);
@@ -61,34 +69,42 @@ static tsr_value convolve(tsr_builder *b, tsr_value v, const tsr_vit *c, int ker
   tsr_leave(b);
   tsr_value channels = tsr_constant(b, tsr_shape_of(1, c->dim_head), &ones);
   for (int i = 0; ones && i < c->dim_head; i++) ones[i] = 1;
-  w = tsr_nn_mul(b, tsr_nn_reshape(b, w, tsr_shape_of(2, kernel * c->heads, 1)), channels); /* a head's for all of its channels */
+  w = tsr_nn_mul(b, tsr_nn_reshape(b, w, tsr_shape_of(2, kernel * c->heads, 1)),
+                 channels); /* one kernel for all channels of a head */
   tsr_value in[2] = {tsr_nn_reshape(b, v, tsr_shape_of(4, tokens.dims[0], tokens.dims[1], 1, width)),
                      tsr_nn_reshape(b, w, tsr_shape_of(4, width, 1, kernel, 1))};
   tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = 1, .stride_w = 1, .pad_h = kernel / 2}};
-  return tsr_nn_reshape(b, tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, in, 2, &attrs), tokens);
+  return tsr_nn_reshape(b, tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, in, 2, &attrs),
+                        tokens);
 }
 
-/* F Z B of the last n tokens [B,H,n,n]: only for whoever wants to see it. */
+/* F Z B of the last n tokens [B,H,n,n], computed only if it is captured. */
 static void tap_attention(tsr_builder *b, tsr_value qkv, tsr_value marks, tsr_value z, tsr_attention a, int n) {
   tsr_value part[4];
   a.meaning.kind = "attention";
-  if (!tsr_tap_offer(b, tsr_shape_of(4, tsr_dim(b, qkv, 0), a.heads, n, n), a.meaning, "blocks.%d.attn", a.index)) return;
+  if (!tsr_tap_offer(b, tsr_shape_of(4, tsr_dim(b, qkv, 0), a.heads, n, n), a.meaning, "blocks.%d.attn", a.index))
+    return;
   int all = tsr_dim(b, qkv, 1);
-  for (int i = 0; i < 4; i++) part[i] = tsr_nn_split_heads(b, i % 3 ? marks : qkv, 3, i % 2, a.heads); /* Q, K~, Q~, K */
+  for (int i = 0; i < 4; i++)
+    part[i] = tsr_nn_split_heads(b, i % 3 ? marks : qkv, 3, i % 2, a.heads); /* Q, K~, Q~, K */
   tsr_value f = tsr_nn_softmax(b, tsr_nn_bmm(b, tsr_nn_slice(b, part[0], 2, all - n, all), part[1], 1), a.scale);
   tsr_value keys = tsr_nn_softmax(b, tsr_nn_bmm(b, part[2], part[3], 1), a.scale);
   tsr_tap_give(b, tsr_nn_bmm(b, tsr_nn_bmm(b, f, z, 0), tsr_nn_slice(b, keys, 3, all - n, all), 0));
 }
 
-static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, const nystrom *y, tsr_meaning tokens, int layer) {
-  int n = tsr_dim(b, x, 1), m = y->landmarks, all = (n + m - 1) / m * m, width = c->heads * c->dim_head, batch = tsr_dim(b, x, 0);
+static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, const nystrom *y, tsr_meaning tokens,
+                           int layer) {
+  int n = tsr_dim(b, x, 1), m = y->landmarks, all = (n + m - 1) / m * m, width = c->heads * c->dim_head,
+      batch = tsr_dim(b, x, 0);
   tsr_attention a = tsr_nn_heads(c->heads, c->dim_head, tokens, layer);
   tsr_value t = tsr_nn_layer_norm(b, "norm", x);
   tsr_enter(b, "fn");
   tsr_value qkv = tsr_nn_linear(b, "to_qkv", all > n ? tsr_nn_pad(b, t, 1, all - n, 0) : t, 3 * width, TSR_NO_BIAS);
-  tsr_value marks = tsr_nn_mean(b, tsr_nn_reshape(b, qkv, tsr_shape_of(4, batch, m, all / m, 3 * width)), 2); /* [B,m,3HD] */
+  tsr_value marks =
+      tsr_nn_mean(b, tsr_nn_reshape(b, qkv, tsr_shape_of(4, batch, m, all / m, 3 * width)), 2); /* [B,m,3HD] */
   tsr_value mark_keys = tsr_nn_split_heads(b, marks, 3, 1, c->heads);
-  tsr_value z = invert(b, tsr_nn_softmax(b, tsr_nn_bmm(b, tsr_nn_split_heads(b, marks, 3, 0, c->heads), mark_keys, 1), a.scale), y);
+  tsr_value z = invert(
+      b, tsr_nn_softmax(b, tsr_nn_bmm(b, tsr_nn_split_heads(b, marks, 3, 0, c->heads), mark_keys, 1), a.scale), y);
   a.kind = "landmark_attention";
   tsr_tap_add(b, z, (tsr_meaning){.kind = a.kind}, "blocks.%d.landmarks.inverse", layer);
   tap_attention(b, qkv, marks, z, a, n);
@@ -126,9 +142,12 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":4,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"dim_head\":8,\"num_landmarks\":4}"},
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":4,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"dim_head\":8,"
+     "\"num_landmarks\":4}"},
     {"nystrom_2048", "{\"image_size\":2048,\"patch_size\":32,\"num_classes\":1000,\"dim\":512,\"depth\":12}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_efficient = {
     .name = "efficient",

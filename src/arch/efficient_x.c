@@ -1,27 +1,30 @@
-/* ViT around the Encoder of x-transformers: gated MLPs, "GLU Variants Improve Transformer", Shazeer, 2020, arXiv 2002.05202, and residual
- * attention, "RealFormer: Transformer Likes Residual Attention", He et al., 2020, arXiv 2012.11747.
+/* ViT with the Encoder of x-transformers: "GLU Variants Improve Transformer" (Shazeer, 2020, arXiv 2002.05202) and
+ * "RealFormer: Transformer Likes Residual Attention" (He et al., 2020, arXiv 2012.11747).
  * Reference: vit-pytorch 1.26.11, module efficient, class ViT, with x-transformers 2.31.10, class Encoder.
  *
  *   z = [x_class; x_p E] + E_pos
  *   S_l = Q K^T + S_{l-1};  z = z + Linear(softmax(S_l / sqrt(D)) V)      of LN(z); without residual_attn S_l = Q K^T
  *   z = z + Linear(u * GELU(g)),  [u; g] = Linear(LN(z))                  without ff_glu Linear(GELU(Linear(LN(z))))
- *   y = Linear(LN(LN(z)[class]))                                          the encoder ends with a norm, the head begins with one
+ *   y = Linear(LN(LN(z)[class]))                              the encoder ends with a norm, the head begins with one
  *
- * Traps: norms have a scale and no offset, and the file holds the scale less 1; attention's products have no bias; the first half of the
- * gated product goes as it is, the second through GELU; layers are counted by their parts, attention even and MLP odd. Scores grow from layer to
- * layer, so later softmaxes are sharp under random weights. */
+ * Traps:
+ * - Norms have a scale and no offset; the file holds the scale minus 1.
+ * - Linear layers of attention have no bias.
+ * - GELU applies to the second half of the gated product, not to the first.
+ * - `layers` counts attention and MLP as layers of their own: attention even, MLP odd.
+ * - Scores grow from layer to layer, so later softmaxes are sharp under random weights. */
 #include "arch.h"
 
 typedef struct encoder_config {
   int residual, glu, inner;
 } encoder_config;
 
-/* LayerNorm without offset, its scale kept as what is above 1. */
+/* LayerNorm without offset; the file has its scale minus 1. */
 static tsr_value norm(tsr_builder *b, const char *name, tsr_value x) {
   return tsr_nn_norm(b, name, x, (tsr_norm){TSR_NORM_GAMMA_1});
 }
 
-/* softmax over scores that have those of the layers before in them: q, k, v [B,N,H*D] -> [B,N,H*D]; *scores [B,H,N,N], before scaling */
+/* Attention with the scores of earlier layers added: q, k, v [B,N,H*D] -> [B,N,H*D]; *scores [B,H,N,N], unscaled. */
 static tsr_value attend(tsr_builder *b, const tsr_value qkv[3], const tsr_attention *a, tsr_value *scores) {
   tsr_value part[3];
   for (int i = 0; i < 3; i++) part[i] = tsr_nn_split_heads(b, qkv[i], 1, 0, a->heads);
@@ -34,7 +37,8 @@ static tsr_value attend(tsr_builder *b, const tsr_value qkv[3], const tsr_attent
   return tsr_nn_merge_heads(b, tsr_nn_bmm(b, p, part[2], 0));
 }
 
-static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer, int residual, tsr_value *scores) {
+static tsr_value attention(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meaning tokens, int layer, int residual,
+                           tsr_value *scores) {
   static const char *const names[] = {"to_q", "to_k", "to_v"};
   tsr_attention a = tsr_nn_heads(c->heads, c->dim_head, tokens, layer);
   tsr_value y = norm(b, "0.0", x), qkv[3];
@@ -86,10 +90,14 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"attn_dim_head\":8,\"ff_glu\":true,"
-             "\"residual_attn\":true}"},
-    {"realformer_glu", "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":512,\"depth\":12,\"ff_glu\":true,\"residual_attn\":true}"},
-    {NULL, NULL}};
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"attn_dim_head\":8,"
+     "\"ff_glu\":true,\"residual_attn\":true}"},
+    {"realformer_glu",
+     "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":512,\"depth\":12,\"ff_glu\":true,"
+     "\"residual_attn\":true}"},
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_efficient_x = {
     .name = "efficient_x",

@@ -1,15 +1,22 @@
-/* EsViT: "Efficient Self-supervised Vision Transformers for Representation Learning", Li et al., 2021, arXiv 2106.09785.
- * Reference: vit-pytorch 1.26.11, module es_vit, class EsViTTrainer, over CvT.
+/* EsViT: "Efficient Self-supervised Vision Transformers for Representation Learning" (Li et al., 2021, arXiv
+ * 2106.09785), DINO with a loss of regions besides, over CvT.
+ * Reference: vit-pytorch 1.26.11, module es_vit, class EsViTTrainer.
  *
- *   z = f(crop) [B,N,C], the last stage's map;  v = P_v(mean z), r = P_r(z) for the student's two crops, the same with f', P' for the teacher's
- *   view loss: as dino's;  region loss: the same for each region i of the student, against the teacher's region j = argmax_j z_i z'_j
+ *   z = f(crop) [B,N,C], the last stage's map          f, P_v, P_r of the student, or f', P_v', P_r' of the teacher
+ *   v = P_v(mean z), r = P_r(z)
+ *   view loss:   as dino's, of v
+ *   region loss: the same for each region i of the student, against the teacher's region j = argmax_j z_i z'_j
  *   loss = (view + region) / 2, each a mean of crop 1 against 2 and 2 against 1
  *
- * Traps: beyond dino's: the region projector's L2 norm runs along REGIONS, not channels (the reference norms dim 1 of [B,N,C]);
- * probabilities have 1e-20 added before their logarithm; batch norms' running statistics do not follow; what is matched are latents before projection. */
+ * Traps:
+ * - All traps of dino apply.
+ * - The region projector's L2 norm runs along REGIONS, not channels: the reference norms dim 1 of [B,N,C].
+ * - 1e-20 is added to probabilities before their logarithm.
+ * - The batch norms' running statistics are not part of the moving average.
+ * - Regions are matched by latents before projection. */
 #include "arch.h"
 
-/* What one encoder made of one crop. */
+/* One encoder's outputs for one crop. */
 typedef struct crop {
   tsr_value latent, view, region; /* [B,N,C], [B,K], [B,N,K] */
 } crop;
@@ -45,11 +52,15 @@ static tsr_value build(tsr_builder *b) {
   tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
   if (tsr_failed(b)) return TSR_NO_VALUE;
   if (!t.learns) return tsr_nn_mean(b, c[0].latent, 1);
-  tsr_value centers = tsr_teacher_centers(b, &t, "teacher_view_centers", "last_teacher_view_centers", c[2].view, c[3].view), loss[2], both[2];
+  tsr_value centers =
+                tsr_teacher_centers(b, &t, "teacher_view_centers", "last_teacher_view_centers", c[2].view, c[3].view),
+            loss[2], both[2];
   for (int i = 0; i < 2; i++)
-    loss[i] = tsr_nn_cross_entropy(b, c[1 - i].view, tsr_teacher_shares(b, &t, c[2 + i].view, centers), t.student_scale, eps);
+    loss[i] =
+        tsr_nn_cross_entropy(b, c[1 - i].view, tsr_teacher_shares(b, &t, c[2 + i].view, centers), t.student_scale, eps);
   both[0] = mean_of(b, loss, "loss.view");
-  centers = tsr_teacher_centers(b, &t, "teacher_region_centers", "last_teacher_region_centers", c[2].region, c[3].region);
+  centers =
+      tsr_teacher_centers(b, &t, "teacher_region_centers", "last_teacher_region_centers", c[2].region, c[3].region);
   for (int i = 0; i < 2; i++) {
     const crop *s = &c[1 - i], *teacher = &c[2 + i];
     tsr_value nearest = tsr_nn_argmax(b, tsr_nn_bmm(b, s->latent, teacher->latent, 1)); /* [B,N] */
@@ -62,10 +73,14 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"net\":{\"num_classes\":10,\"s1_emb_dim\":8,\"s1_depth\":1,\"s2_emb_dim\":12,\"s2_heads\":1,\"s2_depth\":1,\"s3_emb_dim\":16,"
-             "\"s3_heads\":1,\"s3_depth\":1},\"image_size\":32,\"projection_hidden_size\":12,\"num_classes_K\":20}"},
-    {"es_vit_cvt_13", "{\"net\":{\"num_classes\":1000,\"s1_depth\":1,\"s2_depth\":2,\"s3_depth\":10},\"image_size\":224}"},
-    {NULL, NULL}};
+    {"tiny",
+     "{\"net\":{\"num_classes\":10,\"s1_emb_dim\":8,\"s1_depth\":1,\"s2_emb_dim\":12,\"s2_heads\":1,\"s2_depth\":1,"
+     "\"s3_emb_dim\":16,\"s3_heads\":1,\"s3_depth\":1},\"image_size\":32,\"projection_hidden_size\":12,"
+     "\"num_classes_K\":20}"},
+    {"es_vit_cvt_13",
+     "{\"net\":{\"num_classes\":1000,\"s1_depth\":1,\"s2_depth\":2,\"s3_depth\":10},\"image_size\":224}"},
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_es_vit = {
     .name = "es_vit",

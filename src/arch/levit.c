@@ -1,14 +1,19 @@
-/* LeViT: "LeViT: a Vision Transformer in ConvNet's Clothing for Faster Inference", Graham et al., 2021, arXiv 2104.01136.
+/* LeViT: "LeViT: a Vision Transformer in ConvNet's Clothing for Faster Inference" (Graham et al., 2021, arXiv
+ * 2104.01136), attention with batch norms and a bias of distances, in shrinking stages.
  * Reference: vit-pytorch 1.26.11, module levit, class LeViT.
  *
  *   x = four 3x3 convolutions with stride 2                      a sixteenth of the side
  *   for each stage: depth_s times  x = x + A(x);  x = x + MLP(x)
- *     then, but for the last:      x = A'(x);     x = x + MLP(x)  twice the heads, queries of every other row and column
+ *     then, but for the last:      x = A'(x);     x = x + MLP(x)  twice the heads, queries of every other row, column
  *   A(x) = BN(W_o GELU(softmax(q k^T / sqrt(K) + bias[|dy|, |dx|] sqrt(K)) v)),  q, k, v = BN(W x)
  *   y = Linear(mean over pixels of x)
  *
- * Traps: the bias is divided by the scale of the scores; no activation between the convolutions; keys (32) and values (64) have widths of
- * their own; MLP has no norm, hard-swish inside, and in A' always mlp_mult 2; a list shorter than `stages` repeats its last number. */
+ * Traps:
+ * - The bias is divided by the scale of the scores.
+ * - There is no activation between the convolutions.
+ * - Keys (32) and values (64) have widths of their own.
+ * - MLP has no norm and a hard-swish inside; after A' its factor is always 2, not mlp_mult.
+ * - A list shorter than `stages` repeats its last number. */
 #include <math.h>
 
 #include "arch.h"
@@ -42,13 +47,13 @@ static levit_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* One kind of layer: where it stands, and its shape. */
+/* A layer of one stage, or of the way to the next: its shape and its tap. */
 typedef struct levit_layer {
   int heads, dim_out, stride, mlp_mult;
   const char *tap;
 } levit_layer;
 
-/* The side of the keys' map and that of the queries'. */
+/* The sides of the keys' and the queries' maps, and the stride between them. */
 typedef struct sides {
   int k, q, stride;
 } sides;
@@ -61,7 +66,9 @@ static int bias_index(const void *user, int i, int j) {
 
 static tsr_value project(tsr_builder *b, const char *name, tsr_value x, int out, int stride) {
   tsr_enter(b, "%s", name);
-  x = tsr_nn_conv2d_norm(b, "0", "1", x, (tsr_conv){.out = out, .kernel_h = 1, .kernel_w = 1, .stride_h = stride, .stride_w = stride}, TSR_NO_VALUE);
+  x = tsr_nn_conv2d_norm(b, "0", "1", x,
+                         (tsr_conv){.out = out, .kernel_h = 1, .kernel_w = 1, .stride_h = stride, .stride_w = stride},
+                         TSR_NO_VALUE);
   tsr_leave(b);
   return x;
 }
@@ -75,11 +82,18 @@ static tsr_value attention(tsr_builder *b, tsr_value x, const levit_config *c, c
   tsr_value bias = tsr_nn_bias_table(b, table, s.q * s.q, s.k * s.k, root, bias_index, &s);
   tsr_tap_add(b, bias, tsr_nn_map_meaning(b, k, "position_bias"), "%s_bias", l->tap);
   tsr_value y = tsr_nn_attention(b, tsr_nn_tokens(b, q), tsr_nn_tokens(b, k), tsr_nn_tokens(b, v),
-                                 (tsr_attention){.heads = l->heads, .head_dim = c->dim_key, .value_dim = c->dim_value, .scale = 1 / root,
-                                                 .bias = bias, .meaning = tsr_nn_map_meaning(b, k, "attention"), .tap = l->tap});
+                                 (tsr_attention){.heads = l->heads,
+                                                 .head_dim = c->dim_key,
+                                                 .value_dim = c->dim_value,
+                                                 .scale = 1 / root,
+                                                 .bias = bias,
+                                                 .meaning = tsr_nn_map_meaning(b, k, "attention"),
+                                                 .tap = l->tap});
   y = tsr_nn_map(b, tsr_nn_activate(b, y, TSR_ACT_GELU), q);
-  return tsr_nn_conv2d_norm(b, "to_out.1", "to_out.2", y, (tsr_conv){.out = l->dim_out, .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .bias = TSR_BIAS},
-                            l->stride == 1 ? x : TSR_NO_VALUE);
+  return tsr_nn_conv2d_norm(
+      b, "to_out.1", "to_out.2", y,
+      (tsr_conv){.out = l->dim_out, .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .bias = TSR_BIAS},
+      l->stride == 1 ? x : TSR_NO_VALUE);
 }
 
 static tsr_value layer(tsr_builder *b, tsr_value x, const levit_config *c, const levit_layer *l, int index) {
@@ -117,14 +131,21 @@ static tsr_value build(tsr_builder *b) {
   levit_config c = read_config(b);
   tsr_value image = tsr_input_image(b, 3, c.image, c.image);
   if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image || tsr_dim(b, image, 3) != c.image))
-    return tsr_fail(b, TSR_ERR_SHAPE, "the picture is %d x %d; this model takes %d x %d", tsr_dim(b, image, 2), tsr_dim(b, image, 3),
-                    c.image, c.image);
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
+                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image, c.image);
   tsr_value x = tsr_nn_channels_last(b, image);
   tsr_enter(b, "conv_embedding");
   for (int i = 0; i < 4; i++) {
     static const char *const names[] = {"0", "1", "2", "3"};
-    x = tsr_nn_conv2d(b, names[i], x, (tsr_conv){.out = i < 3 ? 32 << i : c.dim[0], .kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2,
-                                                 .pad_h = 1, .pad_w = 1, .bias = TSR_BIAS});
+    x = tsr_nn_conv2d(b, names[i], x,
+                      (tsr_conv){.out = i < 3 ? 32 << i : c.dim[0],
+                                 .kernel_h = 3,
+                                 .kernel_w = 3,
+                                 .stride_h = 2,
+                                 .stride_w = 2,
+                                 .pad_h = 1,
+                                 .pad_w = 1,
+                                 .bias = TSR_BIAS});
   }
   tsr_leave(b);
   tsr_tap_add(b, tsr_nn_tokens(b, x), tsr_nn_map_meaning(b, x, "tokens"), "patch_embed");
@@ -138,19 +159,22 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "mlp_head", x, c.num_classes, TSR_BIAS);
 }
 
-/* The paper's LeViT-128S ... 384, as far as the class has their shapes: it has one width for all keys. */
-#define SIZE(dim, depth, heads, key)                                                                                       \
-  "{\"image_size\":224,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads ",\"mlp_mult\":2,\"dim_key\":" key \
-  ",\"dim_value\":" 
+/* The paper's LeViT-128S ... 384, as far as the class allows: it has one key width for all stages. */
+#define SIZE(dim, depth, heads, key)                                                              \
+  "{\"image_size\":224,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
+  ",\"mlp_mult\":2,\"dim_key\":" key ",\"dim_value\":"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"num_classes\":10,\"stages\":2,\"dim\":[16,24],\"depth\":1,\"heads\":[1,2],\"mlp_mult\":2,\"dim_key\":8,\"dim_value\":12}"},
+    {"tiny",
+     "{\"image_size\":32,\"num_classes\":10,\"stages\":2,\"dim\":[16,24],\"depth\":1,\"heads\":[1,2],\"mlp_mult\":2,"
+     "\"dim_key\":8,\"dim_value\":12}"},
     {"levit_128s", SIZE("[128,256,384]", "[2,3,4]", "[4,6,8]", "16") "32}"},
     {"levit_128", SIZE("[128,256,384]", "4", "[4,8,12]", "16") "32}"},
     {"levit_192", SIZE("[192,288,384]", "4", "[3,5,6]", "32") "64}"},
     {"levit_256", SIZE("[256,384,512]", "4", "[4,6,8]", "32") "64}"},
     {"levit_384", SIZE("[384,512,768]", "4", "[6,9,12]", "32") "64}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_levit = {
     .name = "levit",

@@ -1,13 +1,20 @@
-/* LookupViT: "LookupViT: Compressing visual information to a limited number of tokens", Koner et al., 2024, arXiv 2407.12753.
+/* LookupViT: "LookupViT: Compressing visual information to a limited number of tokens" (Koner et al., 2024, arXiv
+ * 2407.12753), few tokens that exchange with many by cross attention.
  * Reference: vit-pytorch 1.26.11, module look_vit, class LookViT.
  *
- *   h = LN(Conv(patches)) + E_pos, of small patches;  z = h as a map, made smaller (bilinear), a token for each large patch
- *   z' = z + softmax(S) V(LN(h)) U,  S = Q(LN(z)) K(LN(h))^T / sqrt(D);  z' += MSA(LN(z'));  z' += MLP(LN(z'))      L times
- *   h' = LN(h + softmax(S^T) V'(LN(z')) U');  h' += MLP(LN(h'))
- *   y  = (mean LN(z) + mean LN(h)) W
+ *   h = LN(Conv(patches)) + E_pos                      of small patches
+ *   z = h as a map, shrunk (bilinear)                  a token for each large patch
+ *   L times:
+ *     z' = z + softmax(S) V(LN(h)) U,  S = Q(LN(z)) K(LN(h))^T / sqrt(D);  z' += MSA(LN(z'));  z' += MLP(LN(z'))
+ *     h' = LN(h + softmax(S^T) V'(LN(z')) U');  h' += MLP(LN(h'))
+ *   y = (mean LN(z) + mean LN(h)) W
  *
- * Traps: a norm's scale is gamma + 1 and nothing has an offset; h goes on from its norm, not around it; S is of z before the layer, V' of z behind
- * it; the map is made smaller without averaging, so most of a large patch may go unseen; pos_embedding is saved and not used. */
+ * Traps:
+ * - A norm's scale is gamma + 1; no norm has an offset.
+ * - h continues from its norm's output, not around the norm.
+ * - S is of z before the layer, V' of z behind it.
+ * - The map is shrunk without averaging, so most pixels of a large patch may have no influence.
+ * - pos_embedding is saved and not used. */
 #include <string.h>
 
 #include "arch.h"
@@ -15,13 +22,16 @@
 enum { MAX_KERNEL = 255 };
 
 typedef struct look_vit {
-  int image, patch, small_patch, kernel, channels, num_classes, dim, depth, heads, dim_head, cross_heads, cross_dim_head, hidden, small_hidden;
+  int image, patch, small_patch, kernel, channels, num_classes, dim, depth, heads, dim_head, cross_heads,
+      cross_dim_head, hidden, small_hidden;
   tsr_meaning large, small; /* tokens of both kinds of patches */
 } look_vit;
 
 static int hidden_of(tsr_builder *b, const char *key, int dim) {
   int hidden = (int)(dim * tsr_config_number(b, key, 4, 0, 64));
-  if (hidden < 1) tsr_fail(b, TSR_ERR_CONFIG, "config key \"%s\" leaves no hidden channel of \"dim\" %d", key, dim);
+  if (hidden < 1)
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"%s\" leaves no hidden channel of \"dim\", %d; give a larger factor", key,
+             dim);
   return hidden;
 }
 
@@ -31,13 +41,18 @@ static look_vit read(tsr_builder *b) {
   c.patch = tsr_config_int(b, "patch_size", 16, 1, TSR_MAX_SIDE);
   c.small_patch = tsr_config_int(b, "highres_patch_size", 12, 1, TSR_MAX_SIDE);
   if (c.image % c.patch || c.image % c.small_patch || c.patch <= c.small_patch)
-    tsr_fail(b, TSR_ERR_CONFIG, "config key \"image_size\" is %d, \"patch_size\" %d, \"highres_patch_size\" %d; the first must be a multiple of both others, "
-             "and the last the smallest", c.image, c.patch, c.small_patch);
+    tsr_fail(
+        b, TSR_ERR_CONFIG,
+        "config key \"image_size\" is %d, \"patch_size\" %d, \"highres_patch_size\" %d; the first must be a multiple "
+        "of both others, and the last the smallest",
+        c.image, c.patch, c.small_patch);
   c.kernel = tsr_config_int(b, "patch_conv_kernel_size", 7, 1, MAX_KERNEL);
-  if (c.kernel % 2 == 0) tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_conv_kernel_size\" is %d; it must be odd", c.kernel);
+  if (c.kernel % 2 == 0)
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_conv_kernel_size\" is %d; expected an odd number", c.kernel);
   c.num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
   c.dim = tsr_config_int(b, "dim", TSR_REQUIRED, 8, TSR_MAX_DIM);
-  if (c.dim % 4) tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4 from 8", c.dim);
+  if (c.dim % 4)
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4, at least 8", c.dim);
   c.depth = tsr_config_int(b, "depth", 3, 0, TSR_MAX_DEPTH);
   c.heads = tsr_config_int(b, "heads", 8, 1, TSR_MAX_HEADS);
   c.dim_head = tsr_config_int(b, "dim_head", 64, 1, TSR_MAX_DIM);
@@ -59,19 +74,26 @@ static tsr_value embed(tsr_builder *b, look_vit *c) {
   int side = c->image / c->small_patch;
   tsr_value image = tsr_input_image(b, c->channels, c->image, c->image);
   if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c->image || tsr_dim(b, image, 3) != c->image))
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d", tsr_dim(b, image, 2), tsr_dim(b, image, 3), c->image,
-                    c->image);
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
+                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c->image, c->image);
   tsr_value x = tsr_nn_patchify(b, image, c->small_patch, c->small_patch);
   x = tsr_nn_reshape(b, x, tsr_shape_of(4, tsr_dim(b, x, 0), side, side, tsr_dim(b, x, 2)));
-  x = tsr_nn_conv2d(b, "to_patches.1", x, (tsr_conv){.out = c->dim, .kernel_h = c->kernel, .kernel_w = c->kernel, .stride_h = 1, .stride_w = 1,
-                                                     .pad_h = c->kernel / 2, .pad_w = c->kernel / 2, .bias = TSR_BIAS});
+  x = tsr_nn_conv2d(b, "to_patches.1", x,
+                    (tsr_conv){.out = c->dim,
+                               .kernel_h = c->kernel,
+                               .kernel_w = c->kernel,
+                               .stride_h = 1,
+                               .stride_w = 1,
+                               .pad_h = c->kernel / 2,
+                               .pad_w = c->kernel / 2,
+                               .bias = TSR_BIAS});
   c->small = tsr_nn_map_meaning(b, x, "tokens");
   x = tsr_nn_tokens(b, norm(b, "to_patches.3", x));
   tsr_tap_add(b, x, c->small, "patch_embed");
   return tsr_vit_add_sincos(b, x, c->small);
 }
 
-/* A square map's tokens x [B,side^2,C] -> [B,to^2,C], to < side: each from up to four neighbours, first across rows, then along them. */
+/* Bilinear, without averaging: a square map's tokens x [B,side^2,C] -> [B,to^2,C], to < side; rows, then columns. */
 static tsr_value shrink(tsr_builder *b, tsr_value x, int side, int to) {
   int batch = tsr_dim(b, x, 0), dim = tsr_dim(b, x, 2);
   float *table;
@@ -79,7 +101,7 @@ static tsr_value shrink(tsr_builder *b, tsr_value x, int side, int to) {
   if (table) memset(table, 0, (size_t)to * side * sizeof *table);
   for (int i = 0; table && i < to; i++) {
     double at = (i + 0.5) * side / to - 0.5;
-    int low = (int)at; /* at most side - 2 but where the rest is 0 */
+    int low = (int)at; /* at most side - 2, or the rest is 0 */
     table[i * side + low] = (float)(1 - (at - low));
     if (low + 1 < side) table[i * side + low + 1] = (float)(at - low);
   }
@@ -96,8 +118,9 @@ static tsr_value mlp_add(tsr_builder *b, const char *name, tsr_value x, int hidd
   return x;
 }
 
-/* x + what queries and keys q, k find in the values of `from`, below the scope. */
-static tsr_value attend_add(tsr_builder *b, tsr_value q, tsr_value k, tsr_value from, tsr_attention a, const char *tap, tsr_value x) {
+/* x + attention of queries q and keys k to values of `from`; weights are in the builder's scope. */
+static tsr_value attend_add(tsr_builder *b, tsr_value q, tsr_value k, tsr_value from, tsr_attention a, const char *tap,
+                            tsr_value x) {
   a.tap = tap;
   tsr_value v = tsr_nn_linear(b, "to_v", from, a.heads * a.head_dim, TSR_NO_BIAS);
   return tsr_nn_linear_add(b, "to_out.1", tsr_nn_attention(b, q, k, v, a), tsr_dim(b, x, -1), TSR_NO_BIAS, x);
@@ -111,7 +134,8 @@ static void layer(tsr_builder *b, const look_vit *c, int i, tsr_value *large, ts
   tsr_value from = norm(b, "norm_context", h);
   tsr_value q = tsr_nn_linear(b, "to_q", norm(b, "norm", z), cross_width, TSR_NO_BIAS);
   tsr_value k = tsr_nn_linear(b, "to_k", from, cross_width, TSR_NO_BIAS);
-  z = attend_add(b, q, k, from, tsr_nn_heads(c->cross_heads, c->cross_dim_head, c->small, i), "blocks.%d.lookup.attn", z);
+  z = attend_add(b, q, k, from, tsr_nn_heads(c->cross_heads, c->cross_dim_head, c->small, i), "blocks.%d.lookup.attn",
+                 z);
   tsr_leave(b);
   tsr_enter(b, "0");
   tsr_value y = norm(b, "norm", z);
@@ -120,8 +144,9 @@ static void layer(tsr_builder *b, const look_vit *c, int i, tsr_value *large, ts
   tsr_leave(b);
   z = mlp_add(b, "1", z, c->hidden);
   tsr_tap_add(b, z, c->large, "blocks.%d", i);
-  tsr_enter(b, "3"); /* the same scores, read the other way: keys ask */
-  h = attend_add(b, k, q, norm(b, "norm_context", z), tsr_nn_heads(c->cross_heads, c->cross_dim_head, c->large, i), "blocks.%d.highres.attn", h);
+  tsr_enter(b, "3"); /* the same scores, transposed: keys are queries */
+  h = attend_add(b, k, q, norm(b, "norm_context", z), tsr_nn_heads(c->cross_heads, c->cross_dim_head, c->large, i),
+                 "blocks.%d.highres.attn", h);
   tsr_leave(b);
   h = mlp_add(b, "5", norm(b, "4", h), c->small_hidden);
   tsr_tap_add(b, h, c->small, "blocks.%d.highres", i);
@@ -145,17 +170,20 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "to_logits", z, c.num_classes, TSR_NO_BIAS);
 }
 
-/* Of the widths of ViT-S and ViT-B, with 7 x 7 tokens that look up in 14 x 14. */
-#define SIZE(dim, heads)                                                                                                                        \
-  "{\"image_size\":224,\"patch_size\":32,\"highres_patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
-  ",\"cross_attn_heads\":" heads "}"
+/* The widths of ViT-S and ViT-B, with 7 x 7 tokens that attend to 14 x 14. */
+#define SIZE(dim, heads)                                                                              \
+  "{\"image_size\":224,\"patch_size\":32,\"highres_patch_size\":16,\"num_classes\":1000,\"dim\":" dim \
+  ",\"depth\":12,\"heads\":" heads ",\"cross_attn_heads\":" heads "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"highres_patch_size\":4,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"dim_head\":8,"
-             "\"mlp_factor\":2,\"highres_mlp_factor\":1,\"cross_attn_heads\":2,\"cross_attn_dim_head\":8,\"patch_conv_kernel_size\":3}"},
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":8,\"highres_patch_size\":4,\"num_classes\":10,\"dim\":16,\"depth\":2,"
+     "\"heads\":2,\"dim_head\":8,\"mlp_factor\":2,\"highres_mlp_factor\":1,\"cross_attn_heads\":2,"
+     "\"cross_attn_dim_head\":8,\"patch_conv_kernel_size\":3}"},
     {"look_vit_s_7", SIZE("384", "6")},
     {"look_vit_b_7", SIZE("768", "12")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_look_vit = {
     .name = "look_vit",

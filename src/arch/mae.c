@@ -1,21 +1,30 @@
-/* MAE: "Masked Autoencoders Are Scalable Vision Learners", He et al., 2021, arXiv 2111.06377.
+/* MAE: "Masked Autoencoders Are Scalable Vision Learners" (He et al., 2021, arXiv 2111.06377), a ViT on the visible
+ * patches and a decoder that predicts the masked ones.
  * Reference: vit-pytorch 1.26.11, module mae, class MAE, around vit.ViT.
  *
- *   e = Transformer(x_p E + E_pos) of the patches seen        the encoder never sees the others
- *   z = [Linear(e); m], each at its patch, + D_pos            m: one learned token for every hidden patch
- *   y = Linear(Transformer(z)) of the patches hidden;  loss = mean (y - x_p)^2
+ *   e = Transformer(x_p E + E_pos) of the visible patches     the encoder never has the others
+ *   z = [Linear(e); m], each at its patch, + D_pos            m: one learned token for every masked patch
+ *   y = Linear(Transformer(z)) of the masked patches;  loss = mean (y - x_p)^2
  *
- * Traps: the class token plays no part, but its row of the position table is there: the reference slices that row off a table [1,1+N,C], as ViT had
- * until it lost its first dim; with pool 'mean' the table is [N,C]. decoder_pos_emb has as many rows as the encoder's table, the last one
- * unused where there is a class token's. Pixels are those that go in, normalised as the picture is; the encoder's head is not read. */
+ * Traps:
+ * - The class token is not used, but its row of the position table is there. The reference slices that row off a table
+ *   [1,1+N,C], as ViT had until it lost its first dim; with pool 'mean' the table is [N,C].
+ * - decoder_pos_emb has as many rows as the encoder's table. Its last row is unused where the encoder's table has a row
+ *   for the class token.
+ * - The pixels to predict are the input's, normalised as the image is.
+ * - The encoder's head is not read. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_masking_vit(b, "encoder", "encoder key");
   double ratio = tsr_masking_ratio(b, 0.75);
   int dim = tsr_config_int(b, "decoder_dim", TSR_REQUIRED, 1, TSR_MAX_DIM);
-  tsr_transformer decoder = {.depth = tsr_config_int(b, "decoder_depth", 1, 0, TSR_MAX_DEPTH), .heads = tsr_config_int(b, "decoder_heads", 8, 1, TSR_MAX_HEADS),
-                             .head_dim = tsr_config_int(b, "decoder_dim_head", 64, 1, TSR_MAX_DIM), .mlp_dim = dim * 4, .last = "4", .prefix = "decoder."};
+  tsr_transformer decoder = {.depth = tsr_config_int(b, "decoder_depth", 1, 0, TSR_MAX_DEPTH),
+                             .heads = tsr_config_int(b, "decoder_heads", 8, 1, TSR_MAX_HEADS),
+                             .head_dim = tsr_config_int(b, "decoder_dim_head", 64, 1, TSR_MAX_DIM),
+                             .mlp_dim = dim * 4,
+                             .last = "4",
+                             .prefix = "decoder."};
   decoder.to_out = tsr_nn_to_out(decoder.heads, decoder.head_dim, dim);
   tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
   tsr_value patches = tsr_nn_patchify(b, image, c.patch[0], c.patch[1]); /* [B,N,P P C] */
@@ -46,18 +55,21 @@ static tsr_value build(tsr_builder *b) {
   return tsr_masking_picture(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, decoder.tokens, 1, 1);
 }
 
-/* The paper's, with decoders of 8 layers of 512 and 16 heads. */
-#define SIZE(patch, dim, depth, heads, dim_head, mlp)                                                                                                      \
-  "{\"encoder\":{\"image_size\":224,\"patch_size\":" patch ",\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
-  ",\"dim_head\":" dim_head ",\"mlp_dim\":" mlp "},\"decoder_dim\":512,\"decoder_depth\":8,\"decoder_heads\":16,\"decoder_dim_head\":32}"
+/* The paper's sizes, with decoders of 8 layers, 512 wide, of 16 heads. */
+#define SIZE(patch, dim, depth, heads, dim_head, mlp)                                                               \
+  "{\"encoder\":{\"image_size\":224,\"patch_size\":" patch ",\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth \
+  ",\"heads\":" heads ",\"dim_head\":" dim_head ",\"mlp_dim\":" mlp                                                 \
+  "},\"decoder_dim\":512,\"decoder_depth\":8,\"decoder_heads\":16,\"decoder_dim_head\":32}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"encoder\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8},"
-             "\"decoder_dim\":12,\"decoder_heads\":2,\"decoder_dim_head\":6}"},
+    {"tiny",
+     "{\"encoder\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,"
+     "\"mlp_dim\":32,\"dim_head\":8},\"decoder_dim\":12,\"decoder_heads\":2,\"decoder_dim_head\":6}"},
     {"mae_vit_b_16", SIZE("16", "768", "12", "12", "64", "3072")},
     {"mae_vit_l_16", SIZE("16", "1024", "24", "16", "64", "4096")},
     {"mae_vit_h_14", SIZE("14", "1280", "32", "16", "80", "5120")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_mae = {
     .name = "mae",

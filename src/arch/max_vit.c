@@ -1,18 +1,25 @@
-/* MaxViT: "MaxViT: Multi-Axis Vision Transformer", Tu et al., 2022, arXiv 2204.01697.
+/* MaxViT: "MaxViT: Multi-Axis Vision Transformer" (Tu et al., 2022, arXiv 2204.01697), MBConv, attention in windows and
+ * attention on grids in every block.
  * Reference: vit-pytorch 1.26.11, module max_vit, class MaxViT.
  *
  *   x = Conv3(Conv3/2(x))
  *   depth_s blocks in each stage, the first with stride 2:
  *     x = MBConv(x)                                       + x where the shape stays
- *     in windows of w x w neighbours, then on grids of w x w pixels spread over the map:  x = x + MSA(x);  x = x + MLP(x)
+ *     in windows of w x w neighbours, then on grids of w x w pixels spread over the map:
+ *       x = x + MSA(x);  x = x + MLP(x)
  *   MBConv(x) = BN(Conv1(SE(GELU(BN(DW(GELU(BN(Conv1(x)))))))))    SE(x) = x * sigmoid(W SiLU(W mean(x)))
  *   y = Linear(LN(mean over pixels of x))
  *
- * Traps: hidden width is expansion times the block's OUTPUT width; SE shrinks the hidden width; the projection of attention has no bias; the bias table
- * of (dy (2w - 1) + dx) is each attention's own; blocks are numbered through all stages; no norm or activation between the stem's convolutions. */
+ * Traps:
+ * - The hidden width is expansion times the block's OUTPUT width.
+ * - SE shrinks the hidden width.
+ * - The projection of attention has no bias.
+ * - Each attention has its own bias table of (dy (2w - 1) + dx).
+ * - Blocks are numbered through all stages.
+ * - There is no norm or activation between the stem's convolutions. */
 #include "arch.h"
 
-/* Attention and MLP below `first`.fn and `first + 1`.fn, in windows or on grids. */
+/* Attention and MLP, in windows or on grids; weights are in `first`.fn and `first + 1`.fn. */
 static tsr_value axis(tsr_builder *b, tsr_value map, const tsr_max_vit *c, int block, int spread) {
   int first = spread ? 6 : 2;
   tsr_windows windows = {c->window, c->window, spread};
@@ -40,7 +47,8 @@ static const tsr_preset presets[] = {
     {"max_vit_t", "{\"num_classes\":1000,\"dim_conv_stem\":64,\"dim\":64,\"depth\":[2,2,5,2]}"},
     {"max_vit_s", "{\"num_classes\":1000,\"dim_conv_stem\":64,\"dim\":96,\"depth\":[2,2,5,2]}"},
     {"max_vit_b", "{\"num_classes\":1000,\"dim_conv_stem\":64,\"dim\":96,\"depth\":[2,6,14,2]}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_max_vit = {
     .name = "max_vit",

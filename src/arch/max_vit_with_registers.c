@@ -1,19 +1,23 @@
-/* MaxViT with register tokens: "Vision Transformers Need Registers", Darcet, Oquab, Mairal, Bojanowski, 2023, arXiv 2309.16588, in
- * "MaxViT: Multi-Axis Vision Transformer", Tu et al., 2022, arXiv 2204.01697.
+/* MaxViT with register tokens: "Vision Transformers Need Registers" (Darcet, Oquab, Mairal, Bojanowski, 2023, arXiv
+ * 2309.16588) in "MaxViT: Multi-Axis Vision Transformer" (Tu et al., 2022, arXiv 2204.01697).
  * Reference: vit-pytorch 1.26.11, module max_vit_with_registers, class MaxViT.
  *
  *   max_vit, whose blocks have registers r [R,C] of their own:
  *     x = MBConv(x)                                       + x where the shape stays
  *     in each window of w x w neighbours:   [r; x] += MSA([r; x]);  [r; x] += MLP([r; x])
  *     r = mean over windows of r
- *     on each grid of w x w pixels spread over the map:   [r; x] += MSA([r; x]);  x += MLP(x)     r is left behind
+ *     on each grid of w x w pixels spread over the map:   [r; x] += MSA([r; x]);  x += MLP(x)     r is dropped
  *
- * Traps: registers stand in front; the bias has one row more, the last, for every pair with a register; the mean is over registers behind the first
- * MLP; the second MLP does not see them. */
+ * Traps:
+ * - Registers come before the pixels.
+ * - The bias table has one row more, the last, for every pair with a register.
+ * - The mean is over the registers behind the first MLP.
+ * - The second MLP does not have the registers. */
 #include "arch.h"
 
 /* Attention over the registers [B * windows, R, C] and the map's windows: [B * windows, R + w w, C] */
-static tsr_value attend(tsr_builder *b, tsr_value registers, tsr_value map, const tsr_max_vit *c, tsr_windows windows, int block) {
+static tsr_value attend(tsr_builder *b, tsr_value registers, tsr_value map, const tsr_max_vit *c, tsr_windows windows,
+                        int block) {
   tsr_value x = tsr_nn_concat(b, 1, 2, (tsr_value[]){registers, tsr_nn_windows(b, map, windows)});
   tsr_enter(b, "layers.%d.%d.0", block, 1 + windows.spread);
   x = tsr_max_vit_attend(b, x, map, c, windows, block);
@@ -28,7 +32,7 @@ static tsr_value feed_forward(tsr_builder *b, tsr_value x, int part, int block) 
   return x;
 }
 
-/* Registers [1 or B,1,R,C] for each of a picture's windows: [B * windows, R, C] */
+/* Registers [1 or B,1,R,C], repeated for each window of an image: [B * windows, R, C] */
 static tsr_value repeat(tsr_builder *b, tsr_value registers, int batch, int windows) {
   int count = tsr_dim(b, registers, 2), dim = tsr_dim(b, registers, 3);
   registers = tsr_nn_expand(b, registers, tsr_shape_of(4, batch, windows, count, dim));
@@ -42,11 +46,13 @@ static tsr_value axes(tsr_builder *b, tsr_value map, const tsr_max_vit *c, int b
   int windows = tsr_dim(b, map, 1) / w * (tsr_dim(b, map, 2) / w);
   tsr_windows near = {w, w, 0}, far = {w, w, 1};
   tsr_print(name, sizeof name, "register_tokens.%d", block);
-  tsr_value registers = tsr_nn_reshape(b, tsr_weight_vector(b, name, tsr_shape_of(2, count, dim)), tsr_shape_of(4, 1, 1, count, dim));
+  tsr_value registers =
+      tsr_nn_reshape(b, tsr_weight_vector(b, name, tsr_shape_of(2, count, dim)), tsr_shape_of(4, 1, 1, count, dim));
   tsr_value x = feed_forward(b, attend(b, repeat(b, registers, batch, windows), map, c, near, block), 1, block);
   registers = tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, 0, count), tsr_shape_of(4, batch, windows, count, dim));
   registers = tsr_nn_mean(b, registers, 1);
-  tsr_tap_add(b, registers, (tsr_meaning){.kind = "tokens", .prefix_tokens = (short)count}, "blocks.%d.registers", block);
+  tsr_tap_add(b, registers, (tsr_meaning){.kind = "tokens", .prefix_tokens = (short)count}, "blocks.%d.registers",
+              block);
   registers = tsr_nn_reshape(b, registers, tsr_shape_of(4, batch, 1, count, dim));
   map = tsr_nn_unwindows(b, tsr_nn_slice(b, x, 1, count, all), near, map);
   x = attend(b, repeat(b, registers, batch, windows), map, c, far, block);
@@ -64,7 +70,8 @@ static const tsr_preset presets[] = {
     {"registers_t", "{\"num_classes\":1000,\"dim_conv_stem\":64,\"dim\":64,\"depth\":[2,2,5,2]}"},
     {"registers_s", "{\"num_classes\":1000,\"dim_conv_stem\":64,\"dim\":96,\"depth\":[2,2,5,2]}"},
     {"registers_b", "{\"num_classes\":1000,\"dim_conv_stem\":64,\"dim\":96,\"depth\":[2,6,14,2]}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_max_vit_with_registers = {
     .name = "max_vit_with_registers",

@@ -1,15 +1,22 @@
-/* MobileViT: "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer", Mehta and Rastegari, 2021, arXiv 2110.02178.
+/* MobileViT: "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer" (Mehta and Rastegari,
+ * 2021, arXiv 2110.02178), inverted residuals with transformers over patches between.
  * Reference: vit-pytorch 1.26.11, module mobile_vit, class MobileViT.
  *
  *   conv: a convolution, its batch norm, SiLU
- *   x = conv3(x), stride 2;  four inverted residuals MV2 (Sandler et al. 2018, arXiv 1801.04381), the second with stride 2
+ *   x = conv3(x), stride 2
+ *   x = four inverted residuals MV2 of x (Sandler et al. 2018, arXiv 1801.04381), the second with stride 2
  *   three times: x = MV2(x), stride 2
- *     y = conv1(conv3(x));  cut into patches; tokens at one place in all patches attend to each other: depth pre-norm layers, MLP with SiLU
+ *     y = conv1(conv3(x)), cut into patches; tokens at one place in all patches attend to each other:
+ *     depth pre-norm layers, MLP with SiLU
  *     x = conv3([conv1(map of y); x])
  *   y = Linear(mean over pixels of conv1(x))
  *
- * Traps: attention has 4 heads of 8, whatever the width; MLP is twice as wide as the first stage's tokens, four times elsewhere; an MV2 without
- * change of width and with stride 1 adds its input; the last projection of MV2 has no activation; the head has no bias. */
+ * Traps:
+ * - Attention has 4 heads of 8, whatever the width.
+ * - The MLP's factor is 2 in the first stage, 4 in the others.
+ * - An MV2 adds its input if it keeps the width and has stride 1.
+ * - The last projection of MV2 has no activation.
+ * - The head has no bias. */
 #include <math.h>
 
 #include "arch.h"
@@ -29,18 +36,24 @@ static mobile_vit_config read_config(tsr_builder *b) {
   tsr_config_list(b, "channels", NULL, 1, TSR_MAX_DIM, CHANNELS, CHANNELS, c.channels);
   c.num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, 1, TSR_MAX_CLASSES);
   c.expansion = tsr_config_int(b, "expansion", 4, 1, 16);
-  tsr_config_int(b, "kernel_size", 3, 3, 3); /* others do not fit the reference's padding of 1 */
+  tsr_config_int(b, "kernel_size", 3, 3, 3); /* only 3 fits the reference's padding of 1 */
   tsr_config_pair(b, "patch_size", 2, 1, 64, c.patch);
   tsr_config_list(b, "depths", depths, 0, TSR_MAX_DEPTH, STAGES, STAGES, c.depths);
   for (int i = 0; i < 4; i++)
     if (c.channels[pairs[i][0]] != c.channels[pairs[i][1]])
-      tsr_fail(b, TSR_ERR_CONFIG, "config key \"channels\": numbers %d and %d are %d and %d; they must be equal", pairs[i][0], pairs[i][1],
-               c.channels[pairs[i][0]], c.channels[pairs[i][1]]);
+      tsr_fail(b, TSR_ERR_CONFIG, "config key \"channels\": numbers %d and %d are %d and %d; they must be equal",
+               pairs[i][0], pairs[i][1], c.channels[pairs[i][0]], c.channels[pairs[i][1]]);
   return c;
 }
 
 static tsr_conv kernel(int side, int out, int stride, int activation) {
-  return (tsr_conv){.out = out, .kernel_h = side, .kernel_w = side, .stride_h = stride, .stride_w = stride, .pad_h = side / 2, .pad_w = side / 2,
+  return (tsr_conv){.out = out,
+                    .kernel_h = side,
+                    .kernel_w = side,
+                    .stride_h = stride,
+                    .stride_w = stride,
+                    .pad_h = side / 2,
+                    .pad_w = side / 2,
                     .activation = activation};
 }
 
@@ -64,7 +77,7 @@ static tsr_value inverted_residual(tsr_builder *b, tsr_value x, int out, int str
   return y;
 }
 
-/* Tokens at one place in their patch, each place by itself: [B places, patches, C]. */
+/* Attention among the tokens at one place of all patches, for each place: [B places, patches, C]. */
 static tsr_value layers(tsr_builder *b, tsr_value x, int depth, int hidden, tsr_meaning patches, int s) {
   char tap[64];
   int dim = tsr_dim(b, x, 2);
@@ -88,12 +101,15 @@ static tsr_value mobile_block(tsr_builder *b, tsr_value x, const mobile_vit_conf
   int channels = c->channels[5 + 2 * s], h = tsr_dim(b, x, 1), w = tsr_dim(b, x, 2);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   if (h % c->patch[0] || w % c->patch[1])
-    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE, "a map of %d x %d is no whole number of patches of %d x %d; the picture's "
-                    "sides must be multiples of %d and %d", h, w, c->patch[0], c->patch[1], 32 * c->patch[0], 32 * c->patch[1]);
+    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE,
+                    "a map of %d x %d is no whole number of patches of %d x %d; "
+                    "the image's sides must be multiples of %d and %d",
+                    h, w, c->patch[0], c->patch[1], 32 * c->patch[0], 32 * c->patch[1]);
   tsr_windows windows = {h / c->patch[0], w / c->patch[1], 1};
   tsr_value y = conv(b, "conv2", conv(b, "conv1", x, 3, channels, 1), 1, c->dims[s], 1), map = y;
   tsr_enter(b, "transformer");
-  y = layers(b, tsr_nn_windows(b, y, windows), c->depths[s], c->dims[s] * (s ? 4 : 2), tsr_nn_window_meaning(b, map, windows, "tokens"), s);
+  y = layers(b, tsr_nn_windows(b, y, windows), c->depths[s], c->dims[s] * (s ? 4 : 2),
+             tsr_nn_window_meaning(b, map, windows, "tokens"), s);
   tsr_leave(b);
   y = conv(b, "conv3", tsr_nn_unwindows(b, y, windows, map), 1, channels, 1);
   return conv(b, "conv4", tsr_nn_concat(b, 3, 2, (tsr_value[]){y, x}), 3, channels, 1);
@@ -130,11 +146,14 @@ static tsr_value build(tsr_builder *b) {
   "{\"image_size\":256,\"num_classes\":1000,\"dims\":" dims ",\"channels\":" channels ",\"expansion\":" expansion "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":64,\"num_classes\":10,\"dims\":[16,16,24],\"channels\":[8,8,12,12,12,12,16,16,16,16,24],\"depths\":[1,1,1],\"expansion\":2}"},
+    {"tiny",
+     "{\"image_size\":64,\"num_classes\":10,\"dims\":[16,16,24],\"channels\":[8,8,12,12,12,12,16,16,16,16,24],"
+     "\"depths\":[1,1,1],\"expansion\":2}"},
     {"mobile_vit_xxs", SIZE("[64,80,96]", "[16,16,24,24,48,48,64,64,80,80,320]", "2")},
     {"mobile_vit_xs", SIZE("[96,120,144]", "[16,32,48,48,64,64,80,80,96,96,384]", "4")},
     {"mobile_vit_s", SIZE("[144,192,240]", "[16,32,64,64,96,96,128,128,160,160,640]", "4")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_mobile_vit = {
     .name = "mobile_vit",

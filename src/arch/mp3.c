@@ -1,22 +1,30 @@
-/* MP3: "Position Prediction as an Effective Pretraining Strategy", Zhai et al., 2022, arXiv 2207.07611.
- * Reference: vit-pytorch 1.26.11, module mp3, classes MP3 and the ViT it goes around.
+/* MP3: "Position Prediction as an Effective Pretraining Strategy" (Zhai et al., 2022, arXiv 2207.07611), a ViT without
+ * positions that predicts where each patch was.
+ * Reference: vit-pytorch 1.26.11, module mp3, classes MP3 and ViT.
  *
- *   z0 = x_p E, without positions;  z' = MSA(LN(z), LN(z0 of the patches seen)) + z;  z = MLP(LN(z')) + z' (L times)
+ *   z0 = x_p E, without positions
+ *   z' = MSA(LN(z), LN(z0 of the visible patches)) + z;  z = MLP(LN(z')) + z'      L times
  *   y = Linear(LN(z)): logits of N places for every patch;  loss = mean -log softmax(y)[where it is]
  *   the ViT alone: z0 = x_p E + sincos2d, all attend to all, y = Linear(LN(mean z))
  *
- * Traps: all patches ask, only those seen are keys and values, in every layer as they came in (z0), under that layer's norm; no norm behind the last
- * layer; no class token. The ViT's own head is saved with MP3 and not read. */
+ * Traps:
+ * - All patches are queries. Only visible patches are keys and values: in every layer z0, under that layer's norm.
+ * - There is no norm behind the last layer.
+ * - There is no class token.
+ * - The ViT's own head is saved with MP3 and not read. */
 #include "arch.h"
 
-/* `seen` [B,M,C]: keys and values of all layers, or TSR_NO_VALUE: the tokens themselves. */
+/* `seen` [B,M,C]: tokens that all layers attend to; TSR_NO_VALUE for all tokens of the layer. */
 static tsr_value transformer(tsr_builder *b, tsr_value x, tsr_value seen, const tsr_vit *c, tsr_meaning tokens) {
   int width = c->heads * c->dim_head;
   for (int i = 0; i < c->depth; i++) {
-    tsr_attention heads = tsr_nn_heads(c->heads, c->dim_head, seen == TSR_NO_VALUE ? tokens : (tsr_meaning){.kind = "tokens"}, i);
+    tsr_attention heads =
+        tsr_nn_heads(c->heads, c->dim_head, seen == TSR_NO_VALUE ? tokens : (tsr_meaning){.kind = "tokens"}, i);
     tsr_enter(b, "transformer.layers.%d.0", i);
-    tsr_value normed = tsr_nn_layer_norm(b, "norm", x), keys = seen == TSR_NO_VALUE ? normed : tsr_nn_layer_norm(b, "norm", seen);
-    tsr_value y = tsr_nn_attention_kv(b, tsr_nn_linear(b, "to_q", normed, width, TSR_NO_BIAS), tsr_nn_linear(b, "to_kv", keys, 2 * width, TSR_NO_BIAS), heads);
+    tsr_value normed = tsr_nn_layer_norm(b, "norm", x),
+              keys = seen == TSR_NO_VALUE ? normed : tsr_nn_layer_norm(b, "norm", seen);
+    tsr_value y = tsr_nn_attention_kv(b, tsr_nn_linear(b, "to_q", normed, width, TSR_NO_BIAS),
+                                      tsr_nn_linear(b, "to_kv", keys, 2 * width, TSR_NO_BIAS), heads);
     x = tsr_nn_linear_add(b, "to_out.0", y, c->dim, TSR_BIAS, x);
     tsr_leave(b);
     tsr_enter(b, "transformer.layers.%d.1", i);
@@ -50,8 +58,8 @@ static tsr_value build(tsr_builder *b) {
   int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1), places = c.image[0] / c.patch[0] * (c.image[1] / c.patch[1]);
   tsr_masking m = tsr_masking_read(b, batch, tokens, ratio, 0);
   if (!tsr_failed(b) && n > places)
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d patches; this model knows %d places", tokens.grid_h * c.patch[0],
-                    tokens.grid_w * c.patch[1], n, places);
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d gives %d patches; this model takes at most %d",
+                    tokens.grid_h * c.patch[0], tokens.grid_w * c.patch[1], n, places);
   x = transformer(b, x, tsr_nn_gather(b, x, m.seen), &c, tokens);
   tsr_leave(b);
   x = tsr_nn_norm_linear(b, "mlp_head", x, places); /* [B,N,places] */
@@ -66,15 +74,18 @@ static tsr_value build(tsr_builder *b) {
   return x;
 }
 
-#define SIZE(patch, dim, depth, heads, mlp)                                                                                                   \
-  "{\"vit\":{\"image_size\":224,\"patch_size\":" patch ",\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
-  ",\"mlp_dim\":" mlp "}}"
+#define SIZE(patch, dim, depth, heads, mlp)                                                                     \
+  "{\"vit\":{\"image_size\":224,\"patch_size\":" patch ",\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth \
+  ",\"heads\":" heads ",\"mlp_dim\":" mlp "}}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"vit\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}}"},
+    {"tiny",
+     "{\"vit\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,"
+     "\"dim_head\":8}}"},
     {"mp3_vit_s_16", SIZE("16", "384", "12", "6", "1536")},
     {"mp3_vit_b_16", SIZE("16", "768", "12", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_mp3 = {
     .name = "mp3",

@@ -1,13 +1,17 @@
-/* Masked patch prediction: "An Image is Worth 16x16 Words", Dosovitskiy et al., 2020, arXiv 2010.11929, B.1.2.
+/* Masked patch prediction: "An Image is Worth 16x16 Words" (Dosovitskiy et al., 2020, arXiv 2010.11929, B.1.2), a ViT
+ * that predicts the mean colour of masked patches.
  * Reference: vit-pytorch 1.26.11, module mpp, class MPP, around vit.ViT.
  *
- *   x'_p = m, another patch, or x_p itself, for hidden patches; x_p for the others
+ *   x'_p = m, another patch, or x_p itself, for masked patches; x_p for the others
  *   y = Linear(Transformer([x_class; x' E] + E_pos)) of patches: logits of 2^(bits C) mean colours
- *   loss = mean over the hidden of -log softmax(y)[sum_c 2^(bits c) bin(mean colour c of x_p)]
+ *   loss = mean over the masked of -log softmax(y)[sum_c 2^(bits c) bin(mean colour c of x_p)]
  *
- * Traps: the mask token m is pixels, before the patches' norm; a bin holds its upper end and not its lower; colours are cut at max_pixel_val only above,
- * after mean and std are undone; the share of random patches is random_patch_prob / (1 - replace_prob), and a replaced one is replaced even
- * if it was to be random. Tables have the dim in front that ViT's had when the reference was written; it does not run on others. */
+ * Traps:
+ * - The mask token m is pixels, before the patches' norm.
+ * - A bin includes its upper end and not its lower.
+ * - Colours are clipped at max_pixel_val only above, after mean and std are undone.
+ * - The share of random patches is random_patch_prob / (1 - replace_prob). A patch drawn for both gets the mask token.
+ * - Tables have the leading dim that ViT's had when the reference was written; the reference does not run on others. */
 #include "arch.h"
 
 typedef struct mpp_config {
@@ -31,10 +35,13 @@ static void read_config(tsr_builder *b, mpp_config *m) {
   int has_mean = tsr_setting_numbers(b, &b->config, "mean", channels, m->mean);
   m->has_mean = tsr_setting_numbers(b, &b->config, "std", channels, m->std) && has_mean;
   if (channels != m->c.channels || m->bits * channels > 18)
-    tsr_fail(b, TSR_ERR_CONFIG, "config key \"channels\" is %d; expected the transformer's %d, and at most 18 bits for all", channels, m->c.channels);
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "config key \"channels\" is %d; expected the transformer's, %d, and at most 18 bits for all "
+             "channels (\"output_channel_bits\")",
+             channels, m->c.channels);
 }
 
-/* Which patch stands in place of each, N for the mask token: the input "source", or drawn for the hidden ones. [B,N] */
+/* The patch that replaces each patch, N for the mask token [B,N]: input "source", or drawn for masked patches. */
 static tsr_value read_source(tsr_builder *b, const mpp_config *c, tsr_masking *m, int batch, int n) {
   float *out;
   const float *given = tsr_input_numbers(b, "source", tsr_shape_of(2, batch, n));
@@ -49,13 +56,14 @@ static tsr_value read_source(tsr_builder *b, const mpp_config *c, tsr_masking *m
     if (draws[2] < c->replaced) out[i] = (float)n;
     if (given) out[i] = given[i];
     if (!(out[i] >= 0 && out[i] <= n && out[i] == (float)(int)out[i]))
-      return tsr_fail(b, TSR_ERR_ARGUMENT, "input \"source\" is %g at [%d,%d]; expected a patch from 0 to %d, or %d for the mask token", (double)out[i], i / n,
-                      i % n, n - 1, n);
+      return tsr_fail(b, TSR_ERR_ARGUMENT,
+                      "input \"source\" is %g at [%d,%d]; expected a patch from 0 to %d, or %d for the mask token",
+                      (double)out[i], i / n, i % n, n - 1, n);
   }
   return source;
 }
 
-/* A constant of numbers from `first` on, `step` apart. */
+/* A constant: first, first + step, first + 2 step, ... */
 static tsr_value steps(tsr_builder *b, tsr_shape shape, double first, double step) {
   float *out;
   tsr_value value = tsr_constant(b, shape, &out);
@@ -70,7 +78,8 @@ static tsr_value numbers(tsr_builder *b, int count, const float *from) {
   return value;
 }
 
-/* Pixels of R patches [..,P P C] -> the number of each one's mean colour [R]. A step is a very steep sigmoid, shifted so that 0 belongs below. */
+/* Pixels of R patches [..,P P C] -> the class of each patch's mean colour [R]. A very steep sigmoid is the step
+ * function, shifted so that 0 is below the step. */
 static tsr_value colours(tsr_builder *b, tsr_value x, int rows, const mpp_config *m) {
   int channels = m->c.channels, bins = 1 << m->bits, area = m->c.patch[0] * m->c.patch[1];
   float *weights;
@@ -85,13 +94,14 @@ static tsr_value colours(tsr_builder *b, tsr_value x, int rows, const mpp_config
   tsr_value factors = tsr_constant(b, tsr_shape_of(3, 1, channels * (bins - 1), 1), &weights);
   for (int i = 0; weights && i < channels * (bins - 1); i++) weights[i] = (float)(1 << m->bits * (i / (bins - 1)));
   x = tsr_nn_reshape(b, tsr_nn_bmm(b, x, factors, 0), tsr_shape_of(1, rows));
-  return tsr_nn_add(b, tsr_nn_add(b, x, steps(b, tsr_shape_of(1, 1), 1, 0)), steps(b, tsr_shape_of(1, 1), -1, 0)); /* rids it of what is left of zeros */
+  return tsr_nn_add(b, tsr_nn_add(b, x, steps(b, tsr_shape_of(1, 1), 1, 0)),
+                    steps(b, tsr_shape_of(1, 1), -1, 0)); /* + 1 - 1 rounds tiny remainders to 0 */
 }
 
 static tsr_value build(tsr_builder *b) {
   mpp_config c = {0};
   read_config(b, &c);
-  if (tsr_failed(b)) return TSR_NO_VALUE; /* sizes below are powers of what was read */
+  if (tsr_failed(b)) return TSR_NO_VALUE; /* sizes below are powers of numbers that were read */
   tsr_value image = tsr_input_image(b, c.c.channels, c.c.image[0], c.c.image[1]);
   tsr_value patches = tsr_nn_patchify(b, image, c.c.patch[0], c.c.patch[1]); /* [B,N,P P C] */
   tsr_meaning tokens = tsr_vit_grid(b, image, &c.c);
@@ -116,7 +126,8 @@ static tsr_value build(tsr_builder *b) {
   x = tsr_nn_slice(b, x, 1, 1, tsr_dim(b, x, 1));
   x = tsr_nn_linear(b, "to_bits", x, 1 << c.bits * c.c.channels, TSR_BIAS);
   if (tsr_tap_offer(b, tsr_shape_of(1, 1), (tsr_meaning){.kind = "loss"}, "loss")) {
-    tsr_value logits = tsr_nn_gather(b, x, m.hidden), shown = colours(b, tsr_nn_gather(b, patches, m.hidden), batch * m.count, &c);
+    tsr_value logits = tsr_nn_gather(b, x, m.hidden),
+              shown = colours(b, tsr_nn_gather(b, patches, m.hidden), batch * m.count, &c);
     logits = tsr_nn_reshape(b, logits, tsr_shape_of(2, batch * m.count, tsr_dim(b, x, 2)));
     tsr_tap_give(b, tsr_nn_cross_entropy(b, logits, shown, 1, 0));
   }
@@ -126,11 +137,15 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"transformer\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8},"
-             "\"patch_size\":4,\"dim\":16,\"output_channel_bits\":1}"},
-    {"mpp_vit_b_16", "{\"transformer\":{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":768,\"depth\":12,\"heads\":12,\"mlp_dim\":3072},"
-                     "\"patch_size\":16,\"dim\":768,\"mask_prob\":0.5,\"replace_prob\":0.8,\"random_patch_prob\":0.1}"},
-    {NULL, NULL}};
+    {"tiny",
+     "{\"transformer\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,"
+     "\"mlp_dim\":32,\"dim_head\":8},\"patch_size\":4,\"dim\":16,\"output_channel_bits\":1}"},
+    {"mpp_vit_b_16",
+     "{\"transformer\":{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":768,\"depth\":12,"
+     "\"heads\":12,\"mlp_dim\":3072},\"patch_size\":16,\"dim\":768,\"mask_prob\":0.5,\"replace_prob\":0.8,"
+     "\"random_patch_prob\":0.1}"},
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_mpp = {
     .name = "mpp",

@@ -1,11 +1,15 @@
-/* NaViT over nested tensors: "Patch n' Pack: NaViT, a Vision Transformer for any Aspect Ratio and Resolution", Dehghani et al., 2023, arXiv 2307.06304.
+/* NaViT over nested tensors: "Patch n' Pack: NaViT, a Vision Transformer for any Aspect Ratio and Resolution" (Dehghani
+ * et al., 2023, arXiv 2307.06304).
  * Reference: vit-pytorch 1.26.11, module na_vit_nested_tensor, class NaViT.
  *
- * As na_vit, whose pseudo-code it shares: here the reference holds lists of pictures without padding or masks.
+ * The pseudo-code is na_vit's. The reference holds lists of images without padding or masks.
  *
- * Traps, beside na_vit's: norms have a weight and no bias, but for those of the patches, which have both; queries and keys go through a LayerNorm,
- * and the scores are scaled as usual; qk_rmsnorm false leaves these norms out of the layers, not of the pool; the pool's result does not have the
- * query added. */
+ * Traps:
+ * - All traps of na_vit apply but those of norms.
+ * - Norms have a weight and no bias; the norms of the patches have both.
+ * - Queries and keys go through a LayerNorm, and scores are scaled by 1 / sqrt(D).
+ * - qk_rmsnorm false removes these norms from the layers, not from the pool.
+ * - The pool's result does not have the query added. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
@@ -16,16 +20,19 @@ static tsr_value build(tsr_builder *b) {
   return tsr_na_vit(b, &c, 1, tsr_config_bool(b, "qk_rmsnorm", 1));
 }
 
-#define SIZE(dim, depth, heads, mlp)                                                                                     \
+#define SIZE(dim, depth, heads, mlp)                                                                                \
   "{\"image_size\":384,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
   ",\"mlp_dim\":" mlp "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"patch_size\":8,\"num_classes\":10,\"dim\":32,\"depth\":2,\"heads\":2,\"mlp_dim\":64,\"dim_head\":16}"},
+    {"tiny",
+     "{\"image_size\":32,\"patch_size\":8,\"num_classes\":10,\"dim\":32,\"depth\":2,\"heads\":2,\"mlp_dim\":64,"
+     "\"dim_head\":16}"},
     {"na_vit_nested_tensor_s_16", SIZE("384", "12", "6", "1536")},
     {"na_vit_nested_tensor_b_16", SIZE("768", "12", "12", "3072")},
     {"na_vit_nested_tensor_l_16", SIZE("1024", "24", "16", "4096")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_na_vit_nested_tensor = {
     .name = "na_vit_nested_tensor",

@@ -1,5 +1,6 @@
-/* NesT: "Nested Hierarchical Transformer: Towards Accurate, Data-Efficient and Interpretable Visual Understanding", Zhang et al., 2021,
- * arXiv 2105.12723. Reference: vit-pytorch 1.26.11, module nest, class NesT.
+/* NesT: "Nested Hierarchical Transformer: Towards Accurate, Data-Efficient and Interpretable Visual Understanding"
+ * (Zhang et al., 2021, arXiv 2105.12723), transformers in blocks that merge level by level.
+ * Reference: vit-pytorch 1.26.11, module nest, class NesT.
  *
  *   x = LN(Linear(LN(patches)))
  *   for each hierarchy l, the first with 4^(levels - 1) blocks, the last with one:
@@ -8,8 +9,11 @@
  *     put the map together;  x = MaxPool(LN(Conv3(x)))       not after the last
  *   y = Linear(mean over pixels of LN(x))
  *
- * Traps: blocks keep their number of tokens, since pooling halves the map as the number of blocks is quartered; width and heads double with each
- * hierarchy; pos_emb has no channels; dim_head is accepted and not read, heads are dim / heads wide. */
+ * Traps:
+ * - Blocks keep their number of tokens: pooling halves the map's sides, and the number of blocks is quartered.
+ * - Width and heads double with each hierarchy.
+ * - pos_emb has no channels.
+ * - dim_head is accepted and not read: heads are dim / heads wide. */
 #include <math.h>
 
 #include "arch.h"
@@ -37,7 +41,9 @@ static nest_config read_config(tsr_builder *b) {
   int side = c.image / c.patch, blocks = 1 << (c.hierarchies - 1);
   c.seq = side / blocks * (side / blocks);
   if (side % blocks)
-    tsr_fail(b, TSR_ERR_CONFIG, "\"image_size\" %d gives a map of %d x %d, which \"num_hierarchies\" %d cannot cut into %d x %d blocks",
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "config key \"image_size\", %d, gives a map of %d x %d; \"num_hierarchies\", %d, cuts it into %d x %d "
+             "blocks, which must divide its sides",
              c.image, side, side, c.hierarchies, blocks, blocks);
   return c;
 }
@@ -49,8 +55,10 @@ static tsr_value block(tsr_builder *b, tsr_value x, int heads, int mlp_mult, tsr
   tsr_enter(b, "layers.%d.0", layer);
   tsr_value y = tsr_nn_channel_norm(b, "norm", x);
   y = tsr_nn_pointwise(b, "to_qkv", y, 3 * inner, TSR_NO_BIAS);
-  y = tsr_nn_attention_qkv(b, y, (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
-                                                 .meaning = map, .tap = tap});
+  y = tsr_nn_attention_qkv(
+      b, y,
+      (tsr_attention){
+          .heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim), .meaning = map, .tap = tap});
   x = tsr_nn_pointwise_add(b, "to_out.0", y, dim, TSR_BIAS, x);
   tsr_leave(b);
   tsr_enter(b, "layers.%d.1.net", layer);
@@ -79,8 +87,15 @@ static tsr_value hierarchy(tsr_builder *b, tsr_value map, const nest_config *c, 
 
 static tsr_value aggregate(tsr_builder *b, tsr_value x, int level, int out) {
   tsr_enter(b, "layers.%d.1", level);
-  x = tsr_nn_conv2d(b, "0", x, (tsr_conv){.out = out, .kernel_h = 3, .kernel_w = 3, .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1,
-                                          .bias = TSR_BIAS});
+  x = tsr_nn_conv2d(b, "0", x,
+                    (tsr_conv){.out = out,
+                               .kernel_h = 3,
+                               .kernel_w = 3,
+                               .stride_h = 1,
+                               .stride_w = 1,
+                               .pad_h = 1,
+                               .pad_w = 1,
+                               .bias = TSR_BIAS});
   x = tsr_nn_max_pool2d(b, tsr_nn_channel_norm(b, "1", x), 3, 2, 1);
   tsr_leave(b);
   return x;
@@ -90,8 +105,8 @@ static tsr_value build(tsr_builder *b) {
   nest_config c = read_config(b);
   tsr_value image = tsr_input_image(b, c.channels, c.image, c.image);
   if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image || tsr_dim(b, image, 3) != c.image))
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d was given; this model takes %d x %d", tsr_dim(b, image, 2),
-                    tsr_dim(b, image, 3), c.image, c.image);
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
+                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image, c.image);
   tsr_enter(b, "to_patch_embedding");
   tsr_value x = tsr_nn_patchify(b, image, c.patch, c.patch);
   x = tsr_nn_pointwise(b, "2", tsr_nn_channel_norm(b, "1", x), c.dim, TSR_BIAS);
@@ -111,16 +126,19 @@ static tsr_value build(tsr_builder *b) {
   return x;
 }
 
-#define SIZE(dim, heads, repeats)                                                                                       \
-  "{\"image_size\":224,\"patch_size\":4,\"num_classes\":1000,\"dim\":" dim ",\"heads\":" heads ",\"num_hierarchies\":3,\"block_repeats\":" \
-  repeats "}"
+#define SIZE(dim, heads, repeats)                                                              \
+  "{\"image_size\":224,\"patch_size\":4,\"num_classes\":1000,\"dim\":" dim ",\"heads\":" heads \
+  ",\"num_hierarchies\":3,\"block_repeats\":" repeats "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"patch_size\":4,\"num_classes\":10,\"dim\":16,\"heads\":1,\"num_hierarchies\":2,\"block_repeats\":1}"},
+    {"tiny",
+     "{\"image_size\":32,\"patch_size\":4,\"num_classes\":10,\"dim\":16,\"heads\":1,\"num_hierarchies\":2,"
+     "\"block_repeats\":1}"},
     {"nest_t", SIZE("96", "3", "[2,2,8]")},
     {"nest_s", SIZE("96", "3", "[2,2,20]")},
     {"nest_b", SIZE("128", "4", "[2,2,20]")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_nest = {
     .name = "nest",

@@ -1,16 +1,21 @@
-/* RegionViT: "RegionViT: Regional-to-Local Attention for Vision Transformers", Chen, Panda and Fan, 2021, arXiv 2106.02689.
+/* RegionViT: "RegionViT: Regional-to-Local Attention for Vision Transformers" (Chen, Panda and Fan, 2021, arXiv
+ * 2106.02689), local tokens that attend within their region and to a token of it.
  * Reference: vit-pytorch 1.26.11, module regionvit, class RegionViT.
  *
  *   l = Conv8/4(x) or three 3x3 convolutions;  r = Linear(patches of 4 * window)      local and regional tokens
  *   for each of four stages:
- *     l, r = Conv3/2(l), Conv3/2(r)                  one convolution for both; not in the first;  with use_peg l = l + DW(l) then
+ *     l, r = Conv3/2(l), Conv3/2(r)                  one convolution for both; not in the first
+ *     l = l + DW(l)                                  with use_peg; not in the first
  *     depth_s times:
  *       r = r + MSA(r)
  *       [r; l of its region] = itself + MSA(itself + bias);  itself + MLP      the same weights for both attentions
  *   y = Linear(LN(mean over regions of r))
  *
- * Traps: the bias is of (dx (2w - 1) + dy), by the config's window even where a region has another size, and 0 for the region's own row and
- * column; the norm of a region is inside MSA; `channels` reaches the regions' patches only, the local convolutions take 3. */
+ * Traps:
+ * - The bias is of (dx (2w - 1) + dy), with the config's window w even where a region has another size. It is 0 in the
+ *   row and the column of the region's own token.
+ * - The norm of a region is inside MSA.
+ * - `channels` reaches the regions' patches only; the local convolutions take 3. */
 #include <math.h>
 
 #include "arch.h"
@@ -38,7 +43,14 @@ static regionvit_config read_config(tsr_builder *b) {
 }
 
 static tsr_conv kernel(int side, int out, int stride, int pad) {
-  return (tsr_conv){.out = out, .kernel_h = side, .kernel_w = side, .stride_h = stride, .stride_w = stride, .pad_h = pad, .pad_w = pad, .bias = TSR_BIAS};
+  return (tsr_conv){.out = out,
+                    .kernel_h = side,
+                    .kernel_w = side,
+                    .stride_h = stride,
+                    .stride_w = stride,
+                    .pad_h = pad,
+                    .pad_w = pad,
+                    .bias = TSR_BIAS};
 }
 
 static tsr_value local_tokens(tsr_builder *b, tsr_value x, const regionvit_config *c) {
@@ -52,11 +64,12 @@ static tsr_value local_tokens(tsr_builder *b, tsr_value x, const regionvit_confi
   return x;
 }
 
-/* Patches flattened channels first and a 1x1 convolution: a convolution whose matrix is stored flat. */
+/* Patches flattened channels first and a 1x1 convolution, which are a convolution whose matrix is stored flat. */
 static tsr_value region_tokens(tsr_builder *b, tsr_value x, const regionvit_config *c) {
   int side = c->patch * c->window, taps = side * side;
   tsr_enter(b, "region_encoder.1");
-  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, c->dim[0], 3 * taps, 1, 1), (tsr_matrix_layout){1, c->dim[0], 3, taps});
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, c->dim[0], 3 * taps, 1, 1),
+                                  (tsr_matrix_layout){1, c->dim[0], 3, taps});
   tsr_value bias = tsr_weight_vector(b, "bias", tsr_shape_of(1, c->dim[0]));
   tsr_attrs attrs = {.conv2d = {.kernel_h = side, .kernel_w = side, .stride_h = side, .stride_w = side, .has_bias = 1}};
   x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_conv2d, (tsr_value[]){x, w, bias}, 3, &attrs);
@@ -78,8 +91,13 @@ static int bias_index(const void *user, int i, int j) {
 
 static tsr_value attention(tsr_builder *b, tsr_value x, tsr_value bias, tsr_meaning meaning, const char *tap) {
   tsr_value y = tsr_nn_linear(b, "to_qkv", tsr_nn_layer_norm(b, "norm", x), 3 * WIDTH, TSR_NO_BIAS);
-  y = tsr_nn_attention_qkv(b, y, (tsr_attention){.heads = HEADS, .head_dim = HEAD_DIM, .scale = 1 / sqrtf(HEAD_DIM), .bias = bias,
-                                                 .meaning = meaning, .tap = tap});
+  y = tsr_nn_attention_qkv(b, y,
+                           (tsr_attention){.heads = HEADS,
+                                           .head_dim = HEAD_DIM,
+                                           .scale = 1 / sqrtf(HEAD_DIM),
+                                           .bias = bias,
+                                           .meaning = meaning,
+                                           .tap = tap});
   return tsr_nn_linear_add(b, "to_out.0", y, tsr_dim(b, x, 2), TSR_BIAS, x);
 }
 
@@ -95,8 +113,9 @@ static void layers(tsr_builder *b, tsr_value *l, tsr_value *r, const regionvit_c
   int n = size.h * size.w + 1, span = 2 * c->window - 1;
   tsr_value table = tsr_weight_vector(b, "local_rel_pos_bias.weight", tsr_shape_of(2, span * span, HEADS));
   if (size.h > c->window || size.w > c->window || size.h < 1 || size.w < 1) {
-    tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE, "a region is %d x %d local tokens; \"window_size\" %d takes 1 to %d", size.h,
-             size.w, c->window, c->window);
+    tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE,
+             "a region has %d x %d local tokens; config key \"window_size\", %d, allows 1 to %d a side", size.h, size.w,
+             c->window, c->window);
     return;
   }
   tsr_value bias = tsr_nn_bias_table(b, table, n, n, 1, bias_index, &size);
@@ -155,7 +174,8 @@ static const tsr_preset presets[] = {
     {"tiny", "{\"image_size\":32,\"num_classes\":10,\"dim\":[8,12,16,16],\"depth\":1,\"window_size\":4}"},
     {"regionvit_ti", "{\"dim\":[64,128,256,512],\"depth\":[2,2,8,2],\"window_size\":7}"},
     {"regionvit_s", "{\"dim\":[96,192,384,768],\"depth\":[2,2,8,2],\"window_size\":7,\"tokenize_local_3_conv\":true}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_regionvit = {
     .name = "regionvit",

@@ -1,15 +1,22 @@
-/* RvT: a ViT with rotary embeddings along both axes, after "RoFormer", Su et al., 2021, arXiv 2104.09864; queries by depthwise convolution as in "CvT".
+/* RvT: a ViT with rotary embeddings along both axes, after "RoFormer" (Su et al., 2021, arXiv 2104.09864), and queries
+ * by depthwise convolution, as in "CvT".
  * Reference: vit-pytorch 1.26.11, module rvt, class RvT.
  *
- *   z0 = [x_class; x_p E]                                                   patches through a Linear alone, no position table
- *   q  = Conv1(DW5(LN(z)))  of patches, the class token goes by a Linear;   k, v = LN(z) W
- *   q, k turned by angles of their row and column;  z' = MSA(q, k, v) + z
- *   [a; g] = LN(z') U;  z = (GELU(g) a) W + z'                              L times
+ *   z0 = [x_class; x_p E]                                        patches through a Linear alone, no position table
+ *   q  = Conv1(DW5(LN(z))), of the class token Linear(LN(z));  k, v = LN(z) W
+ *   q, k rotated by angles of their row and column;  z' = MSA(q, k, v) + z
+ *   [a; g] = LN(z') U;  z = (GELU(g) a) W + z'                   L times
  *   y  = Linear(LN(z[class]))
  *
- * Traps: the class token is not turned; numbers 2i and 2i + 1 are a pair; a quarter of the head's width are angles of the row (the slower index
- * first), a quarter of the column, each from -1 to 1 over the grid, times `scales` (a tensor of the file) and pi; the grid is square; the gates are the
- * second half; where dim is heads * dim_head the class token's query is what the norm gave. Of dim_head only a multiple of 4 is turned. */
+ * Traps:
+ * - The class token is not rotated.
+ * - Numbers 2i and 2i + 1 are a pair.
+ * - A quarter of the head's width are angles of the row (the slower index first), a quarter angles of the column. Each
+ *   is from -1 to 1 over the grid, times `scales` (a tensor of the file) and pi.
+ * - Images, patches and grids are square.
+ * - The gates are the second half.
+ * - Where dim is heads * dim_head, the class token's query is the norm's output.
+ * - If dim_head is no multiple of 4, only the multiple of 4 below it is rotated. */
 #include "arch.h"
 
 typedef struct rvt_config {
@@ -24,20 +31,23 @@ static rvt_config read_config(tsr_builder *b) {
   c.convolves = tsr_config_bool(b, "use_ds_conv", 1);
   c.gated = tsr_config_bool(b, "use_glu", 1);
   if (c.vit.image[0] != c.vit.image[1] || c.vit.patch[0] != c.vit.patch[1])
-    tsr_fail(b, TSR_ERR_CONFIG, "config keys \"image_size\" and \"patch_size\" are [%d,%d] and [%d,%d]; pictures and patches are square", c.vit.image[0],
-             c.vit.image[1], c.vit.patch[0], c.vit.patch[1]);
+    tsr_fail(
+        b, TSR_ERR_CONFIG,
+        "config keys \"image_size\" and \"patch_size\" are [%d,%d] and [%d,%d]; expected square images and patches",
+        c.vit.image[0], c.vit.image[1], c.vit.patch[0], c.vit.patch[1]);
   if (c.vit.dim_head < 4 || c.vit.dim_head % 2)
-    tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim_head\" is %d, expected an even number from 4", c.vit.dim_head);
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim_head\" is %d; expected an even number, at least 4", c.vit.dim_head);
   return c;
 }
 
-/* What queries and keys are multiplied by, as [1,1+n n,1,D]: cosines for the number itself, sines (negative for the first of a pair) for the
- * other one of its pair. */
+/* Factors [1,1+n n,1,D] of the rotation: each number is multiplied by its cosine, the other one of its pair by its sine
+ * (negative for the first of a pair). */
 static void turns(tsr_builder *b, tsr_value scales, int n, int width, tsr_value *cosines, tsr_value *sines) {
   float *place, *index, *sign, step = n > 1 ? 2.0f / (float)(n - 1) : 0;
   int quarter = width / 4;
-  tsr_value places = tsr_constant(b, tsr_shape_of(4, 1, 1 + n * n, 1, width), &place); /* zeros, which turn nothing */
-  tsr_value indices = tsr_constant(b, tsr_shape_of(2, 1, width), &index), signs = tsr_constant(b, tsr_shape_of(1, width), &sign);
+  tsr_value places = tsr_constant(b, tsr_shape_of(4, 1, 1 + n * n, 1, width), &place); /* the class token has angle 0 */
+  tsr_value indices = tsr_constant(b, tsr_shape_of(2, 1, width), &index),
+            signs = tsr_constant(b, tsr_shape_of(1, width), &sign);
   for (int t = 1; place && t <= n * n; t++)
     for (int j = 0; j < 4 * quarter; j++) {
       int at = j / 2 < quarter ? (t - 1) / n : (t - 1) % n;
@@ -50,13 +60,14 @@ static void turns(tsr_builder *b, tsr_value scales, int n, int width, tsr_value 
   *sines = tsr_nn_mul(b, tsr_nn_elementary(b, angles, TSR_SIN), signs);
 }
 
-/* x [B,N,H*D], turned. */
+/* x [B,N,H*D], rotated. */
 static tsr_value turn(tsr_builder *b, tsr_value x, int heads, tsr_value cosines, tsr_value sines) {
   tsr_shape s = tsr_shape_at(b, x);
   if (x == TSR_NO_VALUE) return x;
   tsr_shape by_head = tsr_shape_of(4, s.dims[0], s.dims[1], heads, s.dims[2] / heads);
   tsr_value pairs = tsr_nn_reshape(b, x, tsr_shape_of(4, s.dims[0], s.dims[1], s.dims[2] / 2, 2));
-  tsr_value other = tsr_nn_concat(b, 3, 2, (tsr_value[]){tsr_nn_slice(b, pairs, 3, 1, 2), tsr_nn_slice(b, pairs, 3, 0, 1)});
+  tsr_value other =
+      tsr_nn_concat(b, 3, 2, (tsr_value[]){tsr_nn_slice(b, pairs, 3, 1, 2), tsr_nn_slice(b, pairs, 3, 0, 1)});
   x = tsr_nn_mul(b, tsr_nn_reshape(b, x, by_head), cosines);
   return tsr_nn_reshape(b, tsr_nn_add(b, x, tsr_nn_mul(b, tsr_nn_reshape(b, other, by_head), sines)), s);
 }
@@ -66,7 +77,8 @@ static tsr_value queries(tsr_builder *b, tsr_value x, const rvt_config *c, int n
   if (!c->convolves) return tsr_nn_linear(b, "to_q", x, width, TSR_NO_BIAS);
   tsr_conv conv = {.kernel_h = 5, .kernel_w = 5, .stride_h = 1, .stride_w = 1, .pad_h = 2, .pad_w = 2};
   tsr_enter(b, "to_q");
-  tsr_value cls = tsr_nn_slice(b, x, 1, 0, 1), y = tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, 1, 1 + n * n), tsr_shape_of(4, batch, n, n, dim));
+  tsr_value cls = tsr_nn_slice(b, x, 1, 0, 1),
+            y = tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, 1, 1 + n * n), tsr_shape_of(4, batch, n, n, dim));
   y = tsr_nn_pointwise(b, "conv.net.1", tsr_nn_depthwise_conv2d(b, "conv.net.0", y, conv), width, TSR_NO_BIAS);
   if (dim != width) cls = tsr_nn_linear(b, "cls_proj", cls, width, TSR_BIAS);
   tsr_leave(b);
@@ -91,19 +103,25 @@ static tsr_value build(tsr_builder *b) {
   tsr_meaning tokens = tsr_vit_grid(b, image, &c.vit);
   int n = tokens.grid_h;
   if (!tsr_failed(b) && tokens.grid_w != n)
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d; this model takes squares", tsr_dim(b, image, 2), tsr_dim(b, image, 3));
-  tsr_value x = tsr_nn_linear(b, "to_patch_embedding.1", tsr_nn_patchify(b, image, c.vit.patch[0], c.vit.patch[1]), dim, TSR_BIAS), cosines, sines;
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes square images",
+                    tsr_dim(b, image, 2), tsr_dim(b, image, 3));
+  tsr_value x = tsr_nn_linear(b, "to_patch_embedding.1", tsr_nn_patchify(b, image, c.vit.patch[0], c.vit.patch[1]), dim,
+                              TSR_BIAS),
+            cosines, sines;
   tsr_tap_add(b, x, tokens, "patch_embed");
   x = tsr_nn_prepend(b, tsr_weight_vector(b, "cls_token", tsr_shape_of(3, 1, 1, dim)), x);
   tokens.prefix_tokens = 1;
   tsr_enter(b, "transformer");
-  turns(b, tsr_weight_buffer(b, "pos_emb.scales", tsr_shape_of(1, c.vit.dim_head / 4)), n, c.vit.dim_head, &cosines, &sines);
+  turns(b, tsr_weight_buffer(b, "pos_emb.scales", tsr_shape_of(1, c.vit.dim_head / 4)), n, c.vit.dim_head, &cosines,
+        &sines);
   for (int i = 0; i < c.vit.depth; i++) {
     tsr_enter(b, "layers.%d.0", i);
-    tsr_value y = tsr_nn_layer_norm(b, "norm", x), q = queries(b, y, &c, n), kv = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
+    tsr_value y = tsr_nn_layer_norm(b, "norm", x), q = queries(b, y, &c, n),
+              kv = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
     tsr_value k = tsr_nn_slice(b, kv, 2, 0, width);
     if (c.rotary) q = turn(b, q, heads, cosines, sines), k = turn(b, k, heads, cosines, sines);
-    y = tsr_nn_attention(b, q, k, tsr_nn_slice(b, kv, 2, width, 2 * width), tsr_nn_heads(heads, c.vit.dim_head, tokens, i));
+    y = tsr_nn_attention(b, q, k, tsr_nn_slice(b, kv, 2, width, 2 * width),
+                         tsr_nn_heads(heads, c.vit.dim_head, tokens, i));
     x = tsr_nn_linear_add(b, "to_out.0", y, dim, TSR_BIAS, x);
     tsr_leave(b);
     tsr_enter(b, "layers.%d.1", i);
@@ -117,11 +135,14 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":24,\"dim_head\":8}"},
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":24,"
+     "\"dim_head\":8}"},
     {"rvt_ti_16", TSR_VIT_SIZE("192", "12", "3", "768")},
     {"rvt_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
     {"rvt_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_rvt = {
     .name = "rvt",

@@ -1,16 +1,19 @@
-/* ScalableViT: "ScalableViT: Rethinking the Context-oriented Generalization of Vision Transformer", Yang et al., 2022, arXiv 2203.10790.
+/* ScalableViT: "ScalableViT: Rethinking the Context-oriented Generalization of Vision Transformer" (Yang et al., 2022,
+ * arXiv 2203.10790), attention to a reduced map and attention in windows, by turns.
  * Reference: vit-pytorch 1.26.11, module scalable_vit, class ScalableViT.
  *
  *   x = Conv7/4(x);  for each stage:
  *     depth_s times:
- *       x = x + SSA(LN(x))       keys and values from convolutions with kernel and stride r; keys and values have widths of their own
+ *       x = x + SSA(LN(x))       keys and values by convolutions with kernel and stride r, of different widths
  *       x = x + MLP(x);  x = x + DW(x) in the first layer;  x = x + MLP(x)
  *       x = x + IWSA(LN(x))      in windows; W_o(attention + Conv3(v)), v as a map
  *     x = LN(x), Conv3/2(x)      not after the last
  *   y = Linear(LN(mean over pixels of x))
  *
- * Traps: the second MLP comes before IWSA: the reference unpacks its list in another order than it was filled; a window_size of null means the whole
- * map; the width doubles with each stage. */
+ * Traps:
+ * - The second MLP comes before IWSA, because the reference unpacks its list in another order than it was filled.
+ * - A window_size of null means the whole map.
+ * - The width doubles with each stage. */
 #include <math.h>
 
 #include "arch.h"
@@ -43,7 +46,14 @@ static scalable_config read_config(tsr_builder *b) {
 }
 
 static tsr_conv kernel(int side, int out, int stride, int pad, int bias) {
-  return (tsr_conv){.out = out, .kernel_h = side, .kernel_w = side, .stride_h = stride, .stride_w = stride, .pad_h = pad, .pad_w = pad, .bias = bias};
+  return (tsr_conv){.out = out,
+                    .kernel_h = side,
+                    .kernel_w = side,
+                    .stride_h = stride,
+                    .stride_w = stride,
+                    .pad_h = pad,
+                    .pad_w = pad,
+                    .bias = bias};
 }
 
 static tsr_value scalable_attention(tsr_builder *b, tsr_value x, const scalable_config *c, int s, int layer) {
@@ -65,15 +75,18 @@ static tsr_value window_attention(tsr_builder *b, tsr_value x, const scalable_co
   char tap[64];
   int heads = c->heads[s], side = c->window[s];
   tsr_windows windows = {side ? side : tsr_dim(b, x, 1), side ? side : tsr_dim(b, x, 2), 0};
-  tsr_value y = tsr_nn_channel_norm(b, "norm", x), v = tsr_nn_pointwise(b, "to_v", y, heads * c->iwsa_value[s], TSR_NO_BIAS);
-  tsr_value around = tsr_nn_conv2d(b, "local_interactive_module", v, kernel(3, heads * c->iwsa_value[s], 1, 1, TSR_BIAS));
+  tsr_value y = tsr_nn_channel_norm(b, "norm", x),
+            v = tsr_nn_pointwise(b, "to_v", y, heads * c->iwsa_value[s], TSR_NO_BIAS);
+  tsr_value around =
+      tsr_nn_conv2d(b, "local_interactive_module", v, kernel(3, heads * c->iwsa_value[s], 1, 1, TSR_BIAS));
   tsr_value q = tsr_nn_pointwise(b, "to_q", y, heads * c->iwsa_key[s], TSR_NO_BIAS);
   tsr_value k = tsr_nn_pointwise(b, "to_k", y, heads * c->iwsa_key[s], TSR_NO_BIAS);
   tsr_attention attention = tsr_nn_heads(heads, c->iwsa_key[s], tsr_nn_window_meaning(b, x, windows, "attention"), 0);
   tsr_print(tap, sizeof tap, "stages.%d.blocks.%d.iwsa_attn", s, layer);
   attention.tap = tap;
   attention.value_dim = c->iwsa_value[s];
-  y = tsr_nn_attention(b, tsr_nn_windows(b, q, windows), tsr_nn_windows(b, k, windows), tsr_nn_windows(b, v, windows), attention);
+  y = tsr_nn_attention(b, tsr_nn_windows(b, q, windows), tsr_nn_windows(b, k, windows), tsr_nn_windows(b, v, windows),
+                       attention);
   y = tsr_nn_add(b, tsr_nn_unwindows(b, y, windows, x), around);
   return tsr_nn_pointwise_add(b, "to_out.0", y, tsr_dim(b, x, 3), TSR_BIAS, x);
 }
@@ -126,11 +139,14 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"num_classes\":10,\"dim\":8,\"depth\":[1,1],\"heads\":[1,2],\"reduction_factor\":[2,1],\"window_size\":[4,null],"
-             "\"ssa_dim_key\":8,\"ssa_dim_value\":4,\"iwsa_dim_key\":8,\"iwsa_dim_value\":4}"},
-    {"scalable_vit_s", "{\"image_size\":256,\"num_classes\":1000,\"dim\":64,\"depth\":[2,2,20,2],\"heads\":[2,4,8,16],\"ssa_dim_key\":[40,40,40,32],"
-                       "\"reduction_factor\":[8,4,2,1],\"window_size\":[64,32,null,null]}"},
-    {NULL, NULL}};
+    {"tiny",
+     "{\"image_size\":32,\"num_classes\":10,\"dim\":8,\"depth\":[1,1],\"heads\":[1,2],\"reduction_factor\":[2,1],"
+     "\"window_size\":[4,null],\"ssa_dim_key\":8,\"ssa_dim_value\":4,\"iwsa_dim_key\":8,\"iwsa_dim_value\":4}"},
+    {"scalable_vit_s",
+     "{\"image_size\":256,\"num_classes\":1000,\"dim\":64,\"depth\":[2,2,20,2],\"heads\":[2,4,8,16],"
+     "\"ssa_dim_key\":[40,40,40,32],\"reduction_factor\":[8,4,2,1],\"window_size\":[64,32,null,null]}"},
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_scalable_vit = {
     .name = "scalable_vit",

@@ -1,15 +1,19 @@
-/* SepViT: "SepViT: Separable Vision Transformer", Li et al., 2022, arXiv 2203.15380.
+/* SepViT: "SepViT: Separable Vision Transformer" (Li et al., 2022, arXiv 2203.15380), attention within windows, then
+ * among windows.
  * Reference: vit-pytorch 1.26.11, module sep_vit, class SepViT.
  *
- *   for each stage: x = Conv(x), overlapping, stride 4 or 2;  x = x + DW(x);  depth_s layers;  x = LN(x), not in the last
+ *   for each stage:
+ *     x = Conv(x), overlapping, stride 4 or 2;  x = x + DW(x);  depth_s layers;  x = LN(x), not in the last
  *   layer, in windows of 7 x 7, each with a learned window token in front:
- *     [t; y] = softmax(q k^T / sqrt(32)) v of [t; LN(x)]                    depthwise: within each window
- *     q, k of GELU(LN_32(t));  y = softmax(q k^T / sqrt(32)) y              pointwise: whole windows are mixed, where there are several
+ *     [t; y] = softmax(q k^T / sqrt(32)) v of [t; LN(x)]            depthwise: within each window
+ *     q, k of GELU(LN_32(t));  y = softmax(q k^T / sqrt(32)) y      pointwise: among windows, if there are several
  *     x = x + W y;  x = x + MLP(LN(x))
  *   y = Linear(LN(mean over pixels of x))
  *
- * Traps: window_size and dim_head are taken and not passed on by the reference, so windows are 7 x 7 and heads 32 wide; the 2 x 32 columns of a head's
- * q and k for windows stand next to each other; the window token has no norm of its own, it goes in beside normed pixels. */
+ * Traps:
+ * - The reference accepts window_size and dim_head and does not pass them on, so windows are 7 x 7 and heads 32 wide.
+ * - For windows, a head's 32 columns of q and 32 of k stand next to each other.
+ * - The window token has no norm of its own; it joins normed pixels. */
 #include <math.h>
 
 #include "arch.h"
@@ -33,7 +37,7 @@ static sep_vit_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* Conv1d of kernel 1 without bias. */
+/* Conv1d of kernel size 1, without bias. */
 static tsr_value project(tsr_builder *b, const char *name, tsr_value x, int out) {
   int in = tsr_dim(b, x, -1);
   tsr_enter(b, "%s", name);
@@ -43,34 +47,39 @@ static tsr_value project(tsr_builder *b, const char *name, tsr_value x, int out)
   return x;
 }
 
-/* [B n,49,H D] -> [B,n,H 49 D] and back: what attention over windows takes for the values of a head. */
+/* [B n,49,H D] -> [B,n,H 49 D] and back: a head's values for attention over windows. */
 static tsr_value by_heads(tsr_builder *b, tsr_value x, int batch, int windows, int heads) {
   x = tsr_nn_reshape(b, x, tsr_shape_of(5, batch, windows, AREA, heads, HEAD_DIM));
-  return tsr_nn_reshape(b, tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4}), tsr_shape_of(3, batch, windows, heads * AREA * HEAD_DIM));
+  return tsr_nn_reshape(b, tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4}),
+                        tsr_shape_of(3, batch, windows, heads * AREA * HEAD_DIM));
 }
 
 static tsr_value by_pixels(tsr_builder *b, tsr_value x, int batch, int windows, int heads) {
   x = tsr_nn_reshape(b, x, tsr_shape_of(5, batch, windows, heads, AREA, HEAD_DIM));
-  return tsr_nn_reshape(b, tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4}), tsr_shape_of(3, batch * windows, AREA, heads * HEAD_DIM));
+  return tsr_nn_reshape(b, tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4}),
+                        tsr_shape_of(3, batch * windows, AREA, heads * HEAD_DIM));
 }
 
-/* Pointwise attention: y [B n,49,H D] mixed by what the window tokens t [B n,1,H D] say. */
+/* Pointwise attention: y [B n,49,H D] mixed by attention of the window tokens t [B n,1,H D]. */
 static tsr_value mix(tsr_builder *b, tsr_value t, tsr_value y, int heads, tsr_value map, const char *tap) {
-  int batch = tsr_dim(b, map, 0), rows = tsr_dim(b, map, 1) / WINDOW, columns = tsr_dim(b, map, 2) / WINDOW, windows = rows * columns;
+  int batch = tsr_dim(b, map, 0), rows = tsr_dim(b, map, 1) / WINDOW, columns = tsr_dim(b, map, 2) / WINDOW,
+      windows = rows * columns;
   int width = heads * HEAD_DIM;
   tsr_enter(b, "window_tokens_to_qk");
   t = tsr_nn_layer_norm(b, "0", tsr_nn_reshape(b, t, tsr_shape_of(4, batch, windows, heads, HEAD_DIM)));
   t = tsr_nn_reshape(b, tsr_nn_activate(b, t, TSR_ACT_GELU), tsr_shape_of(3, batch, windows, width));
   t = tsr_nn_grouped_linear(b, "3", t, 1, 2 * width, TSR_ACT_NONE);
   tsr_leave(b);
-  if (windows == 1) return y; /* the weights are the model's all the same */
+  if (windows == 1) return y; /* after reading the weights, which the file has anyway */
   t = tsr_nn_reshape(b, t, tsr_shape_of(4, batch, windows, heads, 2 * HEAD_DIM));
   tsr_value q = tsr_nn_reshape(b, tsr_nn_slice(b, t, 3, 0, HEAD_DIM), tsr_shape_of(3, batch, windows, width));
-  tsr_value k = tsr_nn_reshape(b, tsr_nn_slice(b, t, 3, HEAD_DIM, 2 * HEAD_DIM), tsr_shape_of(3, batch, windows, width));
+  tsr_value k =
+      tsr_nn_reshape(b, tsr_nn_slice(b, t, 3, HEAD_DIM, 2 * HEAD_DIM), tsr_shape_of(3, batch, windows, width));
   tsr_attention attention = tsr_nn_heads(heads, HEAD_DIM, (tsr_meaning){"attention", rows, columns, 0}, 0);
   attention.value_dim = AREA * HEAD_DIM;
   attention.tap = tap;
-  return by_pixels(b, tsr_nn_attention(b, q, k, by_heads(b, y, batch, windows, heads), attention), batch, windows, heads);
+  return by_pixels(b, tsr_nn_attention(b, q, k, by_heads(b, y, batch, windows, heads), attention), batch, windows,
+                   heads);
 }
 
 static tsr_value separable_attention(tsr_builder *b, tsr_value map, int heads, int s, int layer) {
@@ -93,8 +102,15 @@ static tsr_value separable_attention(tsr_builder *b, tsr_value map, int heads, i
 static tsr_value stage(tsr_builder *b, tsr_value x, const sep_vit_config *c, int s) {
   int stride = s ? 2 : 4, kernel = 2 * stride - 1, dim = c->dim << s;
   tsr_enter(b, "layers.%d", s);
-  x = tsr_nn_conv2d(b, "0.conv", x, (tsr_conv){.out = dim, .kernel_h = kernel, .kernel_w = kernel, .stride_h = stride, .stride_w = stride,
-                                               .pad_h = kernel / 2, .pad_w = kernel / 2, .bias = TSR_BIAS});
+  x = tsr_nn_conv2d(b, "0.conv", x,
+                    (tsr_conv){.out = dim,
+                               .kernel_h = kernel,
+                               .kernel_w = kernel,
+                               .stride_h = stride,
+                               .stride_w = stride,
+                               .pad_h = kernel / 2,
+                               .pad_w = kernel / 2,
+                               .bias = TSR_BIAS});
   x = tsr_nn_peg(b, "1.proj", x, 3);
   tsr_meaning map = tsr_nn_map_meaning(b, x, "features");
   for (int i = 0; i < c->depth[s]; i++) {
@@ -131,7 +147,8 @@ static const tsr_preset presets[] = {
     {"sep_vit_t", SIZE("96", "[1,2,6,2]", "[3,6,12,24]")},
     {"sep_vit_s", SIZE("96", "[1,2,14,2]", "[3,6,12,24]")},
     {"sep_vit_b", SIZE("128", "[1,2,14,2]", "[4,8,16,32]")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_sep_vit = {
     .name = "sep_vit",

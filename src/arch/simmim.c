@@ -1,11 +1,17 @@
-/* SimMIM: "SimMIM: A Simple Framework for Masked Image Modeling", Xie et al., 2021, arXiv 2111.09886.
+/* SimMIM: "SimMIM: A Simple Framework for Masked Image Modeling" (Xie et al., 2021, arXiv 2111.09886), a ViT that
+ * predicts the pixels of masked patches.
  * Reference: vit-pytorch 1.26.11, module simmim, class SimMIM, around vit.ViT.
  *
- *   z0 = x_p E + E_pos, with m in place of x_p E where a patch is hidden;  y = Linear(Transformer(z0)) of the patches hidden
- *   loss = mean |y - x_p| / K                                 K patches are hidden
+ *   z0 = x_p E + E_pos, with m in place of x_p E where a patch is masked
+ *   y = Linear(Transformer(z0)) of the masked patches
+ *   loss = mean |y - x_p| / K                                 K patches are masked
  *
- * Traps: the loss is divided by K although it is a mean already; no class token, but its row is in the position table, [1,1+N,C] as ViT had it until
- * the table lost its first dim (the reference does not run on one without). Pixels are those that go in; the encoder's head is not read. */
+ * Traps:
+ * - The loss is divided by K although it is a mean already.
+ * - There is no class token, but its row is in the position table: [1,1+N,C], as ViT had it until the table lost its
+ *   first dim. The reference does not run on a table without that dim.
+ * - The pixels to predict are the input's.
+ * - The encoder's head is not read. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
@@ -30,15 +36,20 @@ static tsr_value build(tsr_builder *b) {
   tsr_leave(b);
   tsr_leave(b);
   tsr_tap_add(b, x, grid, "tokens");
-  return tsr_masking_picture(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, grid, 0, 1 / (float)(m.count + !m.count));
+  return tsr_masking_picture(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, grid, 0,
+                             1 / (float)(m.count + !m.count));
 }
 
-/* The paper's ratio, and ViT-B as it has it. */
+/* The paper's masking ratio and ViT-B. */
 static const tsr_preset presets[] = {
-    {"tiny", "{\"encoder\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}}"},
-    {"simmim_vit_b_16", "{\"encoder\":{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":768,\"depth\":12,\"heads\":12,\"mlp_dim\":3072},"
-                        "\"masking_ratio\":0.6}"},
-    {NULL, NULL}};
+    {"tiny",
+     "{\"encoder\":{\"image_size\":16,\"patch_size\":4,\"num_classes\":3,\"dim\":16,\"depth\":2,\"heads\":2,"
+     "\"mlp_dim\":32,\"dim_head\":8}}"},
+    {"simmim_vit_b_16",
+     "{\"encoder\":{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":768,\"depth\":12,\"heads\":12,"
+     "\"mlp_dim\":3072},\"masking_ratio\":0.6}"},
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_simmim = {
     .name = "simmim",

@@ -1,4 +1,5 @@
-/* SimpleViT with hyper-connections: "Hyper-Connections", Zhu et al., 2024, arXiv 2409.19606.
+/* SimpleViT with hyper-connections: "Hyper-Connections" (Zhu et al., 2024, arXiv 2409.19606), several residual streams
+ * with learned weights between them.
  * Reference: vit-pytorch 1.26.11, module simple_vit_with_hyper_connections, class SimpleViT.
  *
  *   H = [z; ...; z]                                     E copies of each token, its streams: [E,C]
@@ -8,12 +9,14 @@
  *   H = b F(x)^T + R                                    F is MSA(LN(x)), then MLP(LN(x)): twice a layer, L times
  *   y = Linear(mean over the patches' tokens of LN(sum over the streams of H))
  *
- * Traps: neither block has a shortcut of its own; a layer's parts are 0 and 2 (connections), 1 and 3 (blocks);
- * registers stand behind the patches and have streams too; attention and feed-forward are simple_vit's. */
+ * Traps:
+ * - Neither block has a shortcut of its own.
+ * - A layer's parts are 0 and 2 (connections), 1 and 3 (blocks).
+ * - Registers follow the patches and have streams too.
+ * - Attention and feed-forward are simple_vit's. */
 #include "arch.h"
 
-/* What width_connection makes of the streams [B,N,E,C]: the block's input, the streams that go on, the weights
- * of its output. */
+/* Results of width_connection: the block's input, the streams that go on, the weights of the block's output. */
 typedef struct streams {
   tsr_value input, rest, beta; /* [B,N,C], [B,N,E,C], [B,N,E,1] */
 } streams;
@@ -60,8 +63,10 @@ static tsr_value sum(tsr_builder *b, tsr_value h) {
 }
 
 static tsr_value layer(tsr_builder *b, tsr_value h, const tsr_transformer *t, int i) {
-  tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, i), .to_out = t->to_out,
-                 .out_unbiased = t->out_unbiased, .context = TSR_NO_VALUE};
+  tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, i),
+                 .to_out = t->to_out,
+                 .out_unbiased = t->out_unbiased,
+                 .context = TSR_NO_VALUE};
   tsr_meaning meaning = t->tokens;
   meaning.kind = "streams";
   tsr_tap_add(b, h, meaning, "blocks.%d.streams", i);
@@ -99,16 +104,18 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "linear_head", tsr_vit_pool(b, x, &c), c.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, heads, mlp)                                                                                     \
+#define SIZE(dim, heads, mlp)                                                                                \
   "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":12,\"heads\":" heads \
   ",\"mlp_dim\":" mlp ",\"num_residual_streams\":4}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,"
-             "\"dim_head\":8,\"num_residual_streams\":3}"},
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,"
+     "\"dim_head\":8,\"num_residual_streams\":3}"},
     {"hyper_connections_s_16", SIZE("384", "6", "1536")},
     {"hyper_connections_b_16", SIZE("768", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_simple_vit_with_hyper_connections = {
     .name = "simple_vit_with_hyper_connections",

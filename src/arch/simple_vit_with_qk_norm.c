@@ -1,12 +1,17 @@
-/* SimpleViT with normed queries and keys: "Scaling Vision Transformers to 22 Billion Parameters", Dehghani et al., 2023, arXiv 2302.05442.
+/* SimpleViT with normed queries and keys: "Scaling Vision Transformers to 22 Billion Parameters" (Dehghani et al.,
+ * 2023, arXiv 2302.05442).
  * Reference: vit-pytorch 1.26.11, module simple_vit_with_qk_norm, class SimpleViT.
  *
  *   z0 = [x_p^1 E; ...; x_p^N E] + sincos2d(h, w)
- *   A  = softmax(q' k'^T), q' = sqrt(D) g_q q / |q|, k' = sqrt(D) g_k k / |k|      of each head; g: a number for each of its D
+ *   A  = softmax(q' k'^T), q' = sqrt(D) g_q q / |q|, k' = sqrt(D) g_k k / |k|      of each head; g [D]
  *   z' = A v U + z;  z = MLP(LN(z')) + z'        L times, pre-norm;  y = LN(mean over tokens of LN(z))
  *
- * Traps: scores have no scale beside the norms'; the "head" is a LayerNorm, so that `dim` numbers come out and num_classes plays no part; to_out
- * has no bias; feed-forward's second Linear is net.3; pictures have the config's size. */
+ * Traps:
+ * - Scores have no scale besides the norms'.
+ * - The "head" is a LayerNorm. So the output is `dim` numbers, and num_classes is not used.
+ * - to_out has no bias.
+ * - The feed-forward's second Linear is net.3.
+ * - Images must have the config's size. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
@@ -26,7 +31,8 @@ static const tsr_preset presets[] = {
     {"tiny", TSR_VIT_TINY},
     {"qk_norm_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
     {"qk_norm_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_simple_vit_with_qk_norm = {
     .name = "simple_vit_with_qk_norm",

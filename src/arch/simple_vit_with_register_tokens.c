@@ -1,11 +1,15 @@
-/* SimpleViT with register tokens: "Vision Transformers Need Registers", Darcet, Oquab, Mairal, Bojanowski, 2023, arXiv 2309.16588.
+/* SimpleViT with register tokens: "Vision Transformers Need Registers" (Darcet, Oquab, Mairal, Bojanowski, 2023, arXiv
+ * 2309.16588).
  * Reference: vit-pytorch 1.26.11, module simple_vit_with_register_tokens, class SimpleViT.
  *
  *   z0 = [x_p^1 E + sincos2d; ...; x_p^N E + sincos2d; r_1; ...; r_R]     registers: learned, without position
  *   z' = MSA(LN(z)) + z;  z = MLP(LN(z')) + z'                           L times
- *   y  = Linear(mean over the patches' tokens of LN(z))                  registers are left behind
+ *   y  = Linear(mean over the patches' tokens of LN(z))                  registers are dropped
  *
- * Traps: registers stand behind the patches, unlike the paper's; there is no class token; layers as simple_vit's. */
+ * Traps:
+ * - Registers follow the patches, unlike the paper's.
+ * - There is no class token.
+ * - Layers are simple_vit's. */
 #include "arch.h"
 
 static tsr_value build(tsr_builder *b) {
@@ -22,7 +26,8 @@ static const tsr_preset presets[] = {
     {"tiny", TSR_VIT_TINY},
     {"registers_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
     {"registers_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_simple_vit_with_register_tokens = {
     .name = "simple_vit_with_register_tokens",

@@ -1,4 +1,5 @@
-/* Twins-SVT: "Twins: Revisiting the Design of Spatial Attention in Vision Transformers", Chu et al., 2021, arXiv 2104.13840.
+/* Twins-SVT: "Twins: Revisiting the Design of Spatial Attention in Vision Transformers" (Chu et al., 2021, arXiv
+ * 2104.13840), attention in windows and to a reduced map, by turns.
  * Reference: vit-pytorch 1.26.11, module twins_svt, class TwinsSVT.
  *
  *   for each of four stages:
@@ -8,9 +9,10 @@
  *          x = x + MSA(queries: pixels, keys: Conv_k of the map);  x = x + MLP(x)
  *   y = Linear(mean over pixels of x)
  *
- * Traps: 8 heads of 64 in every stage, whatever the width; patches are taken channels first (c p1 p2); each stage has one layer more than its depth
- * says, in front of the positional encoding. */
-
+ * Traps:
+ * - Every stage has 8 heads of 64, whatever the width.
+ * - A patch's numbers are channels first (c p1 p2).
+ * - Each stage has one layer more than its depth says, in front of the positional encoding. */
 #include "arch.h"
 
 enum { STAGES = 4, HEADS = 8, HEAD_DIM = 64, WIDTH = HEADS * HEAD_DIM };
@@ -54,15 +56,18 @@ static tsr_attention heads(tsr_meaning meaning, const char *tap) {
 static tsr_value local_attention(tsr_builder *b, tsr_value x, int side, const char *tap) {
   tsr_windows windows = {side, side, 0};
   tsr_value y = tsr_nn_windows(b, tsr_nn_channel_norm(b, "norm", x), windows);
-  tsr_value q = tsr_nn_pointwise(b, "to_q", y, WIDTH, TSR_NO_BIAS), kv = tsr_nn_pointwise(b, "to_kv", y, 2 * WIDTH, TSR_NO_BIAS);
+  tsr_value q = tsr_nn_pointwise(b, "to_q", y, WIDTH, TSR_NO_BIAS),
+            kv = tsr_nn_pointwise(b, "to_kv", y, 2 * WIDTH, TSR_NO_BIAS);
   y = tsr_nn_attention_kv(b, q, kv, heads(tsr_nn_window_meaning(b, x, windows, "attention"), tap));
   return tsr_nn_pointwise_add(b, "to_out.0", tsr_nn_unwindows(b, y, windows, x), tsr_dim(b, x, 3), TSR_BIAS, x);
 }
 
 static tsr_value global_attention(tsr_builder *b, tsr_value x, int k, const char *tap) {
   tsr_value y = tsr_nn_channel_norm(b, "norm", x), q = tsr_nn_pointwise(b, "to_q", y, WIDTH, TSR_NO_BIAS);
-  tsr_value kv = tsr_nn_conv2d(b, "to_kv", y, (tsr_conv){.out = 2 * WIDTH, .kernel_h = k, .kernel_w = k, .stride_h = k, .stride_w = k});
-  y = tsr_nn_attention_kv(b, tsr_nn_tokens(b, q), tsr_nn_tokens(b, kv), heads(tsr_nn_map_meaning(b, kv, "attention"), tap));
+  tsr_value kv = tsr_nn_conv2d(
+      b, "to_kv", y, (tsr_conv){.out = 2 * WIDTH, .kernel_h = k, .kernel_w = k, .stride_h = k, .stride_w = k});
+  y = tsr_nn_attention_kv(b, tsr_nn_tokens(b, q), tsr_nn_tokens(b, kv),
+                          heads(tsr_nn_map_meaning(b, kv, "attention"), tap));
   return tsr_nn_pointwise_add(b, "to_out.0", tsr_nn_map(b, y, x), tsr_dim(b, x, 3), TSR_BIAS, x);
 }
 
@@ -73,7 +78,7 @@ static tsr_value feed_forward(tsr_builder *b, int layer, int place, tsr_value x)
   return x;
 }
 
-/* The layers of one of a stage's two transformers; `first` counts the stage's layers before them. */
+/* The layers of one of a stage's two transformers; `first` is the number of the stage's layers before them. */
 static tsr_value layers(tsr_builder *b, tsr_value x, const twins_stage *c, int s, int first, int depth) {
   char tap[64];
   tsr_enter(b, first ? "3" : "1");
@@ -125,11 +130,13 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":32,\"num_classes\":10,\"s1_emb_dim\":8,\"s1_local_patch_size\":4,\"s1_global_k\":4,\"s2_emb_dim\":12,"
-             "\"s2_local_patch_size\":2,\"s2_global_k\":2,\"s3_emb_dim\":16,\"s3_local_patch_size\":2,\"s3_global_k\":2,\"s3_depth\":1,"
-             "\"s4_emb_dim\":16,\"s4_global_k\":1,\"s4_depth\":1}"},
+    {"tiny",
+     "{\"image_size\":32,\"num_classes\":10,\"s1_emb_dim\":8,\"s1_local_patch_size\":4,\"s1_global_k\":4,"
+     "\"s2_emb_dim\":12,\"s2_local_patch_size\":2,\"s2_global_k\":2,\"s3_emb_dim\":16,\"s3_local_patch_size\":2,"
+     "\"s3_global_k\":2,\"s3_depth\":1,\"s4_emb_dim\":16,\"s4_global_k\":1,\"s4_depth\":1}"},
     {"twins_svt_document", "{\"num_classes\":1000,\"s3_depth\":5,\"s4_depth\":4}"},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_twins_svt = {
     .name = "twins_svt",

@@ -1,4 +1,5 @@
-/* ViT with patch merger: "Learning to Merge Tokens in Vision Transformers", Renggli et al., 2022, arXiv 2202.12015.
+/* ViT with patch merger: "Learning to Merge Tokens in Vision Transformers" (Renggli et al., 2022, arXiv 2202.12015),
+ * which merges all tokens into a few between two layers.
  * Reference: vit-pytorch 1.26.11, module vit_with_patch_merger, classes ViT and PatchMerger.
  *
  *   z = x_p E + E_pos                                       no class token
@@ -6,17 +7,21 @@
  *   z = softmax(W LN(z)^T / sqrt(C)) LN(z)                  N tokens become as many as W has rows
  *   the other layers;  y = Linear(mean over tokens of LN(z))
  *
- * Traps: the position table has a row more than there are patches, which is never used; after merging there is no grid; the merger's
- * weights are there even where patch_merge_layer is 0 or beyond the last layer, and nothing is merged. With the key class "PatchMerger" the
- * model is that alone, from tokens to tokens. */
+ * Traps:
+ * - The position table has a row more than there are patches; that row is never used.
+ * - After merging there is no grid.
+ * - The merger's weights are in the file even where patch_merge_layer is 0 or beyond the last layer; nothing is merged
+ *   then.
+ * - With the key class "PatchMerger" the model is the merger alone, from tokens to tokens. */
 #include <math.h>
 
 #include "arch.h"
 
-/* The merger's weights, and with `merges` what they do. */
+/* Reads the merger's weights, and merges x [B,N,C] -> [B,T,C] if `merges`. */
 static tsr_value merge(tsr_builder *b, tsr_value x, int count, int merges, tsr_meaning tokens) {
   int dim = tsr_dim(b, x, 2);
-  tsr_value normed = tsr_nn_layer_norm(b, "norm", x), queries = tsr_weight_vector(b, "queries", tsr_shape_of(2, count, dim));
+  tsr_value normed = tsr_nn_layer_norm(b, "norm", x),
+            queries = tsr_weight_vector(b, "queries", tsr_shape_of(2, count, dim));
   if (!merges) return x;
   queries = tsr_nn_reshape(b, queries, tsr_shape_of(3, 1, count, dim));
   tsr_value a = tsr_nn_softmax(b, tsr_nn_bmm(b, queries, normed, 1), 1 / sqrtf((float)dim)); /* [B,T,N] */
@@ -26,7 +31,8 @@ static tsr_value merge(tsr_builder *b, tsr_value x, int count, int merges, tsr_m
 }
 
 static tsr_value merger_alone(tsr_builder *b) {
-  int dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM), count = tsr_config_int(b, "num_tokens_out", TSR_REQUIRED, 1, TSR_MAX_DIM);
+  int dim = tsr_config_int(b, "dim", TSR_REQUIRED, 1, TSR_MAX_DIM),
+      count = tsr_config_int(b, "num_tokens_out", TSR_REQUIRED, 1, TSR_MAX_DIM);
   tsr_output_means(b, (tsr_meaning){.kind = "tokens"});
   return merge(b, tsr_input_tokens(b, 256, dim), count, 1, (tsr_meaning){.kind = "tokens"});
 }
@@ -64,13 +70,15 @@ static tsr_value build(tsr_builder *b) {
 }
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8,"
-             "\"patch_merge_num_tokens\":3}"},
+    {"tiny",
+     "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,"
+     "\"dim_head\":8,\"patch_merge_num_tokens\":3}"},
     {"patch_merger", "{\"class\":\"PatchMerger\",\"dim\":1024,\"num_tokens_out\":8}"},
     {"patch_merger_ti_16", TSR_VIT_SIZE("192", "12", "3", "768")},
     {"patch_merger_s_16", TSR_VIT_SIZE("384", "12", "6", "1536")},
     {"patch_merger_b_16", TSR_VIT_SIZE("768", "12", "12", "3072")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_vit_with_patch_merger = {
     .name = "vit_with_patch_merger",

@@ -1,15 +1,22 @@
-/* ViViT: "ViViT: A Video Vision Transformer", Arnab et al., 2021, arXiv 2103.15691, its second and third model (the first is vit_3d).
+/* ViViT: "ViViT: A Video Vision Transformer" (Arnab et al., 2021, arXiv 2103.15691), its second and third model (the
+ * first is vit_3d).
  * Reference: vit-pytorch 1.26.11, module vivit, class ViViT (the source document calls it ViT).
  *
- *   x = E(patches) + E_pos [F,N]                     patches as in vit_3d; a class token in front of each frame's, behind the table
- *   factorized_encoder: x = LN(Transformer(x)), frame by frame; z = [x_class; x[:, class]]; z = LN(Transformer(z)) over frames
- *   factorized_self_attention, L times: x = MSA(LN(x)) + x within a frame, x = MSA(LN(x)) + x over the frames of one place, x = MLP(LN(x)) + x;
- *     then x = LN(x)
+ *   x = E(patches) + E_pos [F,N]        patches as in vit_3d; then a class token in front of each frame's
+ *   factorized_encoder:
+ *     x = LN(Transformer(x)), frame by frame
+ *     z = [x_class; x[:, class]];  z = LN(Transformer(z)) over frames
+ *   factorized_self_attention:
+ *     L times: x = MSA(LN(x)) + x within a frame;  x = MSA(LN(x)) + x over the frames of one place;  x = MLP(LN(x)) + x
+ *     x = LN(x)
  *   y = Linear(class token of the first frame, or of the frames' own; or the mean with pool 'mean')
  *
- * Traps: positions are added before class tokens come, which have none; with pool 'mean' there are no class tokens; in factorized_self_attention class
- * tokens of the frames see each other, and the first frame's is the answer; smaller and shorter videos take the FIRST frames and, of the grid
- * counted through, the first tokens of the table. use_flash_attn changes nothing but rounding. */
+ * Traps:
+ * - Positions are added before class tokens join, so class tokens have none.
+ * - With pool 'mean' there are no class tokens.
+ * - In factorized_self_attention the class tokens of the frames attend to each other; the first frame's is the result.
+ * - Smaller and shorter videos use the FIRST frames of the table and, of the flattened grid, its first tokens.
+ * - use_flash_attn changes nothing but rounding. */
 #include <stdio.h>
 
 #include "arch.h"
@@ -28,7 +35,9 @@ static vivit_config read_config(tsr_builder *b) {
   c.self_attention = tsr_config_choice(b, "variant", variants, 0);
   tsr_config_bool(b, "use_flash_attn", 1);
   if (c.self_attention && c.spatial_depth != c.temporal_depth)
-    tsr_fail(b, TSR_ERR_CONFIG, "\"spatial_depth\" %d and \"temporal_depth\" %d must be the same for \"variant\" \"factorized_self_attention\"",
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "config keys \"spatial_depth\", %d, and \"temporal_depth\", %d, must be equal with \"variant\" "
+             "\"factorized_self_attention\"",
              c.spatial_depth, c.temporal_depth);
   return c;
 }
@@ -39,7 +48,8 @@ static tsr_value add_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, ts
   int places = c->image[0] / c->patch[0] * (c->image[1] / c->patch[1]), batch = tsr_dim(b, x, 0);
   tsr_value table = tsr_weight_vector(b, "pos_embedding", tsr_shape_of(4, 1, frames, places, c->dim));
   if (!tsr_failed(b) && (f > frames || n > places))
-    return tsr_fail(b, TSR_ERR_SHAPE, "%d frames of %d tokens were given; this model takes at most %d of %d, as %d frames of %d x %d give",
+    return tsr_fail(b, TSR_ERR_SHAPE,
+                    "%d frames of %d tokens do not fit; this model takes at most %d of %d, as of %d frames of %d x %d",
                     f * c->frame_patch, n, c->frames, places, c->frames, c->image[0], c->image[1]);
   table = tsr_nn_slice(b, tsr_nn_slice(b, table, 1, 0, f), 2, 0, n);
   table = tsr_nn_reshape(b, table, tsr_shape_of(2, f * n, c->dim));
@@ -48,15 +58,18 @@ static tsr_value add_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, ts
   return tsr_nn_reshape(b, tsr_nn_add(b, x, table), tsr_shape_of(3, batch * f, n, c->dim));
 }
 
-/* A class token unless there is the mean: [B,N,C] -> [B,1+N,C] */
+/* Prepends a class token unless pool is 'mean': [B,N,C] -> [B,1+N,C] */
 static tsr_value start(tsr_builder *b, tsr_value x, const tsr_vit *c, const char *name) {
   return c->mean_pool ? x : tsr_nn_prepend(b, tsr_weight_vector(b, name, tsr_shape_of(3, 1, 1, c->dim)), x);
 }
 
-/* What stands for all tokens: [B,N,C] -> [B,C] */
-static tsr_value end(tsr_builder *b, tsr_value x, const tsr_vit *c) { return c->mean_pool ? tsr_nn_mean(b, x, 1) : tsr_nn_token(b, x, 0); }
+/* The mean or the class token: [B,N,C] -> [B,C] */
+static tsr_value end(tsr_builder *b, tsr_value x, const tsr_vit *c) {
+  return c->mean_pool ? tsr_nn_mean(b, x, 1) : tsr_nn_token(b, x, 0);
+}
 
-static tsr_value transformer(tsr_builder *b, tsr_value x, const tsr_vit *c, int depth, tsr_meaning tokens, const char *name) {
+static tsr_value transformer(tsr_builder *b, tsr_value x, const tsr_vit *c, int depth, tsr_meaning tokens,
+                             const char *name) {
   char prefix[16];
   tsr_print(prefix, sizeof prefix, "%s.", name);
   tsr_transformer layers = tsr_vit_layers(c, tokens);
@@ -68,8 +81,9 @@ static tsr_value transformer(tsr_builder *b, tsr_value x, const tsr_vit *c, int 
   return x;
 }
 
-/* Frames [B F,N,C], then what stands for each. */
-static tsr_value factorized_encoder(tsr_builder *b, tsr_value x, const vivit_config *c, tsr_meaning frame, tsr_meaning time, int batch) {
+/* Attention within frames [B F,N,C], then among one token of each frame. */
+static tsr_value factorized_encoder(tsr_builder *b, tsr_value x, const vivit_config *c, tsr_meaning frame,
+                                    tsr_meaning time, int batch) {
   x = end(b, transformer(b, x, &c->vit, c->spatial_depth, frame, "spatial"), &c->vit);
   x = tsr_nn_reshape(b, x, tsr_shape_of(3, batch, time.grid_f, c->vit.dim));
   x = transformer(b, start(b, x, &c->vit, "temporal_cls_token"), &c->vit, c->temporal_depth, time, "temporal");
@@ -96,9 +110,10 @@ static tsr_value attend(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meani
   return x;
 }
 
-static tsr_value factorized_self_attention(tsr_builder *b, tsr_value x, const vivit_config *c, tsr_meaning frame, tsr_meaning time, int batch) {
+static tsr_value factorized_self_attention(tsr_builder *b, tsr_value x, const vivit_config *c, tsr_meaning frame,
+                                           tsr_meaning time, int batch) {
   int prefix = frame.prefix_tokens, n = frame.grid_h * frame.grid_w, f = time.grid_f;
-  /* where each frame has a class token, the places over time are one more than the grid's, and have no layout */
+  /* with class tokens there is a place more than the grid's, so places have no layout */
   time.prefix_tokens = 0;
   if (!prefix && n > 1) time.windows_f = 1, time.windows_h = frame.grid_h, time.windows_w = frame.grid_w;
   tsr_enter(b, "factorized_transformer");
@@ -114,7 +129,8 @@ static tsr_value factorized_self_attention(tsr_builder *b, tsr_value x, const vi
   tsr_leave(b);
   tsr_meaning tokens = {"tokens", frame.grid_h, frame.grid_w, .grid_f = f};
   tsr_shape all = tsr_shape_of(3, batch, f * n, c->vit.dim);
-  if (tsr_tap_offer(b, all, tokens, "tokens")) tsr_tap_give(b, tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, prefix, prefix + n), all));
+  if (tsr_tap_offer(b, all, tokens, "tokens"))
+    tsr_tap_give(b, tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, prefix, prefix + n), all));
   return end(b, tsr_nn_reshape(b, x, tsr_shape_of(3, batch, f * (prefix + n), c->vit.dim)), &c->vit);
 }
 
@@ -123,8 +139,9 @@ static tsr_value build(tsr_builder *b) {
   tsr_meaning tokens;
   tsr_value x = tsr_vit_embed(b, &c.vit, &tokens);
   int batch = tsr_dim(b, x, 0), prefix = !c.vit.mean_pool;
-  /* tokens of one frame, of which there are many, and of one place in all frames */
-  tsr_meaning frame = {"tokens", tokens.grid_h, tokens.grid_w, prefix, .grid_f = 1}, time = {"tokens", 1, 1, prefix, .grid_f = tokens.grid_f};
+  /* tokens of one frame (batch: frames), and of one place in all frames */
+  tsr_meaning frame = {"tokens", tokens.grid_h, tokens.grid_w, prefix, .grid_f = 1},
+              time = {"tokens", 1, 1, prefix, .grid_f = tokens.grid_f};
   if (tokens.grid_f > 1) frame.windows_f = tokens.grid_f, frame.windows_h = frame.windows_w = 1;
   x = start(b, add_positions(b, x, &c.vit, tokens), &c.vit, "spatial_cls_token"); /* [B F,1+N,C] */
   x = (c.self_attention ? factorized_self_attention : factorized_encoder)(b, x, &c, frame, time, batch);
@@ -132,16 +149,18 @@ static tsr_value build(tsr_builder *b) {
   return tsr_nn_linear(b, "mlp_head", x, c.vit.num_classes, TSR_BIAS);
 }
 
-#define SIZE(dim, depth, heads, mlp)                                                                                                            \
-  "{\"image_size\":224,\"image_patch_size\":16,\"frames\":32,\"frame_patch_size\":2,\"num_classes\":400,\"dim\":" dim ",\"spatial_depth\":" depth \
-  ",\"temporal_depth\":4,\"heads\":" heads ",\"mlp_dim\":" mlp "}"
+#define SIZE(dim, depth, heads, mlp)                                                                                  \
+  "{\"image_size\":224,\"image_patch_size\":16,\"frames\":32,\"frame_patch_size\":2,\"num_classes\":400,\"dim\":" dim \
+  ",\"spatial_depth\":" depth ",\"temporal_depth\":4,\"heads\":" heads ",\"mlp_dim\":" mlp "}"
 
 static const tsr_preset presets[] = {
-    {"tiny", "{\"image_size\":16,\"image_patch_size\":8,\"frames\":4,\"frame_patch_size\":2,\"num_classes\":10,\"dim\":16,\"spatial_depth\":2,"
-             "\"temporal_depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
+    {"tiny",
+     "{\"image_size\":16,\"image_patch_size\":8,\"frames\":4,\"frame_patch_size\":2,\"num_classes\":10,\"dim\":16,"
+     "\"spatial_depth\":2,\"temporal_depth\":1,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"},
     {"vivit_b_16x2_fe", SIZE("768", "12", "12", "3072")},
     {"vivit_l_16x2_fe", SIZE("1024", "24", "16", "4096")},
-    {NULL, NULL}};
+    {NULL, NULL},
+};
 
 const tsr_arch tsr_arch_vivit = {
     .name = "vivit",
