@@ -84,13 +84,16 @@ static uint64_t next_whole(writer *w, int longs, int letter) {
 static void put_next(writer *w, int letter, spec s) {
   uint64_t value;
   switch (letter) {
-    case 'd': case 'u': case 'x':
+    case 'd':
+    case 'u':
+    case 'x':
       value = next_whole(w, s.longs, letter);
       if (letter == 'd' && (int64_t)value < 0) put(w, '-'), value = 0 - value;
       put_whole(w, value, letter == 'x' ? 16 : 10, s.width);
       break;
     case 's': put_text(w, va_arg(w->args, const char *), s.precision); break;
-    case 'g': case 'f': put_double(w, va_arg(w->args, double), letter, s.precision); break;
+    case 'g':
+    case 'f': put_double(w, va_arg(w->args, double), letter, s.precision); break;
     case 'c': put(w, va_arg(w->args, int)); break;
     default: put(w, letter);
   }

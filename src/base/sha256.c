@@ -20,18 +20,18 @@ static inline uint32_t word(const uint8_t *p) {
 }
 
 /* One round. Instead of moving the values, the next round names the variables one place further. */
-#define ROUND(a, b, c, d, e, f, g, h, t)                                                               \
-  h += (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + (g ^ (e & (f ^ g))) + K[(t) + i] + w[t];       \
-  d += h;                                                                                              \
+#define ROUND(a, b, c, d, e, f, g, h, t)                                                         \
+  h += (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + (g ^ (e & (f ^ g))) + K[(t) + i] + w[t]; \
+  d += h;                                                                                        \
   h += (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b)));
-#define ROUNDS_8(t)                         \
-  ROUND(a, b, c, d, e, f, g, h, t)          \
-  ROUND(h, a, b, c, d, e, f, g, (t) + 1)    \
-  ROUND(g, h, a, b, c, d, e, f, (t) + 2)    \
-  ROUND(f, g, h, a, b, c, d, e, (t) + 3)    \
-  ROUND(e, f, g, h, a, b, c, d, (t) + 4)    \
-  ROUND(d, e, f, g, h, a, b, c, (t) + 5)    \
-  ROUND(c, d, e, f, g, h, a, b, (t) + 6)    \
+#define ROUNDS_8(t)                      \
+  ROUND(a, b, c, d, e, f, g, h, t)       \
+  ROUND(h, a, b, c, d, e, f, g, (t) + 1) \
+  ROUND(g, h, a, b, c, d, e, f, (t) + 2) \
+  ROUND(f, g, h, a, b, c, d, e, (t) + 3) \
+  ROUND(e, f, g, h, a, b, c, d, (t) + 4) \
+  ROUND(d, e, f, g, h, a, b, c, (t) + 5) \
+  ROUND(c, d, e, f, g, h, a, b, (t) + 6) \
   ROUND(b, c, d, e, f, g, h, a, (t) + 7)
 
 static void compress(uint32_t state[8], const uint8_t block[64]) {

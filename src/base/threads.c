@@ -47,8 +47,8 @@ struct tsr_pool {
   int tasks; /* the job */
   tsr_task_fn *run;
   void *user;
-  gate round;   /* counts the jobs */
-  gate pending; /* tasks left to finish */
+  gate round;                   /* counts the jobs */
+  gate pending;                 /* tasks left to finish */
   _Alignas(64) atomic_int left; /* tasks left to take; below 0 once threads tried to take one and found none */
   atomic_int quit;              /* 1: the threads must end, or one of them trapped */
 #ifdef __wasm__

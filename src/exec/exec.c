@@ -21,7 +21,9 @@ tsr_op_args tsr_exec_args(const tsr_graph *g, const tsr_exec *exec, const tsr_ke
     tsr_value value = is_in ? node->in[i] : node->out[i - node->n_in];
     tsr_arg *arg = is_in ? &args.in[i] : &args.out[i - node->n_in];
     const tsr_value_info *info = &g->values[value];
-    *arg = (tsr_arg){.shape = info->shape, .weight = info->weight, .data = (float *)(exec ? tsr_exec_data(exec, value) : g->values[info->root].data)};
+    *arg = (tsr_arg){.shape = info->shape,
+                     .weight = info->weight,
+                     .data = (float *)(exec ? tsr_exec_data(exec, value) : g->values[info->root].data)};
   }
   if (exec) args.shared = exec->memory + exec->activations;
   return args;

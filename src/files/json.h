@@ -11,7 +11,13 @@
 #include "base/status.h"
 
 typedef enum tsr_json_kind {
-  TSR_JSON_NULL, TSR_JSON_FALSE, TSR_JSON_TRUE, TSR_JSON_NUMBER, TSR_JSON_STRING, TSR_JSON_ARRAY, TSR_JSON_OBJECT
+  TSR_JSON_NULL,
+  TSR_JSON_FALSE,
+  TSR_JSON_TRUE,
+  TSR_JSON_NUMBER,
+  TSR_JSON_STRING,
+  TSR_JSON_ARRAY,
+  TSR_JSON_OBJECT
 } tsr_json_kind;
 
 typedef struct tsr_json tsr_json;

@@ -28,10 +28,10 @@ struct tsr_safetensors {
   size_t text_bytes, text_got;
   tsr_arena arena; /* the parsed header */
   tsr_safetensors_header header;
-  int at;        /* READ_DATA: index of the tensor that is arriving */
-  size_t piece;  /* bytes of it to pass on at a time, as the sink said */
-  uint64_t got;  /* its bytes that were passed on or skipped */
-  char *stage;   /* a piece that lies in more than one chunk, or is not aligned */
+  int at;       /* READ_DATA: index of the tensor that is arriving */
+  size_t piece; /* bytes of it to pass on at a time, as the sink said */
+  uint64_t got; /* its bytes that were passed on or skipped */
+  char *stage;  /* a piece that lies in more than one chunk, or is not aligned */
   size_t stage_bytes, staged;
 };
 

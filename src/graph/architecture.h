@@ -10,7 +10,7 @@ typedef struct tsr_preset {
 } tsr_preset;
 
 typedef struct tsr_arch {
-  const char *name;        /* the module's name: a file's `arch` */
+  const char *name; /* the module's name: a file's `arch` */
   const char *title, *paper, *reference;
   const tsr_preset *presets; /* ends with a name of NULL; one of them is "tiny", for tests */
   tsr_value (*build)(tsr_builder *b);

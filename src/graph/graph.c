@@ -15,9 +15,7 @@ tsr_value tsr_fail(tsr_builder *b, tsr_status code, const char *format, ...) {
   return TSR_NO_VALUE;
 }
 
-static tsr_value out_of_memory(tsr_builder *b) {
-  return tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for the graph");
-}
+static tsr_value out_of_memory(tsr_builder *b) { return tsr_fail(b, TSR_ERR_OUT_OF_MEMORY, "no memory for the graph"); }
 
 /* What a wrong shape means depends on when it shows: at load the config is wrong, at run the input. */
 static tsr_status shape_status(const tsr_builder *b) { return b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE; }
@@ -115,19 +113,23 @@ static tsr_value main_input(tsr_builder *b, const char *name, const char *letter
   tsr_value from_wrapper = handed(b, name);
   if (from_wrapper != TSR_NO_VALUE) {
     if (tsr_dim(b, from_wrapper, 1) == shape.dims[1]) return from_wrapper;
-    return tsr_fail(b, TSR_ERR_CONFIG, "pictures have %d channels, the network takes %d", tsr_dim(b, from_wrapper, 1), (int)shape.dims[1]);
+    return tsr_fail(b, TSR_ERR_CONFIG, "pictures have %d channels, the network takes %d", tsr_dim(b, from_wrapper, 1),
+                    (int)shape.dims[1]);
   }
   const tsr_input *given = input_named(b, name);
   char text[TSR_SHAPE_TEXT], want[TSR_SHAPE_TEXT];
   if (!given && !b->declaring)
-    return tsr_fail(b, TSR_ERR_ARGUMENT, "no input \"%s\" was given; expected %s", name, tsr_shape_print(&info.shape, want));
+    return tsr_fail(b, TSR_ERR_ARGUMENT, "no input \"%s\" was given; expected %s", name,
+                    tsr_shape_print(&info.shape, want));
   if (given) {
-    if (given->shape.ndim != shape.ndim || given->shape.dims[channels] != shape.dims[channels] || given->shape.dims[0] < 1)
+    if (given->shape.ndim != shape.ndim || given->shape.dims[channels] != shape.dims[channels] ||
+        given->shape.dims[0] < 1)
       return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s, expected %s as in %s", name,
                       tsr_shape_print(&given->shape, text), letters, tsr_shape_print(&info.shape, want));
     for (int i = 1; i < shape.ndim; i++)
       if (i != channels && given->shape.dims[i] > SHRT_MAX)
-        return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s; no side may be longer than %d", name, tsr_shape_print(&given->shape, text), SHRT_MAX);
+        return tsr_fail(b, TSR_ERR_SHAPE, "input \"%s\" is %s; no side may be longer than %d", name,
+                        tsr_shape_print(&given->shape, text), SHRT_MAX);
     info.shape = given->shape;
     info.data = given->data;
   }
@@ -284,8 +286,7 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   if (n_in < op->least || n_in > op->most)
     return tsr_fail(b, TSR_ERR_CONFIG, "%s: %d inputs; it takes %d to %d", op->name, n_in, op->least, op->most);
   for (int i = 0; i < n_in; i++) {
-    if (!is_value(b, in[i]))
-      return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", op->name, i);
+    if (!is_value(b, in[i])) return tsr_fail(b, TSR_ERR_CONFIG, "%s: input %d is missing", op->name, i);
     args.in[i] = arg_of(g, in[i]);
   }
   if (!op->shape(&args, why)) return tsr_fail(b, shape_status(b), "%s: %s", op->name, why);
@@ -294,8 +295,8 @@ tsr_value tsr_node_add(tsr_builder *b, tsr_op op, const tsr_value *in, int n_in,
   void *nodes = grow(b, g->nodes, g->node_count, &g->node_capacity, sizeof *g->nodes);
   if (!nodes) return TSR_NO_VALUE;
   g->nodes = nodes;
-  tsr_node node = {.op = op, .n_in = n_in, .n_out = args.n_out, .second = args.second, .whole = args.whole,
-                   .attrs = *attrs};
+  tsr_node node = {
+      .op = op, .n_in = n_in, .n_out = args.n_out, .second = args.second, .whole = args.whole, .attrs = *attrs};
   node.path = tsr_arena_copy_text(b->arena, b->path, b->path_length);
   if (!node.path) return out_of_memory(b);
   memcpy(node.in, in, (size_t)n_in * sizeof *in);

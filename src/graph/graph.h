@@ -84,18 +84,18 @@ static inline int tsr_graph_changes_weights(const tsr_graph *graph) {
 
 /* Reads keys of the config or of a run's options; see settings.h. */
 typedef struct tsr_settings {
-  const tsr_json *given;   /* object, or NULL */
-  const tsr_json *preset;  /* object whose members stand in for keys not given, or NULL */
-  const char *what;        /* "config key" or "option", for messages */
-  tsr_status code;         /* of what is wrong with them: TSR_ERR_CONFIG in a file, TSR_ERR_ARGUMENT in a request */
-  const char **known;      /* every key asked for */
+  const tsr_json *given;  /* object, or NULL */
+  const tsr_json *preset; /* object whose members stand in for keys not given, or NULL */
+  const char *what;       /* "config key" or "option", for messages */
+  tsr_status code;        /* of what is wrong with them: TSR_ERR_CONFIG in a file, TSR_ERR_ARGUMENT in a request */
+  const char **known;     /* every key asked for */
   int known_count, known_capacity;
 } tsr_settings;
 
 /* A network inside a wrapper (parts/teacher.h) while it is built. Wrappers may nest. */
 typedef struct tsr_inside {
-  const char *tap_prefix; /* the beginning of its taps' names, which all wrappers around it set */
-  int taps_aside;         /* they are there only where more than the main input is given */
+  const char *tap_prefix;      /* the beginning of its taps' names, which all wrappers around it set */
+  int taps_aside;              /* they are there only where more than the main input is given */
   const char *handed_names[2]; /* up to two inputs that the wrapper hands to it */
   tsr_value handed[2];
   const char *watch; /* a pattern of taps, and the value of the last one that fits */
@@ -119,7 +119,7 @@ typedef struct tsr_builder {
   int declaring;
   const char *known_inputs[TSR_MAX_INPUTS]; /* every input asked for */
   int known_input_count;
-  uint32_t fixed_inputs; /* bit i: the graph depends on the numbers of known input i */
+  uint32_t fixed_inputs;       /* bit i: the graph depends on the numbers of known input i */
   const char *const *patterns; /* taps wanted */
   int pattern_count;
   tsr_inside *inside; /* NULL: no wrapper is around what is built now */

@@ -11,7 +11,9 @@ typedef struct ends {
 } ends;
 
 /* Tokens of a value [B,N,C], else 0. */
-static int tokens_of(const tsr_graph *g, tsr_value v) { return g->values[v].shape.ndim == 3 ? g->values[v].shape.dims[1] : 0; }
+static int tokens_of(const tsr_graph *g, tsr_value v) {
+  return g->values[v].shape.ndim == 3 ? g->values[v].shape.dims[1] : 0;
+}
 
 static int is_few(int count, int tokens) { return count > 0 && (count == 1 || count <= tokens / FINE_SHARE); }
 
@@ -24,7 +26,8 @@ static int cuts_tokens(const tsr_graph *g, const tsr_node *node) {
 static int second_rows(const tsr_graph *g, const tsr_node *node) {
   int tokens = tokens_of(g, node->out[0]), traits = node->op->traits;
   if (!(traits & TSR_BY_ROWS) || ((traits & TSR_CUTS) && node->attrs.slice.axis == 1)) return -1;
-  return tokens && tokens_of(g, node->in[0]) == tokens && tokens_of(g, node->in[node->second]) == tokens ? node->second : -1;
+  return tokens && tokens_of(g, node->in[0]) == tokens && tokens_of(g, node->in[node->second]) == tokens ? node->second
+                                                                                                         : -1;
 }
 
 static void ask(ends *of, int first, int last, int tokens) {
@@ -92,8 +95,8 @@ static int twin_of(const tsr_graph *g, int s) {
   const tsr_node *node = &g->nodes[s];
   for (int n = 0; n < g->node_count; n++) {
     const tsr_node *other = &g->nodes[n];
-    if (n != s && cuts_tokens(g, other) && other->in[0] == node->in[0] && other->attrs.slice.begin == node->attrs.slice.begin &&
-        other->attrs.slice.end == node->attrs.slice.end)
+    if (n != s && cuts_tokens(g, other) && other->in[0] == node->in[0] &&
+        other->attrs.slice.begin == node->attrs.slice.begin && other->attrs.slice.end == node->attrs.slice.end)
       return n;
   }
   return -1;
@@ -174,7 +177,8 @@ static void leave_out(tsr_builder *b) {
   for (int s = g->node_count - 1; s >= 0 && !tsr_failed(b); s--) {
     if (!cuts_tokens(g, &g->nodes[s]) || simplify(g, &s)) continue;
     const tsr_node *slice = &g->nodes[s];
-    int begin = slice->attrs.slice.begin, end = slice->attrs.slice.end, tokens = tokens_of(g, slice->in[0]), p = g->values[slice->in[0]].node;
+    int begin = slice->attrs.slice.begin, end = slice->attrs.slice.end, tokens = tokens_of(g, slice->in[0]),
+        p = g->values[slice->in[0]].node;
     if (p < 0 || end - begin == tokens || readers(g, slice->in[0]) > 1) continue;
     const tsr_node *maker = &g->nodes[p];
     int second = second_rows(g, maker);

@@ -33,7 +33,8 @@ static int missing(tsr_builder *b, tsr_settings *from, const char *key, const ch
   return 0;
 }
 
-static int64_t int_of(tsr_builder *b, tsr_settings *from, const char *key, const tsr_json *value, int64_t lo, int64_t hi) {
+static int64_t int_of(tsr_builder *b, tsr_settings *from, const char *key, const tsr_json *value, int64_t lo,
+                      int64_t hi) {
   int64_t result;
   if (tsr_json_int(value, lo, hi, &result)) return result;
   if (value->kind == TSR_JSON_NUMBER && value->number == (double)(int64_t)value->number)
@@ -53,7 +54,8 @@ int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t
   return (int)lo;
 }
 
-void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi, int out[2]) {
+void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi,
+                      int out[2]) {
   const tsr_json *value = value_of(b, from, key);
   out[0] = out[1] = (int)(fallback == TSR_REQUIRED ? lo : fallback);
   if (!value) {
@@ -66,14 +68,17 @@ void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64
   }
 }
 
-int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi, int least, int most, int *out) {
+int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi,
+                     int least, int most, int *out) {
   const tsr_json *value = value_of(b, from, key);
   int is_list = value && value->kind == TSR_JSON_ARRAY;
-  for (int i = 0; i < most; i++) out[i] = !value ? (fallback ? fallback[i] : lo) : is_list ? lo : (int)int_of(b, from, key, value, lo, hi);
+  for (int i = 0; i < most; i++)
+    out[i] = !value ? (fallback ? fallback[i] : lo) : is_list ? lo : (int)int_of(b, from, key, value, lo, hi);
   if (!value && !fallback) missing(b, from, key, "a whole number or a list");
   if (!is_list) return most;
   if (value->count < least || value->count > most) {
-    tsr_fail(b, from->code, "%s \"%s\" is a list of %d; expected %d to %d numbers", from->what, key, value->count, least, most);
+    tsr_fail(b, from->code, "%s \"%s\" is a list of %d; expected %d to %d numbers", from->what, key, value->count,
+             least, most);
     return least;
   }
   int i = 0;
@@ -82,8 +87,8 @@ int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const 
   return i;
 }
 
-int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo, int hi, int most,
-                      int (*out)[2]) {
+int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo,
+                      int hi, int most, int (*out)[2]) {
   const tsr_json *value = value_of(b, from, key);
   int n = 0;
   if (!value) {
@@ -93,19 +98,22 @@ int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const
   int ok = value->kind == TSR_JSON_ARRAY && value->count >= 1 && value->count <= most;
   for (const tsr_json *item = ok ? value->child : NULL; ok && item; item = item->next, n++) {
     ok = item->kind == TSR_JSON_ARRAY && item->count == 2;
-    for (int i = 0; ok && i < 2; i++) out[n][i] = (int)int_of(b, from, key, i ? item->child->next : item->child, lo, hi);
+    for (int i = 0; ok && i < 2; i++)
+      out[n][i] = (int)int_of(b, from, key, i ? item->child->next : item->child, lo, hi);
   }
   if (!ok) tsr_fail(b, from->code, "%s \"%s\" is a list of 1 to %d pairs [a, b]", from->what, key, most);
   return ok ? n : 0;
 }
 
-void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out, int *counts) {
+void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out,
+                      int *counts) {
   const tsr_json *value = value_of(b, from, key), *row = value ? value->child : NULL;
   int good = !value || (value->kind == TSR_JSON_ARRAY && value->count == rows);
   for (int r = 0; good && row; row = row->next, r++) {
     good = row->kind == TSR_JSON_ARRAY && row->count >= 1 && row->count <= most;
     int *to = out + r * most;
-    for (const tsr_json *item = good ? row->child : NULL; item; item = item->next) *to++ = (int)int_of(b, from, key, item, lo, hi);
+    for (const tsr_json *item = good ? row->child : NULL; item; item = item->next)
+      *to++ = (int)int_of(b, from, key, item, lo, hi);
     if (good) counts[r] = row->count;
   }
   if (!good) tsr_fail(b, from->code, "%s \"%s\" is not %d lists of 1 to %d whole numbers", from->what, key, rows, most);
@@ -167,7 +175,8 @@ tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what)
   return (tsr_settings){.given = value, .preset = preset, .what = what, .code = b->config.code};
 }
 
-tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch) {
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs,
+                             const char **arch) {
   tsr_settings inner = tsr_config_inner(b, key, what), outer = b->config;
   b->config = inner;
   const char *chosen = archs[tsr_setting_choice(b, &b->config, "arch", archs, 0)];
@@ -182,8 +191,9 @@ void tsr_config_close(tsr_builder *b, tsr_settings outer) {
 
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]) {
   if (image[0] % patch[0] || image[1] % patch[1] || image[0] < patch[0] || image[1] < patch[1])
-    tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is %d x %d; \"image_size\" %d x %d must be a whole number of patches",
-             patch[0], patch[1], image[0], image[1]);
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "config key \"patch_size\" is %d x %d; \"image_size\" %d x %d must be a whole number of patches", patch[0],
+             patch[1], image[0], image[1]);
 }
 
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys) {
@@ -227,7 +237,7 @@ void tsr_settings_finish(tsr_builder *b, tsr_settings *from) {
     for (int i = 0; i < from->known_count && !known; i++) known = !strcmp(member->key, from->known[i]);
     if (known) continue;
     const char *nearest = tsr_nearest(member->key, from->known, from->known_count);
-    tsr_fail(b, from->code, "%s \"%.60s\" is not known%s%s%s", from->what, member->key, nearest ? "; did you mean \"" : "",
-             nearest ? nearest : "", nearest ? "\"?" : "");
+    tsr_fail(b, from->code, "%s \"%.60s\" is not known%s%s%s", from->what, member->key,
+             nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
   }
 }

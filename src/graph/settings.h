@@ -16,15 +16,18 @@
  * a wrong type, out of range. */
 int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi);
 /* One integer for both, or [height, width]. */
-void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi, int out[2]);
+void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi,
+                      int out[2]);
 /* Integers, one for each of up to `most` stages: a list of `least` to `most` whole numbers, or one number, which then stands for all of them.
  * Returns the list's length, `most` for a number or the default (NULL: the key must be given). null in a list is 0 where lo is. */
-int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi, int least, int most, int *out);
+int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi,
+                     int least, int most, int *out);
 /* A list of 1 to `most` pairs, [[a, b], ...]; returns its length. The default has `count`. */
-int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo, int hi, int most,
-                      int (*out)[2]);
+int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo,
+                      int hi, int most, int (*out)[2]);
 /* `rows` lists of 1 to `most` whole numbers each: row r goes to out[r * most ...], its length to counts[r]. What is not given stays as it was. */
-void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out, int *counts);
+void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out,
+                      int *counts);
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
 /* A list of `count` numbers, or of one for all of them; 0: not given, and `out` is as it was. */
 int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int count, float *out);
@@ -40,7 +43,8 @@ tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what)
 /* From here on reads of the config are of that object, until tsr_config_close, which takes what this returned and fails
  * on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the first), which goes to *arch
  * unless that is NULL. */
-tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs, const char **arch);
+tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs,
+                             const char **arch);
 void tsr_config_close(tsr_builder *b, tsr_settings outer);
 /* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]);

@@ -52,8 +52,8 @@ typedef struct tsr_image_spec {
   int width, height, channels; /* channels 3 (RGB) or 1 (Pillow's convert('L')) */
   tsr_filter filter;
   tsr_fit fit;
-  float crop_pct;              /* in (0, 1]; for CROP; read as the nearest decimal of up to six places */
-  float mean[3], std[3];       /* of pixels scaled to 0..1 */
+  float crop_pct;        /* in (0, 1]; for CROP; read as the nearest decimal of up to six places */
+  float mean[3], std[3]; /* of pixels scaled to 0..1 */
 } tsr_image_spec;
 
 /* Sets spec's width and height to a size in whole patches of `patch` pixels, for a model that takes any size. spec's

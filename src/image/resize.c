@@ -176,8 +176,8 @@ static uint8_t *pass_down(tsr_heap *heap, view in, int x, int columns, const axi
 
 static tsr_status no_memory(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height) {
   return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                       "no memory to resize %d x %d to %d x %d (%zu bytes in use); give a smaller image",
-                       image->width, image->height, width, height, heap->in_use);
+                       "no memory to resize %d x %d to %d x %d (%zu bytes in use); give a smaller image", image->width,
+                       image->height, width, height, heap->in_use);
 }
 
 /* The source columns of NEAREST. Pillow adds steps up instead of multiplying, so the steps before the window are added

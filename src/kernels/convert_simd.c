@@ -5,8 +5,10 @@
 /* Exponent and mantissa move to their place in f32; multiplying by 2^112 corrects the bias and normalizes subnormals,
  * exactly. An exponent of 31 becomes 255: infinity, or NaN with its payload. */
 enum { MAGNITUDE, INFINITE, EXPONENT, F16_CONSTANTS };
-static const volatile int32_t f16_constants[F16_CONSTANTS] = { /* volatile: see simd.h */
-    [MAGNITUDE] = 0x7fff, [INFINITE] = 0x0f7fffff, [EXPONENT] = 0x7f800000};
+static const volatile int32_t f16_constants[F16_CONSTANTS] = {/* volatile: see simd.h */
+                                                              [MAGNITUDE] = 0x7fff,
+                                                              [INFINITE] = 0x0f7fffff,
+                                                              [EXPONENT] = 0x7f800000};
 
 TSR_INLINE tsr_f32x4 from_f16x4(const void *x, const tsr_i32x4 *k, tsr_f32x4 two112) {
   tsr_i32x4 h = tsr_i32x4_load_u16x4(x), magnitude = tsr_i32x4_and(h, k[MAGNITUDE]);

@@ -42,14 +42,14 @@ TSR_NOINLINE void TSR_F32_LAYOUT(float *to, const float *a, int lda, int m, int 
   }
 }
 
-#define STEP()                                                                \
-  do {                                                                        \
-    tsr_f32x4 b0 = tsr_f32x4_load(panel), b1 = tsr_f32x4_load(panel + 4);     \
-    _Pragma("GCC unroll 8") for (int r = 0; r < TSR_F32_ROWS; r++) {          \
-      tsr_f32x4 x = tsr_f32x4_load_splat(a + r);                              \
+#define STEP()                                                                      \
+  do {                                                                              \
+    tsr_f32x4 b0 = tsr_f32x4_load(panel), b1 = tsr_f32x4_load(panel + 4);           \
+    _Pragma("GCC unroll 8") for (int r = 0; r < TSR_F32_ROWS; r++) {                \
+      tsr_f32x4 x = tsr_f32x4_load_splat(a + r);                                    \
       low[r] = TSR_F32_MADD(x, b0, low[r]), high[r] = TSR_F32_MADD(x, b1, high[r]); \
-    }                                                                         \
-    panel += TSR_PANEL, a += TSR_F32_ROWS;                                    \
+    }                                                                               \
+    panel += TSR_PANEL, a += TSR_F32_ROWS;                                          \
   } while (0)
 
 /* low, high [rows, 4] += a [k, rows] * panel [k, 8], k > 0. `opaque` is a number above 0 that the compiler does not

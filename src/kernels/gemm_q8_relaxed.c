@@ -50,15 +50,15 @@ static const volatile int16_t one = 1;
 
 /* A tile has three rows, because their 6 sums, 4 weights, the ones and temporaries fit the 15 vector registers of x64.
  * The first step is written before the loop, and nothing is unrolled over k: see gemm_f32_tile.h. */
-#define STEP()                                                                     \
-  do {                                                                             \
-    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);            \
-    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                       \
-      v128_t x = wasm_v128_load32_splat(a + r * TSR_Q8_GROUP);                     \
-      low[r] = wasm_i32x4_add(low[r], WIDEN(DOT(w0, x)));                          \
-      high[r] = wasm_i32x4_add(high[r], WIDEN(DOT(w1, x)));                        \
-    }                                                                              \
-    a += APART, panel += 32;                                                       \
+#define STEP()                                                          \
+  do {                                                                  \
+    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16); \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {            \
+      v128_t x = wasm_v128_load32_splat(a + r * TSR_Q8_GROUP);          \
+      low[r] = wasm_i32x4_add(low[r], WIDEN(DOT(w0, x)));               \
+      high[r] = wasm_i32x4_add(high[r], WIDEN(DOT(w1, x)));             \
+    }                                                                   \
+    a += APART, panel += 32;                                            \
   } while (0)
 
 TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,
@@ -72,17 +72,17 @@ TSR_INLINE void sums(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x
   while (panel != end) STEP();
 }
 
-#define STEP_OF_PAIRS()                                                                          \
-  do {                                                                                           \
-    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);                          \
-    v128_t v0 = wasm_v128_load(panel + 32), v1 = wasm_v128_load(panel + 48);                     \
-    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                     \
-      v128_t x = wasm_v128_load32_splat(a + r * TSR_Q8_GROUP);                                   \
-      v128_t y = wasm_v128_load32_splat(a + APART + r * TSR_Q8_GROUP);                           \
-      low[r] = wasm_i32x4_add(low[r], WIDEN(wasm_i16x8_add(DOT(w0, x), DOT(v0, y))));            \
-      high[r] = wasm_i32x4_add(high[r], WIDEN(wasm_i16x8_add(DOT(w1, x), DOT(v1, y))));          \
-    }                                                                                            \
-    a += 2 * APART, panel += 64;                                                                 \
+#define STEP_OF_PAIRS()                                                                 \
+  do {                                                                                  \
+    v128_t w0 = wasm_v128_load(panel), w1 = wasm_v128_load(panel + 16);                 \
+    v128_t v0 = wasm_v128_load(panel + 32), v1 = wasm_v128_load(panel + 48);            \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                            \
+      v128_t x = wasm_v128_load32_splat(a + r * TSR_Q8_GROUP);                          \
+      v128_t y = wasm_v128_load32_splat(a + APART + r * TSR_Q8_GROUP);                  \
+      low[r] = wasm_i32x4_add(low[r], WIDEN(wasm_i16x8_add(DOT(w0, x), DOT(v0, y))));   \
+      high[r] = wasm_i32x4_add(high[r], WIDEN(wasm_i16x8_add(DOT(w1, x), DOT(v1, y)))); \
+    }                                                                                   \
+    a += 2 * APART, panel += 64;                                                        \
   } while (0)
 
 TSR_INLINE void sums_of_pairs(int rows, const tsr_q8_element *a, tsr_i32x4 *low, tsr_i32x4 *high, int padded,

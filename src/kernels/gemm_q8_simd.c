@@ -16,15 +16,15 @@ void tsr_k_gemm_q8_pack_simd(int8_t *panels, const int8_t *w, int ldw, int n0, i
 }
 
 /* The first step is written before the loop: see gemm_f32_tile.h. */
-#define STEP()                                                                                \
-  do {                                                                                        \
-    tsr_i16x8 w0 = tsr_i16x8_load_i8x8(panel), w1 = tsr_i16x8_load_i8x8(panel + 8);           \
-    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                                  \
-      tsr_i16x8 x = tsr_i16x8_load_pair_splat(a + r * TSR_Q8_GROUP);                          \
-      low[r] = tsr_i32x4_add(low[r], tsr_i32x4_dot_i16x8(x, w0));                             \
-      high[r] = tsr_i32x4_add(high[r], tsr_i32x4_dot_i16x8(x, w1));                           \
-    }                                                                                         \
-    a += APART, panel += 2 * TSR_PANEL;                                                       \
+#define STEP()                                                                      \
+  do {                                                                              \
+    tsr_i16x8 w0 = tsr_i16x8_load_i8x8(panel), w1 = tsr_i16x8_load_i8x8(panel + 8); \
+    _Pragma("GCC unroll 8") for (int r = 0; r < rows; r++) {                        \
+      tsr_i16x8 x = tsr_i16x8_load_pair_splat(a + r * TSR_Q8_GROUP);                \
+      low[r] = tsr_i32x4_add(low[r], tsr_i32x4_dot_i16x8(x, w0));                   \
+      high[r] = tsr_i32x4_add(high[r], tsr_i32x4_dot_i16x8(x, w1));                 \
+    }                                                                               \
+    a += APART, panel += 2 * TSR_PANEL;                                             \
   } while (0)
 
 /* Not unrolled over k, because the compiler may regroup integer sums and would join several blocks, whose weights then

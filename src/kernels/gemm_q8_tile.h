@@ -56,10 +56,10 @@ TSR_INLINE void rows_of(float *c, int ldc, const tsr_q8_element *q, int padded, 
 
 /* Called for every panel instead of looping over all, because V8 optimizes a function at its next call, never during
  * one. */
-#define PANEL(name, has_pairs)                                                                                     \
-  static TSR_NOINLINE void name(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale,        \
-                                const int32_t *zero, const int8_t *panel, const columns *column, int m) {          \
-    rows_of(c, ldc, q, padded, scale, zero, panel, column, m, has_pairs);                                          \
+#define PANEL(name, has_pairs)                                                                              \
+  static TSR_NOINLINE void name(float *c, int ldc, const tsr_q8_element *q, int padded, const float *scale, \
+                                const int32_t *zero, const int8_t *panel, const columns *column, int m) {   \
+    rows_of(c, ldc, q, padded, scale, zero, panel, column, m, has_pairs);                                   \
   }
 PANEL(panel_of_rows, 0)
 #if TSR_Q8_USES_PAIRS

@@ -75,8 +75,8 @@ typedef void tsr_kf_gemm_q8_rest(float *rest, const float *scale, const int32_t 
 /* c[i][j] = bias[j] + a_scale[i] * w_scale[j] * (sum_k q[i][k] * w[j][k] - a_zero[i] * w_sum[j]), with
  * w_sum[j] = sum_k w[j][k]. Weights are -127..127. The integer part is exact. */
 typedef void tsr_kf_gemm_q8(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,
-                            const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias,
-                            int m, int n0, int n1, int k);
+                            const int8_t *panels, const float *w_scale, const int32_t *w_sum, const float *bias, int m,
+                            int n0, int n1, int k);
 
 /* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta for M rows of C, over C. gamma and beta [C] may be NULL: 1 and
  * 0. y may be x. */
@@ -140,13 +140,13 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 #undef TSR_KERNEL
 
 /* A table of kernels: one field per op, named like the op. */
-#define TSR_KERNEL_OPS(X) \
-  X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) \
-  X(gemm_f32_levels) X(gemm_f32_strassen_rows) X(gemm_f32_strassen) \
-  X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) \
-  X(layer_norm) X(softmax) X(softmax_part) X(softmax_part_q8) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) \
-  X(l2_normalize) X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) \
-  X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
+#define TSR_KERNEL_OPS(X)                                                                                              \
+  X(gemm_f32_packed_bytes)                                                                                             \
+  X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) X(gemm_f32_levels) X(gemm_f32_strassen_rows) X(gemm_f32_strassen)      \
+      X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8)      \
+          X(layer_norm) X(softmax) X(softmax_part) X(softmax_part_q8) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul)     \
+              X(l2_normalize) X(dot) X(transpose) X(copy_rows) X(depthwise) X(max_window) X(f16_to_f32) X(bf16_to_f32) \
+                  X(quantize_weight_q8) X(sum_i8)
 
 typedef struct tsr_kernels {
 #define X(op) tsr_kf_##op *op;

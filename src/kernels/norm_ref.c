@@ -11,8 +11,7 @@ void tsr_k_layer_norm_ref(float *y, const float *x, const float *gamma, const fl
     double mean = sum / c;
     for (int j = 0; j < c; j++) squares += (x[j] - mean) * (x[j] - mean);
     double rate = 1 / sqrt(squares / c + eps);
-    for (int j = 0; j < c; j++)
-      y[j] = (float)((x[j] - mean) * rate * (gamma ? gamma[j] : 1) + (beta ? beta[j] : 0));
+    for (int j = 0; j < c; j++) y[j] = (float)((x[j] - mean) * rate * (gamma ? gamma[j] : 1) + (beta ? beta[j] : 0));
   }
 }
 

@@ -18,7 +18,7 @@
 /* Every op needs a ref variant: an op without one fails to compile here. */
 static const tsr_kernels table_ref = {
 #define X(op) ROW(op, ref)
-  TSR_KERNEL_OPS(X)
+    TSR_KERNEL_OPS(X)
 #undef X
 };
 

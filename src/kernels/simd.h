@@ -120,17 +120,17 @@ typedef int32_t tsr_i32x4 __attribute__((vector_size(16)));
 typedef int16_t tsr_i16x8 __attribute__((vector_size(16)));
 
 /* Each operation as an expression over lane i. Signed sums are computed as unsigned, because in wasm they wrap. */
-#define TSR_LANES(name, to, n, from, expression)        \
-  TSR_INLINE to name(from a, from b) {                  \
-    to y;                                               \
-    for (int i = 0; i < (n); i++) y[i] = (expression);  \
-    return y;                                           \
+#define TSR_LANES(name, to, n, from, expression)       \
+  TSR_INLINE to name(from a, from b) {                 \
+    to y;                                              \
+    for (int i = 0; i < (n); i++) y[i] = (expression); \
+    return y;                                          \
   }
-#define TSR_LOAD(name, type, pointer)                   \
-  TSR_INLINE type name(pointer p) {                     \
-    type y;                                             \
-    memcpy(&y, p, sizeof y);                            \
-    return y;                                           \
+#define TSR_LOAD(name, type, pointer) \
+  TSR_INLINE type name(pointer p) {   \
+    type y;                           \
+    memcpy(&y, p, sizeof y);          \
+    return y;                         \
   }
 #define TSR_SPLAT(name, type, element) \
   TSR_INLINE type name(element x) { return x - (type){0}; } /* x - 0, not 0 + x: keeps the sign of -0 */

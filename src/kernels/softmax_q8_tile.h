@@ -6,14 +6,11 @@
 /* 127 * 2^t for t <= 0, computed as in softmax_tile.h, with 2^r by a polynomial of degree 2 (minimax for relative
  * error, 2e-3, which is at most a quarter of a quantization step). NaN counts as -infinity. */
 enum { FACTOR, MAGIC, C2, C1, C0, LOWEST, TOP, EXP_CONSTANTS };
-static const volatile float exp_constants[EXP_CONSTANTS] = { /* volatile: see simd.h */
+static const volatile float exp_constants[EXP_CONSTANTS] = {
+    /* volatile: see simd.h */
     [FACTOR] = 1.44269504f, /* log2(e); multiplied by the caller's scale */
-    [MAGIC] = TSR_ROUND_MAGIC,
-    [C2] = 0.23842439f,
-    [C1] = 0.70344424f,
-    [C0] = 1.0004431f,
-    [LOWEST] = -100,
-    [TOP] = 6.98868469f, /* log2(127) */
+    [MAGIC] = TSR_ROUND_MAGIC, [C2] = 0.23842439f, [C1] = 0.70344424f,
+    [C0] = 1.0004431f,         [LOWEST] = -100,    [TOP] = 6.98868469f, /* log2(127) */
 };
 
 TSR_INLINE tsr_f32x4 power_of(tsr_f32x4 t, const tsr_f32x4 *k) {

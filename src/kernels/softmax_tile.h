@@ -10,9 +10,10 @@
  * error, 9e-8); n is added to the bits of the exponent. For t below LOWEST the result is 0, because t is clamped to
  * LOWEST, where the bits of 1 become those of 0. NaN stays NaN. */
 enum { FACTOR, MAGIC, C5, C4, C3, C2, C1, ONE, LOWEST, LOG2_E, EXP_CONSTANTS };
-static const volatile float exp_constants[EXP_CONSTANTS] = { /* volatile: see simd.h */
+static const volatile float exp_constants[EXP_CONSTANTS] = {
+    /* volatile: see simd.h */
     [FACTOR] = TSR_POWERS_OF_2 ? 1.44269504f : 1, /* multiplied by the caller's scale */
-    [MAGIC] = 12582912.0f,   /* 1.5 * 2^23: rounds to an integer in the low bits */
+    [MAGIC] = 12582912.0f,                        /* 1.5 * 2^23: rounds to an integer in the low bits */
     [C5] = 0.00132647271f,
     [C4] = 0.00967151264f,
     [C3] = 0.0555073374f,

@@ -3,7 +3,6 @@
 
 #include "image/image.h"
 
-
 tsr_context *tsr_context_create(int threads) {
   tsr_heap first = {0}; /* the context's own block cannot be counted in a heap that lives inside it */
   tsr_context *ctx = tsr_heap_calloc(&first, 1, sizeof *ctx);
@@ -51,7 +50,8 @@ int tsr_context_threads(const tsr_context *ctx) { return tsr_pool_threads(ctx->p
 #if defined(TSR_THREADS) && defined(__wasm__)
 void *tsr_context_admit_thread(tsr_context *ctx) { return tsr_pool_admit(ctx->pool); }
 void tsr_context_serve_thread(tsr_context *ctx, int thread) {
-  for (int i = 0; thread == 1 && i < WARM_ROUNDS && tsr_pool_is_idle(ctx->pool, i ? 0 : IDLE_MS); i++) tsr_kernels_warm(ctx->kernels);
+  for (int i = 0; thread == 1 && i < WARM_ROUNDS && tsr_pool_is_idle(ctx->pool, i ? 0 : IDLE_MS); i++)
+    tsr_kernels_warm(ctx->kernels);
   tsr_pool_serve(ctx->pool, thread);
 }
 void tsr_context_stop(tsr_context *ctx) { tsr_pool_stop(ctx->pool); }

@@ -14,7 +14,7 @@ struct tsr_context {
   tsr_error err;
   tsr_pool *pool;
   const tsr_kernels *kernels;
-  double (*now)(void);    /* NULL: no clock, no trial of kernels */
+  double (*now)(void); /* NULL: no clock, no trial of kernels */
   int trials;
   tsr_text architectures; /* what tsr_list_architectures hands out */
   tsr_text description;   /* and tsr_describe */

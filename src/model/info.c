@@ -23,8 +23,12 @@ static void write_preprocess(tsr_text *text, const tsr_model *model) {
     tsr_text_add(text, "null");
     return;
   }
-  tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.9g", s->height, s->width,
-                  s->channels, filters[s->filter], model->max_patches ? "native" : s->fit == TSR_FIT_SQUASH ? "squash" : "crop", (double)s->crop_pct);
+  tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.9g",
+                  s->height, s->width, s->channels, filters[s->filter],
+                  model->max_patches         ? "native"
+                  : s->fit == TSR_FIT_SQUASH ? "squash"
+                                             : "crop",
+                  (double)s->crop_pct);
   tsr_text_format(text, ",\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}", (double)s->mean[0], (double)s->mean[1],
                   (double)s->mean[2], (double)s->std[0], (double)s->std[1], (double)s->std[2]);
 }

@@ -36,7 +36,9 @@ tsr_loader *tsr_loader_create(tsr_context *ctx, tsr_load_dtype dtype, uint64_t t
   tsr_loader *loader = tsr_heap_calloc(&ctx->heap, 1, sizeof *loader);
   if (loader) {
     loader->ctx = ctx;
-    loader->dtype = dtype == TSR_LOAD_F32 ? TSR_WEIGHTS_F32 : dtype == TSR_LOAD_Q8 ? TSR_WEIGHTS_Q8 : TSR_WEIGHTS_AS_FILE;
+    loader->dtype = dtype == TSR_LOAD_F32  ? TSR_WEIGHTS_F32
+                    : dtype == TSR_LOAD_Q8 ? TSR_WEIGHTS_Q8
+                                           : TSR_WEIGHTS_AS_FILE;
     loader->list.heap = &ctx->heap;
     loader->model = tsr_model_create(ctx);
     tsr_safetensors_sink sink = {.user = loader, .header = on_header, .piece = on_piece, .take = on_take};
@@ -86,7 +88,8 @@ tsr_model *tsr_loader_finish(tsr_loader *loader) {
   if (!status && loader->check_sha) {
     tsr_sha256_end(&loader->sha, digest);
     if (memcmp(digest, loader->digest, sizeof digest))
-      status = tsr_error_set(&ctx->err, TSR_ERR_INTEGRITY, "the file's SHA-256 is not the one asked for; it was changed or damaged");
+      status = tsr_error_set(&ctx->err, TSR_ERR_INTEGRITY,
+                             "the file's SHA-256 is not the one asked for; it was changed or damaged");
   }
   if (!status) status = tsr_model_write_info(loader->model);
   if (!status) {

@@ -12,14 +12,16 @@ static tsr_status find_arch(tsr_model *model) {
   tsr_error *err = &model->ctx->err;
   const tsr_json *name = tsr_json_get(model->root, "arch");
   if (!name || name->kind != TSR_JSON_STRING)
-    return tsr_error_set(err, TSR_ERR_CONFIG, "key \"arch\" of __metadata__.tesserae is missing; expected the name of an architecture");
+    return tsr_error_set(err, TSR_ERR_CONFIG,
+                         "key \"arch\" of __metadata__.tesserae is missing; expected the name of an architecture");
   model->arch = tsr_arch_find(name->string);
   if (model->arch) return TSR_OK;
   const char *nearest = tsr_nearest(name->string, tsr_arch_names, tsr_arch_name_count);
   if (nearest && !strcmp(nearest, name->string))
-    return tsr_error_set(err, TSR_ERR_WASM_ARCH, "arch \"%s\" is not in this .wasm; give the one whose name ends in -all", nearest);
-  return tsr_error_set(err, TSR_ERR_CONFIG, "arch \"%.60s\" is not known%s%s%s; `tesserae list` names them all", name->string,
-                       nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    return tsr_error_set(err, TSR_ERR_WASM_ARCH,
+                         "arch \"%s\" is not in this .wasm; give the one whose name ends in -all", nearest);
+  return tsr_error_set(err, TSR_ERR_CONFIG, "arch \"%.60s\" is not known%s%s%s; `tesserae list` names them all",
+                       name->string, nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 static tsr_status find_preset(tsr_model *model) {
@@ -37,7 +39,8 @@ static tsr_status find_preset(tsr_model *model) {
   }
   const char *nearest = name->kind == TSR_JSON_STRING ? tsr_nearest(name->string, names, count) : NULL;
   return tsr_error_set(err, TSR_ERR_CONFIG, "config key \"preset\" is \"%.40s\", no preset of %s; did you mean \"%s\"?",
-                       name->kind == TSR_JSON_STRING ? name->string : "?", model->arch->name, nearest ? nearest : names[0]);
+                       name->kind == TSR_JSON_STRING ? name->string : "?", model->arch->name,
+                       nearest ? nearest : names[0]);
 }
 
 tsr_builder tsr_model_builder(tsr_model *model, tsr_arena *arena) {
@@ -106,7 +109,8 @@ static tsr_status read_preprocess(tsr_model *model) {
   if (!image->input || sides < 2 || (image->shape.dims[1] != 1 && image->shape.dims[1] != 3)) return TSR_OK;
   tsr_builder b = tsr_model_builder(model, &model->arena);
   tsr_settings from = {.given = given, .what = "preprocess key", .code = TSR_ERR_CONFIG};
-  tsr_image_spec spec = {.channels = image->shape.dims[1], .crop_pct = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
+  tsr_image_spec spec = {
+      .channels = image->shape.dims[1], .crop_pct = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
   tsr_setting_pair(&b, &from, "size", 0, 1, TSR_MAX_SIDE, size);
   spec.height = size[0] ? size[0] : image->shape.dims[sides];
   spec.width = size[1] ? size[1] : image->shape.dims[sides + 1];
@@ -115,7 +119,8 @@ static tsr_status read_preprocess(tsr_model *model) {
   if (patch && fit == 2)
     model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,
                                          TSR_MAX_SIDE * TSR_MAX_SIDE);
-  else if (fit == 2) tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's pictures have one size");
+  else if (fit == 2)
+    tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's pictures have one size");
   spec.fit = fit ? TSR_FIT_SQUASH : TSR_FIT_CROP;
   spec.crop_pct = (float)tsr_setting_number(&b, &from, "crop_pct", 1, 0.05, 1);
   read_channels(&b, given, "mean", -1e6f, spec.mean);
@@ -131,8 +136,9 @@ tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata) {
   tsr_error *err = &model->ctx->err;
   const tsr_json *text = tsr_json_get(metadata, "tesserae");
   if (!text || text->kind != TSR_JSON_STRING)
-    return tsr_error_set(err, TSR_ERR_CONFIG,
-                         "the file has no __metadata__.tesserae; save it with {\"arch\": ..., \"config\": ...} there (docs/format.md)");
+    return tsr_error_set(
+        err, TSR_ERR_CONFIG,
+        "the file has no __metadata__.tesserae; save it with {\"arch\": ..., \"config\": ...} there (docs/format.md)");
   model->root_text = tsr_arena_copy_text(&model->arena, text->string, text->length);
   if (!model->root_text) return out_of_memory(model);
   model->root = tsr_json_parse(&model->arena, err, model->root_text, text->length, "__metadata__.tesserae");

@@ -8,9 +8,10 @@
 #include "rollout.h"
 
 struct tsr_request {
-  const char *name;      /* of the first output: "attention" or "embedding" */
-  const tsr_tap **taps;  /* [T]: those of the layers; behind them, if the model has any, the weights that tokens are pooled with */
-  const float **values;  /* [T], of a run */
+  const char *name; /* of the first output: "attention" or "embedding" */
+  const tsr_tap *
+      *taps; /* [T]: those of the layers; behind them, if the model has any, the weights that tokens are pooled with */
+  const float **values; /* [T], of a run */
   int tap_count, layer_count, head_count;
   float *layers, *heads; /* [L] and [K], which ones; floats since an output is */
   int rollout, mean;     /* instead of heads side by side */
@@ -18,11 +19,12 @@ struct tsr_request {
   int groups;            /* pictures, and in each its windows */
   int rows, tokens;      /* of one: those who look, those looked at */
   int all_heads;
-  size_t area;           /* of one head */
-  float *map, *last;     /* [cells], and the matrix it is read from; NULL: no grid to draw it on */
-  int pools, normalizes; /* embedding. pools: 0: the tap as it is, 1: its first token, 2: the mean between prefix and suffix */
+  size_t area;       /* of one head */
+  float *map, *last; /* [cells], and the matrix it is read from; NULL: no grid to draw it on */
+  int pools,
+      normalizes; /* embedding. pools: 0: the tap as it is, 1: its first token, 2: the mean between prefix and suffix */
   tsr_shape shape;
-  float *data;           /* of `shape` */
+  float *data; /* of `shape` */
 };
 
 /* The model's own, or that of the network inside a wrapper, whose prefix stands in front; one that is there with the main input alone. */
@@ -37,7 +39,9 @@ static int is_text(const tsr_json *value, const char *text) {
 }
 
 /* 1: the last; 1 for a dim that is not there. */
-static int dim(const tsr_shape *shape, int from_end) { return shape->ndim < from_end ? 1 : shape->dims[shape->ndim - from_end]; }
+static int dim(const tsr_shape *shape, int from_end) {
+  return shape->ndim < from_end ? 1 : shape->dims[shape->ndim - from_end];
+}
 
 static int is_attention(const tsr_tap *tap) { return tap->prefix >= 0 && !strcmp(tap->meaning.kind, "attention"); }
 
@@ -61,8 +65,8 @@ static void take_taps(tsr_request *v, tsr_builder *b, int count) {
 
 /* [*count] indices below `known`: all, or those that `value` has (one or an array, negative from the end), if NULL the last. `words` are
  * what it might be besides. NULL: failed. */
-static float *read_indices(tsr_builder *b, const tsr_json *value, const char *request, const char *what, const char *words, int all,
-                           int known, int *count) {
+static float *read_indices(tsr_builder *b, const tsr_json *value, const char *request, const char *what,
+                           const char *words, int all, int known, int *count) {
   int listed = value && value->kind == TSR_JSON_ARRAY;
   const tsr_json *item = listed ? value->child : value;
   *count = all ? known : listed ? value->count : 1;
@@ -76,12 +80,14 @@ static float *read_indices(tsr_builder *b, const tsr_json *value, const char *re
   }
   if (fine) return list;
   char text[TSR_PRINT_TEXT];
-  tsr_fail(b, TSR_ERR_ARGUMENT, "attention option \"%s\" is %s; expected %s, or indices from 0 to %d, negative from the end", what,
+  tsr_fail(b, TSR_ERR_ARGUMENT,
+           "attention option \"%s\" is %s; expected %s, or indices from 0 to %d, negative from the end", what,
            tsr_print_text(request + value->begin, value->end - value->begin, text), words, known - 1);
   return NULL;
 }
 
-static void open_attention(tsr_request *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked, const char *request) {
+static void open_attention(tsr_request *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked,
+                           const char *request) {
   static const char *const lists[] = {"layers", "heads", NULL};
   tsr_settings settings = {.given = asked, .what = "attention option", .code = TSR_ERR_ARGUMENT};
   const tsr_json *layers = tsr_json_get(asked, "layers"), *heads = tsr_json_get(asked, "heads");
@@ -93,7 +99,8 @@ static void open_attention(tsr_request *v, tsr_builder *b, const tsr_graph *g, c
   if (!known) lacks(b, "attention", "attention");
   if (tsr_failed(b)) return;
   int count;
-  v->layers = read_indices(b, layers, request, "layers", "\"all\"", layers ? is_text(layers, "all") : v->rollout, known, &count);
+  v->layers = read_indices(b, layers, request, "layers", "\"all\"", layers ? is_text(layers, "all") : v->rollout, known,
+                           &count);
   if (v->layers) take_taps(v, b, count);
   if (tsr_failed(b)) return;
   for (int l = 0; l < count; l++) {
@@ -103,7 +110,8 @@ static void open_attention(tsr_request *v, tsr_builder *b, const tsr_graph *g, c
   }
   v->mean = !heads || is_text(heads, "mean");
   v->all_heads = dim(&v->taps[0]->shape, 3);
-  v->heads = read_indices(b, heads, request, "heads", "\"mean\", \"all\"", v->mean || is_text(heads, "all"), v->all_heads, &v->head_count);
+  v->heads = read_indices(b, heads, request, "heads", "\"mean\", \"all\"", v->mean || is_text(heads, "all"),
+                          v->all_heads, &v->head_count);
   if ((v->taps[count] = find_tap(g, "pool.weights"))) v->tap_count++;
 }
 
@@ -126,8 +134,8 @@ static void open_embedding(tsr_request *v, tsr_builder *b, const tsr_graph *g, c
   else if (v->pools == 1 && !prefix) lacks(b, "embed", "class token (pooling \"mean\" needs none)");
 }
 
-static tsr_request *open_view(tsr_builder *b, const tsr_graph *declared, const tsr_json *asked, const char *request, const char **patterns,
-                        int max) {
+static tsr_request *open_view(tsr_builder *b, const tsr_graph *declared, const tsr_json *asked, const char *request,
+                              const char **patterns, int max) {
   const tsr_json *attention = tsr_json_get(asked, "attention"), *embed = tsr_json_get(asked, "embed");
   if (!attention && !embed) return NULL;
   tsr_request *v = take(b, sizeof *v, 1);
@@ -135,7 +143,8 @@ static tsr_request *open_view(tsr_builder *b, const tsr_graph *declared, const t
   else if (v) open_embedding(v, b, declared, embed);
   if (tsr_failed(b)) return NULL;
   v->name = attention ? "attention" : "embedding";
-  if (v->tap_count > max) tsr_fail(b, TSR_ERR_ARGUMENT, "attention: %d layers asked for; at most %d at a time", v->layer_count, max - 1);
+  if (v->tap_count > max)
+    tsr_fail(b, TSR_ERR_ARGUMENT, "attention: %d layers asked for; at most %d at a time", v->layer_count, max - 1);
   for (int t = 0; t < v->tap_count && t < max; t++) patterns[t] = v->taps[t]->name;
   b->pattern_count = v->tap_count;
   return v;
@@ -151,10 +160,13 @@ static tsr_status plan_attention(tsr_request *v, tsr_error *err) {
   v->area = (size_t)v->rows * v->tokens;
   for (int l = 0; l < v->layer_count; l++)
     if (!tsr_shape_equal(&v->taps[l]->shape, first))
-      return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: %s is %s, %s is %s; ask for layers of one shape, or forward() for these taps",
-                           v->taps[0]->name, tsr_shape_print(first, text), v->taps[l]->name, tsr_shape_print(&v->taps[l]->shape, other));
+      return tsr_error_set(err, TSR_ERR_ARGUMENT,
+                           "attention: %s is %s, %s is %s; ask for layers of one shape, or forward() for these taps",
+                           v->taps[0]->name, tsr_shape_print(first, text), v->taps[l]->name,
+                           tsr_shape_print(&v->taps[l]->shape, other));
   if (v->rollout && (v->rows != v->tokens || v->groups > 1))
-    return tsr_error_set(err, TSR_ERR_ARGUMENT, "attention: rollout needs one square matrix a head, of one picture; %s is %s",
+    return tsr_error_set(err, TSR_ERR_ARGUMENT,
+                         "attention: rollout needs one square matrix a head, of one picture; %s is %s",
                          v->taps[0]->name, tsr_shape_print(first, text));
   int heads = v->mean ? 1 : v->head_count;
   v->shape = v->rollout      ? tsr_shape_of(2, v->rows, v->rows)
@@ -166,14 +178,16 @@ static tsr_status plan_attention(tsr_request *v, tsr_error *err) {
 }
 
 tsr_status tsr_request_plan(tsr_request *v, tsr_session *s, tsr_error *err) {
-  for (int t = 0; t < v->tap_count; t++) v->taps[t] = find_tap(&s->graph, v->taps[t]->name + v->taps[t]->prefix); /* there: the patterns found them */
+  for (int t = 0; t < v->tap_count; t++)
+    v->taps[t] = find_tap(&s->graph, v->taps[t]->name + v->taps[t]->prefix); /* there: the patterns found them */
   const tsr_shape *first = &v->taps[0]->shape;
   const tsr_meaning *meaning = &v->taps[0]->meaning;
   int overflow = 0;
   v->shape = tsr_shape_of(2, first->dims[0], tsr_shape_last(first));
   if (v->layers && plan_attention(v, err)) return err->code;
   v->cells = v->tokens - meaning->prefix_tokens - meaning->suffix_tokens;
-  int drawn = v->groups < 2 && meaning->grid_h && v->cells == (meaning->grid_f ? meaning->grid_f : 1) * meaning->grid_h * meaning->grid_w;
+  int drawn = v->groups < 2 && meaning->grid_h &&
+              v->cells == (meaning->grid_f ? meaning->grid_f : 1) * meaning->grid_h * meaning->grid_w;
   size_t count = tsr_shape_count(&v->shape, &overflow), more = drawn ? v->area + v->tokens : 0;
   size_t bytes = tsr_size_mul(tsr_size_add(count, more, &overflow), sizeof *v->data, &overflow);
   v->data = overflow ? NULL : tsr_arena_alloc(&s->arena, bytes);
@@ -201,7 +215,8 @@ static void look(const tsr_request *v) {
   int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows == n ? v->cells : v->rows;
   for (int j = prefix; j < prefix + v->cells; j++) {
     double sum = 0;
-    for (int i = 0; i < rows; i++) sum += (double)v->last[(size_t)i * n + j] * (weights && !prefix ? (double)weights[i] : 1.0 / rows);
+    for (int i = 0; i < rows; i++)
+      sum += (double)v->last[(size_t)i * n + j] * (weights && !prefix ? (double)weights[i] : 1.0 / rows);
     v->map[j - prefix] = (float)sum;
   }
 }
@@ -260,14 +275,16 @@ const float *tsr_request_output(const tsr_request *v, int index) {
   return index == 0 ? v->data : index == 1 ? v->layers : index == 2 ? v->map : NULL;
 }
 
-tsr_status tsr_request_read(tsr_builder *b, const char *request, const char *patterns[TSR_MAX_PATTERNS], tsr_model *model) {
+tsr_status tsr_request_read(tsr_builder *b, const char *request, const char *patterns[TSR_MAX_PATTERNS],
+                            tsr_model *model) {
   if (!request) return TSR_OK;
   const tsr_json *root = tsr_json_parse(b->arena, b->err, request, strlen(request), "request");
   const tsr_json *capture = tsr_json_get(root, "capture");
   b->options.given = tsr_json_get(root, "options");
   for (const tsr_json *item = capture ? capture->child : NULL; item; item = item->next) {
     if (item->kind != TSR_JSON_STRING || b->pattern_count == TSR_MAX_PATTERNS)
-      return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "capture is a list of at most %d tap names or patterns", TSR_MAX_PATTERNS);
+      return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "capture is a list of at most %d tap names or patterns",
+                           TSR_MAX_PATTERNS);
     patterns[b->pattern_count++] = item->string;
   }
   model->session.request = open_view(b, &model->declared, root, request, patterns, TSR_MAX_PATTERNS);
@@ -281,12 +298,14 @@ tsr_status tsr_request_check_patterns(const tsr_builder *b) {
   for (int t = 0; t < b->graph.tap_count && count < 64; t++) names[count++] = b->graph.taps[t].name;
   for (int p = 0; p < b->pattern_count; p++) {
     int found = 0;
-    for (int t = 0; t < b->graph.tap_count && !found; t++) found = tsr_pattern_matches(b->patterns[p], b->graph.taps[t].name);
+    for (int t = 0; t < b->graph.tap_count && !found; t++)
+      found = tsr_pattern_matches(b->patterns[p], b->graph.taps[t].name);
     if (found) continue;
     const char *nearest = tsr_nearest(b->patterns[p], names, count);
     if (!nearest && count) nearest = names[0];
-    return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "%s has no tap \"%.80s\"%s%s%s; info.taps lists them", b->arch, b->patterns[p],
-                         nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    return tsr_error_set(b->err, TSR_ERR_ARGUMENT, "%s has no tap \"%.80s\"%s%s%s; info.taps lists them", b->arch,
+                         b->patterns[p], nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                         nearest ? "\"?" : "");
   }
   return TSR_OK;
 }

@@ -47,10 +47,12 @@ void tsr_rollout_run(const tsr_context *ctx, float *work, float *out, const floa
   }
 }
 
-tsr_status tsr_attention_rollout(tsr_context *ctx, float *out, const float *const *layers, int layer_count, int heads, int tokens) {
+tsr_status tsr_attention_rollout(tsr_context *ctx, float *out, const float *const *layers, int layer_count, int heads,
+                                 int tokens) {
   if (layer_count < 1 || heads < 1 || tokens < 1)
-    return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "rollout of %d layers, %d heads, %d tokens; each must be at least 1",
-                         layer_count, heads, tokens);
+    return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT,
+                         "rollout of %d layers, %d heads, %d tokens; each must be at least 1", layer_count, heads,
+                         tokens);
   float *work = tsr_rollout_take(ctx, tokens);
   if (!work) return ctx->err.code;
   tsr_rollout_run(ctx, work, out, layers, layer_count, heads, tokens);

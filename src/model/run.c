@@ -38,9 +38,10 @@ tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *
   const char *known = known_input(model, name);
   int at = 0, overflow = 0;
   if (!known)
-    return tsr_error_set(err, TSR_ERR_ARGUMENT, "%s has no input \"%.60s\"; its inputs are \"%s\"%s%s%s", model->arch->name, name,
-                         model->input_names[0], model->input_count_known > 1 ? ", \"" : "",
-                         model->input_count_known > 1 ? model->input_names[1] : "", model->input_count_known > 1 ? "\"" : "");
+    return tsr_error_set(err, TSR_ERR_ARGUMENT, "%s has no input \"%.60s\"; its inputs are \"%s\"%s%s%s",
+                         model->arch->name, name, model->input_names[0], model->input_count_known > 1 ? ", \"" : "",
+                         model->input_count_known > 1 ? model->input_names[1] : "",
+                         model->input_count_known > 1 ? "\"" : "");
   while (at < model->input_count && strcmp(model->inputs[at].name, name)) at++;
   if (!data) {
     if (at < model->input_count) model->inputs[at] = model->inputs[--model->input_count];
@@ -51,7 +52,8 @@ tsr_status tsr_model_set_input(tsr_model *model, const char *name, const float *
     return tsr_error_set(err, TSR_ERR_SHAPE, "input \"%s\" has %d dims; expected 1 to %d", known, ndim, TSR_MAX_DIMS);
   for (int i = 0; i < ndim; i++) {
     input.shape.dims[i] = dims[i];
-    if (dims[i] < 1) return tsr_error_set(err, TSR_ERR_SHAPE, "input \"%s\": dim %d is %d; expected at least 1", known, i, dims[i]);
+    if (dims[i] < 1)
+      return tsr_error_set(err, TSR_ERR_SHAPE, "input \"%s\": dim %d is %d; expected at least 1", known, i, dims[i]);
   }
   tsr_shape_count(&input.shape, &overflow);
   if (overflow) return tsr_error_set(err, TSR_ERR_SHAPE, "input \"%s\" has more than 2^31 - 1 numbers", known);
@@ -110,12 +112,13 @@ const float *tsr_model_output(tsr_model *model, int index) {
   return NULL;
 }
 
-tsr_status tsr_model_preprocess(tsr_model *model, const uint8_t *pixels, int width, int height, int channels, float *out,
-                                uint8_t *fitted, int *size) {
+tsr_status tsr_model_preprocess(tsr_model *model, const uint8_t *pixels, int width, int height, int channels,
+                                float *out, uint8_t *fitted, int *size) {
   const tsr_image image = {(uint8_t *)pixels, width, height, channels}; /* only read */
   tsr_context *ctx = model->ctx;
   if (!model->has_image_spec)
-    return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "%s takes no pictures of 1 or 3 channels; hand in a tensor", model->arch->name);
+    return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "%s takes no pictures of 1 or 3 channels; hand in a tensor",
+                         model->arch->name);
   tsr_image_spec spec = model->image_spec;
   if (model->max_patches && width > 0 && height > 0)
     tsr_image_native_size(&image, model->declared.list_patch, model->max_patches, &spec);

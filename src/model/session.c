@@ -26,8 +26,8 @@ tsr_status tsr_session_check_numbers(tsr_model *model) {
     for (size_t j = 0; j < n; j++)
       if (!(input->data[j] - input->data[j] == 0))
         return tsr_error_set(&model->ctx->err, TSR_ERR_ARGUMENT,
-                             "input \"%s\" is not finite at index %lu; expected numbers, as pixels after normalisation", input->name,
-                             (unsigned long)j);
+                             "input \"%s\" is not finite at index %lu; expected numbers, as pixels after normalisation",
+                             input->name, (unsigned long)j);
   }
   return TSR_OK;
 }

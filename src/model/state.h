@@ -17,22 +17,22 @@ typedef struct tsr_session {
   tsr_graph graph;
   tsr_exec *exec;
   tsr_request *request; /* NULL: plain outputs */
-  tsr_text key;   /* what it was built for */
+  tsr_text key;         /* what it was built for */
 } tsr_session;
 
 struct tsr_model {
   tsr_context *ctx;
-  tsr_arena arena;          /* names, config, everything that lives as long as the model */
+  tsr_arena arena; /* names, config, everything that lives as long as the model */
   const tsr_arch *arch;
   tsr_weights weights;
-  const tsr_json *config;   /* the config object of the file */
-  const tsr_json *preset;   /* the preset it names, or NULL */
-  const tsr_json *root;     /* the whole of __metadata__.tesserae */
-  const char *root_text;    /* ... as text, for what is passed on unread */
-  tsr_graph declared;       /* the graph of the default input, in `arena`: shapes and taps */
+  const tsr_json *config; /* the config object of the file */
+  const tsr_json *preset; /* the preset it names, or NULL */
+  const tsr_json *root;   /* the whole of __metadata__.tesserae */
+  const char *root_text;  /* ... as text, for what is passed on unread */
+  tsr_graph declared;     /* the graph of the default input, in `arena`: shapes and taps */
   const char **input_names;
   int input_count_known;
-  uint32_t fixed_inputs; /* bit i: sessions depend on the numbers of input i */
+  uint32_t fixed_inputs;     /* bit i: sessions depend on the numbers of input i */
   const char **option_names; /* of a run */
   int option_count;
   const char **key_names; /* of the config */

@@ -16,7 +16,8 @@ static tsr_value linear(tsr_builder *b, tsr_value x, tsr_value w, tsr_value bias
 }
 
 /* torch's matrix [out,in]. */
-static tsr_value named_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual, int activation) {
+static tsr_value named_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual,
+                              int activation) {
   int in = tsr_dim(b, x, -1);
   if (x == TSR_NO_VALUE) return x;
   tsr_enter(b, "%s", name);
@@ -43,7 +44,8 @@ tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, i
   int in = tsr_dim(b, x, -1) / groups;
   if (x == TSR_NO_VALUE) return x;
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(3, groups * out, in, 1), (tsr_matrix_layout){groups, out, in, 1});
+  tsr_value w =
+      tsr_weight_matrix(b, "weight", tsr_shape_of(3, groups * out, in, 1), (tsr_matrix_layout){groups, out, in, 1});
   tsr_value bias = tsr_weight_vector(b, "bias", tsr_shape_of(1, groups * out));
   x = linear(b, x, w, bias, TSR_NO_VALUE, activation);
   tsr_leave(b);
@@ -80,11 +82,19 @@ tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv 
                                   : tsr_shape_of(4, conv.out, in, conv.kernel_h, conv.kernel_w);
   if (x == TSR_NO_VALUE) return x;
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, in, frames * conv.kernel_h * conv.kernel_w});
+  tsr_value w = tsr_weight_matrix(b, "weight", shape,
+                                  (tsr_matrix_layout){1, conv.out, in, frames * conv.kernel_h * conv.kernel_w});
   tsr_value inputs[3] = {x, w, conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, conv.out)) : TSR_NO_VALUE};
-  tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h, .kernel_w = conv.kernel_w, .stride_h = conv.stride_h,
-                                .stride_w = conv.stride_w, .pad_h = conv.pad_h, .pad_w = conv.pad_w,
-                                .activation = conv.activation, .has_bias = conv.bias, .stride_f = conv.stride_f, .pad_f = conv.pad_f}};
+  tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h,
+                                .kernel_w = conv.kernel_w,
+                                .stride_h = conv.stride_h,
+                                .stride_w = conv.stride_w,
+                                .pad_h = conv.pad_h,
+                                .pad_w = conv.pad_w,
+                                .activation = conv.activation,
+                                .has_bias = conv.bias,
+                                .stride_f = conv.stride_f,
+                                .pad_f = conv.pad_f}};
   x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
   tsr_leave(b);
   return x;
@@ -96,8 +106,11 @@ tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x,
   tsr_enter(b, "%s", name);
   tsr_value inputs[3] = {x, tsr_weight_depthwise(b, "weight", tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w)),
                          conv.bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, c)) : TSR_NO_VALUE};
-  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h, .stride_w = conv.stride_w, .pad_h = conv.pad_h,
-                                          .pad_w = conv.pad_w, .activation = conv.activation}};
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h,
+                                          .stride_w = conv.stride_w,
+                                          .pad_h = conv.pad_h,
+                                          .pad_w = conv.pad_w,
+                                          .activation = conv.activation}};
   x = tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, inputs, conv.bias ? 3 : 2, &attrs);
   tsr_leave(b);
   return x;
@@ -112,9 +125,19 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
   if (at) tsr_print(name, sizeof name, "%.*s%d%s", (int)(at - a.tap), a.tap, a.index, at + 2);
   else if (a.tap) tsr_print(name, sizeof name, "%s", a.tap);
   int wanted = a.tap && tsr_tap_offer(b, stored, a.meaning, "%s", name), n = 3;
-  tsr_attrs attrs = {.attention = {.heads = a.heads, .head_dim = a.head_dim, .value_dim = a.value_dim ? a.value_dim : a.head_dim, .q_offset = offsets[0], .k_offset = offsets[1],
-                                   .v_offset = offsets[2], .scale = a.scale, .self_mask = a.self_mask,
-                                   .self_value = a.self_value, .store = wanted || a.store, .limited = a.limited, .has_scale = a.has_scale, .q8 = tsr_weights_any_q8(b->weights)}};
+  tsr_attrs attrs = {.attention = {.heads = a.heads,
+                                   .head_dim = a.head_dim,
+                                   .value_dim = a.value_dim ? a.value_dim : a.head_dim,
+                                   .q_offset = offsets[0],
+                                   .k_offset = offsets[1],
+                                   .v_offset = offsets[2],
+                                   .scale = a.scale,
+                                   .self_mask = a.self_mask,
+                                   .self_value = a.self_value,
+                                   .store = wanted || a.store,
+                                   .limited = a.limited,
+                                   .has_scale = a.has_scale,
+                                   .q8 = tsr_weights_any_q8(b->weights)}};
   tsr_value in[TSR_MAX_IN] = {q, k, v};
   if (a.bias != TSR_NO_VALUE) in[n++] = a.bias;
   if (a.limited) in[n++] = a.keys;
@@ -129,7 +152,9 @@ tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_at
   return attend(b, q, qkv, qkv, (int[]){0, width, 2 * width}, a);
 }
 
-tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) { return tsr_nn_attention_of(b, qkv, qkv, a); }
+tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) {
+  return tsr_nn_attention_of(b, qkv, qkv, a);
+}
 
 tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention a) {
   return attend(b, q, kv, kv, (int[]){0, 0, a.heads * a.head_dim}, a);
@@ -140,8 +165,12 @@ tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v
 }
 
 tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int layer) {
-  return (tsr_attention){.heads = heads, .head_dim = head_dim, .scale = 1 / sqrtf((float)head_dim),
-                         .meaning = tokens, .tap = "blocks.%d.attn", .index = layer};
+  return (tsr_attention){.heads = heads,
+                         .head_dim = head_dim,
+                         .scale = 1 / sqrtf((float)head_dim),
+                         .meaning = tokens,
+                         .tap = "blocks.%d.attn",
+                         .index = layer};
 }
 
 tsr_value tsr_nn_mlp(tsr_builder *b, tsr_value x, const tsr_mlp *mlp, tsr_value residual) {
@@ -179,7 +208,9 @@ tsr_value tsr_nn_attend_normed(tsr_builder *b, tsr_value x, tsr_value qkv, tsr_a
   return attend(b, q, k, qkv, (int[]){0, 0, 2 * width}, a);
 }
 
-const char *tsr_nn_to_out(int heads, int head_dim, int dim) { return heads == 1 && head_dim == dim ? NULL : "to_out.0"; }
+const char *tsr_nn_to_out(int heads, int head_dim, int dim) {
+  return heads == 1 && head_dim == dim ? NULL : "to_out.0";
+}
 
 tsr_value tsr_nn_mha(tsr_builder *b, tsr_value x, const tsr_mha *mha, tsr_value residual) {
   int dim = tsr_dim(b, x, -1), width = mha->attention.heads * mha->attention.head_dim;
@@ -201,10 +232,19 @@ tsr_value tsr_nn_transformer_layer(tsr_builder *b, tsr_value x, const tsr_transf
   char tap[TSR_PATH_BYTES];
   const char *prefix = t->prefix ? t->prefix : "";
   tsr_print(tap, sizeof tap, "%sblocks.%%d.attn", prefix);
-  tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer), .to_out = t->to_out,
-                 .out_unbiased = t->out_unbiased, .qkv_bias = t->qkv_bias, .norm = t->norm, .split = t->split, .attend = t->attend,
+  tsr_mha mha = {.attention = tsr_nn_heads(t->heads, t->head_dim, t->tokens, layer),
+                 .to_out = t->to_out,
+                 .out_unbiased = t->out_unbiased,
+                 .qkv_bias = t->qkv_bias,
+                 .norm = t->norm,
+                 .split = t->split,
+                 .attend = t->attend,
                  .user = t->user};
-  tsr_mlp mlp = {.hidden = t->mlp_dim, .last = t->last, .norm = t->norm, .activation = t->activation, .unbiased = t->mlp_unbiased,
+  tsr_mlp mlp = {.hidden = t->mlp_dim,
+                 .last = t->last,
+                 .norm = t->norm,
+                 .activation = t->activation,
+                 .unbiased = t->mlp_unbiased,
                  .bare = t->bare};
   mha.attention.tap = tap;
   tsr_enter(b, "layers.%d.%d", layer, t->first);
@@ -245,7 +285,8 @@ tsr_value tsr_nn_video_patch_embed(tsr_builder *b, tsr_value video, int patch_f,
   if (s.dims[2] % patch_f)
     return tsr_fail(b, TSR_ERR_SHAPE, "%d frames are not a whole number of patches of %d", s.dims[2], patch_f);
   tsr_value x = tsr_nn_permute(b, video, (int[]){0, 2, 1, 3, 4}); /* [B,F,C,H,W] */
-  x = tsr_nn_patchify(b, tsr_nn_reshape(b, x, tsr_shape_of(4, batch * s.dims[2], s.dims[1], s.dims[3], s.dims[4])), patch_h, patch_w);
+  x = tsr_nn_patchify(b, tsr_nn_reshape(b, x, tsr_shape_of(4, batch * s.dims[2], s.dims[1], s.dims[3], s.dims[4])),
+                      patch_h, patch_w);
   int n = tsr_dim(b, x, 1), width = tsr_dim(b, x, 2);
   x = tsr_nn_reshape(b, x, tsr_shape_of(5, batch, frames, patch_f, n, width));
   x = tsr_nn_permute(b, x, (int[]){0, 1, 3, 2, 4});
@@ -282,5 +323,6 @@ tsr_value tsr_nn_prepend(tsr_builder *b, tsr_value token, tsr_value x) {
 }
 
 tsr_value tsr_nn_token(tsr_builder *b, tsr_value x, int index) {
-  return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, index, index + 1), tsr_shape_of(2, tsr_dim(b, x, 0), tsr_dim(b, x, 2)));
+  return tsr_nn_reshape(b, tsr_nn_slice(b, x, 1, index, index + 1),
+                        tsr_shape_of(2, tsr_dim(b, x, 0), tsr_dim(b, x, 2)));
 }

@@ -55,19 +55,19 @@ tsr_value tsr_nn_depthwise_conv2d(tsr_builder *b, const char *name, tsr_value x,
  * Gives [B,N,H*D]; the probabilities become the tap `tap` (a format with one %d for `index`) of kind "attention". */
 typedef struct tsr_attention {
   int heads, head_dim;
-  int value_dim;        /* of each head of v, and so of the result; 0: head_dim */
-  float scale;          /* of the scores */
-  int self_mask;        /* replace each token's score with itself by self_value (after scaling) */
+  int value_dim; /* of each head of v, and so of the result; 0: head_dim */
+  float scale;   /* of the scores */
+  int self_mask; /* replace each token's score with itself by self_value (after scaling) */
   float self_value;
-  tsr_value bias;       /* [1 or H, N, M] added after scaling, or TSR_NO_VALUE */
-  tsr_meaning meaning;  /* grid and prefix of the tokens */
-  const char *tap;      /* NULL: none */
+  tsr_value bias;      /* [1 or H, N, M] added after scaling, or TSR_NO_VALUE */
+  tsr_meaning meaning; /* grid and prefix of the tokens */
+  const char *tap;     /* NULL: none */
   int index;
-  const char *kind;     /* of the tap; NULL: "attention" */
-  int store;            /* the probabilities are output 1 of the node, whether the tap is wanted or not */
-  int limited;          /* pictures have as many keys as `keys` [B] says */
+  const char *kind; /* of the tap; NULL: "attention" */
+  int store;        /* the probabilities are output 1 of the node, whether the tap is wanted or not */
+  int limited;      /* pictures have as many keys as `keys` [B] says */
   tsr_value keys;
-  int has_scale;        /* `scales` [1] takes scale's place */
+  int has_scale; /* `scales` [1] takes scale's place */
   tsr_value scales;
 } tsr_attention;
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
@@ -127,9 +127,9 @@ typedef struct tsr_transformer {
   tsr_norm norm;      /* of both halves of a layer */
   const char *to_out; /* as in tsr_mha, and so are the next three */
   int out_unbiased, qkv_bias, split;
-  const char *last;   /* as in tsr_mlp, and so are the next three */
+  const char *last; /* as in tsr_mlp, and so are the next three */
   int activation, mlp_unbiased, bare;
-  int first;          /* what a layer has before these two is the architecture's own */
+  int first; /* what a layer has before these two is the architecture's own */
   tsr_meaning tokens;
   const char *prefix; /* NULL: none */
   tsr_attend *attend; /* as in tsr_mha */

@@ -17,11 +17,12 @@ tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x) {
 }
 
 /* The product with name.weight [out,C,1,1]; bias, scale and residual are values or TSR_NO_VALUE. */
-static tsr_value product(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value bias, tsr_value scale, tsr_value residual,
-                         int activation) {
+static tsr_value product(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value bias, tsr_value scale,
+                         tsr_value residual, int activation) {
   int c = tsr_dim(b, x, -1), n = 2;
   tsr_enter(b, "%s", name);
-  tsr_value in[5] = {x, tsr_weight_matrix(b, "weight", tsr_shape_of(4, out, c, 1, 1), (tsr_matrix_layout){1, out, c, 1})};
+  tsr_value in[5] = {x,
+                     tsr_weight_matrix(b, "weight", tsr_shape_of(4, out, c, 1, 1), (tsr_matrix_layout){1, out, c, 1})};
   tsr_attrs attrs = {.linear = {.activation = activation}};
   if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
   if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = 1;
@@ -39,7 +40,8 @@ static tsr_value bias_of(tsr_builder *b, const char *name, int out, int bias) {
   return value;
 }
 
-static tsr_value pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual, int activation) {
+static tsr_value pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual,
+                           int activation) {
   if (tsr_failed(b)) return TSR_NO_VALUE;
   return product(b, name, x, out, bias_of(b, name, out, bias), TSR_NO_VALUE, residual, activation);
 }
@@ -73,17 +75,25 @@ static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias
   return (affine){scale, tsr_node_output(b, scale, 1)};
 }
 
-tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv, tsr_value residual) {
+tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv,
+                             tsr_value residual) {
   int c = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
   if (tsr_failed(b)) return TSR_NO_VALUE;
   affine a = batch_norm(b, norm, conv.out, bias_of(b, name, conv.out, conv.bias), conv.norm_eps);
-  if (taps * conv.stride_h * conv.stride_w == 1) return product(b, name, x, conv.out, a.offset, a.scale, residual, conv.activation);
+  if (taps * conv.stride_h * conv.stride_w == 1)
+    return product(b, name, x, conv.out, a.offset, a.scale, residual, conv.activation);
   tsr_enter(b, "%s", name);
   tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, conv.out, c, conv.kernel_h, conv.kernel_w),
                                   (tsr_matrix_layout){1, conv.out, c, taps});
-  tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h, .kernel_w = conv.kernel_w, .stride_h = conv.stride_h,
-                                .stride_w = conv.stride_w, .pad_h = conv.pad_h, .pad_w = conv.pad_w,
-                                .activation = conv.activation, .has_bias = 1, .has_scale = 1}};
+  tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h,
+                                .kernel_w = conv.kernel_w,
+                                .stride_h = conv.stride_h,
+                                .stride_w = conv.stride_w,
+                                .pad_h = conv.pad_h,
+                                .pad_w = conv.pad_w,
+                                .activation = conv.activation,
+                                .has_bias = 1,
+                                .has_scale = 1}};
   x = tsr_node_add(b, TSR_OP_conv2d, (tsr_value[]){x, w, a.offset, a.scale}, 4, &attrs);
   tsr_leave(b);
   return x;
@@ -95,10 +105,14 @@ tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *no
   if (tsr_failed(b)) return TSR_NO_VALUE;
   affine a = batch_norm(b, norm, c, bias_of(b, name, c, conv.bias), conv.norm_eps);
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_nn_reshape(b, tsr_weight_depthwise(b, "weight", shape), tsr_shape_of(2, taps, c)); /* as it is kept */
+  tsr_value w =
+      tsr_nn_reshape(b, tsr_weight_depthwise(b, "weight", shape), tsr_shape_of(2, taps, c)); /* as it is kept */
   w = tsr_nn_reshape(b, tsr_nn_mul(b, w, a.scale), shape);
-  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h, .stride_w = conv.stride_w, .pad_h = conv.pad_h,
-                                          .pad_w = conv.pad_w, .activation = conv.activation}};
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h,
+                                          .stride_w = conv.stride_w,
+                                          .pad_h = conv.pad_h,
+                                          .pad_w = conv.pad_w,
+                                          .activation = conv.activation}};
   x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
   tsr_leave(b);
   return x;
@@ -111,7 +125,12 @@ tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden) {
 }
 
 tsr_value tsr_nn_peg(tsr_builder *b, const char *name, tsr_value x, int kernel) {
-  tsr_conv conv = {.kernel_h = kernel, .kernel_w = kernel, .stride_h = 1, .stride_w = 1, .pad_h = kernel / 2, .pad_w = kernel / 2,
+  tsr_conv conv = {.kernel_h = kernel,
+                   .kernel_w = kernel,
+                   .stride_h = 1,
+                   .stride_w = 1,
+                   .pad_h = kernel / 2,
+                   .pad_w = kernel / 2,
                    .bias = TSR_BIAS};
   return tsr_nn_add(b, tsr_nn_depthwise_conv2d(b, name, x, conv), x);
 }
@@ -126,8 +145,8 @@ tsr_value tsr_nn_windows(tsr_builder *b, tsr_value x, tsr_windows w) {
   int batch = tsr_dim(b, x, 0), height = tsr_dim(b, x, 1), width = tsr_dim(b, x, 2), c = tsr_dim(b, x, 3);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   if (height % w.h || width % w.w)
-    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE, "a map of %d x %d cannot be cut into windows of %d x %d", height,
-                    width, w.h, w.w);
+    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE,
+                    "a map of %d x %d cannot be cut into windows of %d x %d", height, width, w.h, w.w);
   int rows = height / w.h, columns = width / w.w;
   x = tsr_nn_reshape(b, x, cut(batch, rows, columns, w, c));
   x = tsr_nn_permute(b, x, w.spread ? (int[]){0, 2, 4, 1, 3, 5} : (int[]){0, 1, 3, 2, 4, 5});
@@ -154,12 +173,15 @@ tsr_value tsr_nn_tokens(tsr_builder *b, tsr_value x) {
 }
 
 tsr_value tsr_nn_map(tsr_builder *b, tsr_value tokens, tsr_value like) {
-  return tsr_nn_reshape(b, tokens, tsr_shape_of(4, tsr_dim(b, like, 0), tsr_dim(b, like, 1), tsr_dim(b, like, 2), tsr_dim(b, tokens, -1)));
+  return tsr_nn_reshape(
+      b, tokens,
+      tsr_shape_of(4, tsr_dim(b, like, 0), tsr_dim(b, like, 1), tsr_dim(b, like, 2), tsr_dim(b, tokens, -1)));
 }
 
 tsr_value tsr_nn_map_mean(tsr_builder *b, tsr_value x) { return tsr_nn_mean(b, tsr_nn_tokens(b, x), 1); }
 
-tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index, const void *user) {
+tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index,
+                            const void *user) {
   int heads = tsr_dim(b, table, 1);
   float *at;
   tsr_value rows = tsr_constant(b, tsr_shape_of(3, 1, n, m), &at);
@@ -193,7 +215,8 @@ tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit) {
   int h = tsr_dim(b, image, 2), w = tsr_dim(b, image, 3);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   if (h % unit || w % unit)
-    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE, "%s %d x %d; this model takes sides that are multiples of %d",
+    return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE,
+                    "%s %d x %d; this model takes sides that are multiples of %d",
                     b->declaring ? "config key \"image_size\" is" : "the picture is", h, w, unit);
   return tsr_nn_channels_last(b, image);
 }

@@ -16,7 +16,8 @@ tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, in
 /* A convolution and the BatchNorm2d (of conv.norm_eps) after it as one: the norm becomes a scale and an offset of what the product gives, of
  * the depthwise kernel's weights. conv.activation follows the norm. Weights `name` as for conv2d, and norm.weight, bias,
  * running_mean, running_var. `residual` (1x1 with stride 1 only) or TSR_NO_VALUE. */
-tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv, tsr_value residual);
+tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv,
+                             tsr_value residual);
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv);
 
 /* Channel norm, 1x1 convolution, GELU, 1x1 convolution, named 0, 1 and 4, plus x. */
@@ -45,7 +46,8 @@ tsr_value tsr_nn_map_mean(tsr_builder *b, tsr_value x);
 
 /* A bias of attention from a table [positions, heads]: [heads,n,m] with scale * table[index(user, i, j)], 0 where index is negative. */
 typedef int tsr_bias_index(const void *user, int i, int j);
-tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index, const void *user);
+tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index,
+                            const void *user);
 
 /* What a map's taps mean: "features" with its grid, or tokens of another kind. */
 tsr_meaning tsr_nn_map_meaning(const tsr_builder *b, tsr_value map, const char *kind);

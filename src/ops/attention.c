@@ -231,13 +231,13 @@ static void pack_values(const tsr_op_args *args, int index, float *scratch) {
 typedef struct block {
   int index, first, rows;
   places places;
-  const char *packed;    /* keys and values of the head */
-  float *q;              /* queries, laid out or quantized [rows, D] */
-  float *scores, *p;     /* scores of a part [rows, keys]; their softmax, laid out or quantized */
-  float *part, *y;       /* output of a part [rows, value_dim]; the op's output for these queries */
-  float *q_scale;        /* [rows]; in 8 bits */
-  int32_t *q_zero;       /* [rows]; in 8 bits */
-  float *rates;          /* [rows]; in 8 bits: the scale of each row of p */
+  const char *packed; /* keys and values of the head */
+  float *q;           /* queries, laid out or quantized [rows, D] */
+  float *scores, *p;  /* scores of a part [rows, keys]; their softmax, laid out or quantized */
+  float *part, *y;    /* output of a part [rows, value_dim]; the op's output for these queries */
+  float *q_scale;     /* [rows]; in 8 bits */
+  int32_t *q_zero;    /* [rows]; in 8 bits */
+  float *rates;       /* [rows]; in 8 bits: the scale of each row of p */
   tsr_softmax_row state[QUERY_ROWS];
 } block;
 

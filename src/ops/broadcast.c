@@ -1,7 +1,6 @@
 /* Broadcasting; see broadcast.h. Tasks are equal parts of the output, taken as one row of numbers. */
 #include "broadcast.h"
 
-
 #include "walk.h"
 
 enum { REPEAT = 64 }; /* copies of a number that repeats, because the kernels take only vectors */

@@ -41,16 +41,16 @@ enum {
 
 /* How the work is divided. Fine rows are 14-bit rows (matmul.h). */
 typedef struct split {
-  int levels;     /* of Strassen's product; 0: the plain product */
-  int parts;      /* images with Strassen's product, because there neighbouring rows affect the last bits; else 1 */
-  size_t each;    /* rows of a part */
-  int rows;       /* rows of a block */
-  int columns;    /* columns of a block */
-  int row_blocks; /* blocks of rows in a part */
-  int column_blocks;    /* blocks of columns in a group */
-  int prepare, refine;  /* tasks that prepare plain rows; tasks that prepare fine rows */
-  int images, tokens;   /* images, and rows of each */
-  int first, last;      /* fine rows at the beginning and at the end of each image */
+  int levels;        /* of Strassen's product; 0: the plain product */
+  int parts;         /* images with Strassen's product, because there neighbouring rows affect the last bits; else 1 */
+  size_t each;       /* rows of a part */
+  int rows;          /* rows of a block */
+  int columns;       /* columns of a block */
+  int row_blocks;    /* blocks of rows in a part */
+  int column_blocks; /* blocks of columns in a group */
+  int prepare, refine; /* tasks that prepare plain rows; tasks that prepare fine rows */
+  int images, tokens;  /* images, and rows of each */
+  int first, last;     /* fine rows at the beginning and at the end of each image */
 } split;
 
 /* Finds the fine rows, of 8-bit products only. */

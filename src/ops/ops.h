@@ -27,7 +27,10 @@ enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU, TSR_ACT_SILU, TSR_ACT_SIGMOID, 
 enum { TSR_EXP, TSR_SIN, TSR_COS };
 
 typedef union tsr_attrs {
-#define TSR_OP(name, least, most, outs, traits, ...) struct { __VA_ARGS__ } name;
+#define TSR_OP(name, least, most, outs, traits, ...) \
+  struct {                                           \
+    __VA_ARGS__                                      \
+  } name;
 #include "ops.inc"
 #undef TSR_OP
 } tsr_attrs;
@@ -45,8 +48,8 @@ typedef struct tsr_op_args {
   int n_in, n_out;
   tsr_arg in[TSR_MAX_IN], out[TSR_MAX_OUT];
   /* Set by the shape rule of an op by rows. */
-  int second; /* the input that TSR_BY_ROWS_TOO speaks of; 0: there is none */
-  int whole;  /* the result depends on n itself, so that no row can be left out */
+  int second;   /* the input that TSR_BY_ROWS_TOO speaks of; 0: there is none */
+  int whole;    /* the result depends on n itself, so that no row can be left out */
   void *shared; /* memory of the node, which its first tasks prepare for the others; 16-byte aligned */
 } tsr_op_args;
 
@@ -67,8 +70,8 @@ typedef tsr_op_work tsr_op_work_fn(const tsr_op_args *args);
 typedef void tsr_op_run_fn(const tsr_op_args *args, int task, void *scratch);
 
 #define TSR_OP(name, least, most, outs, traits, ...) \
-  tsr_op_shape_fn tsr_op_##name##_shape;     \
-  tsr_op_work_fn tsr_op_##name##_work;       \
+  tsr_op_shape_fn tsr_op_##name##_shape;             \
+  tsr_op_work_fn tsr_op_##name##_work;               \
   tsr_op_run_fn tsr_op_##name##_run;
 #include "ops.inc"
 #undef TSR_OP

@@ -8,8 +8,11 @@ tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) 
   const char *name;
   char prefix[TSR_PATH_BYTES];
   tsr_inside *around = b->inside;
-  tsr_inside inside = {.tap_prefix = prefix, .taps_aside = net->aside || (around && around->taps_aside),
-                       .handed_names = {"image", net->input}, .handed = {net->image, net->given}, .watch = net->watch,
+  tsr_inside inside = {.tap_prefix = prefix,
+                       .taps_aside = net->aside || (around && around->taps_aside),
+                       .handed_names = {"image", net->input},
+                       .handed = {net->image, net->given},
+                       .watch = net->watch,
                        .outer = around};
   tsr_print(prefix, sizeof prefix, "%s%s", around ? around->tap_prefix : "", net->prefix);
   tsr_settings outer = tsr_config_open(b, net->key, net->what, net->archs, &name);

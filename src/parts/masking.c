@@ -12,14 +12,18 @@ tsr_vit tsr_masking_vit(tsr_builder *b, const char *key, const char *what) {
   return c;
 }
 
-double tsr_masking_ratio(tsr_builder *b, double fallback) { return tsr_setting_number(b, &b->config, "masking_ratio", fallback, 1e-6, 1 - 1e-6); }
+double tsr_masking_ratio(tsr_builder *b, double fallback) {
+  return tsr_setting_number(b, &b->config, "masking_ratio", fallback, 1e-6, 1 - 1e-6);
+}
 
 /* How many patches of picture `i` a given mask hides; -1: it is none. */
 static int count_given(tsr_builder *b, const float *row, int n, int i) {
   int count = 0;
   for (int k = 0; k < n; k++) {
     if (row[k] != 0 && row[k] != 1)
-      return tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" is %g at [%d,%d]; expected 0, or 1 for a hidden patch", (double)row[k], i, k), -1;
+      return tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" is %g at [%d,%d]; expected 0, or 1 for a hidden patch",
+                      (double)row[k], i, k),
+             -1;
     count += row[k] == 1;
   }
   return count;
@@ -44,9 +48,11 @@ tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double
   m.count = given ? count_given(b, given, n, 0) : (int)ratio + (up && ratio > (int)ratio);
   for (int i = 1; given && i < batch; i++)
     if (count_given(b, given + (size_t)i * n, n, i) != m.count)
-      tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" hides %d patches of picture 0, not so many of picture %d", m.count, i);
+      tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" hides %d patches of picture 0, not so many of picture %d", m.count,
+               i);
   if (!tsr_failed(b) && (m.count < 1 || m.count >= n))
-    tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_ARGUMENT, "%d of %d patches would be hidden; expected 1 to %d", m.count, n, n - 1);
+    tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_ARGUMENT, "%d of %d patches would be hidden; expected 1 to %d",
+             m.count, n, n - 1);
   grid.kind = "mask";
   tsr_value map = tsr_constant(b, tsr_shape_of(2, batch, n), &rows);
   m.hidden = tsr_constant(b, tsr_shape_of(2, batch, m.count), &hidden);
@@ -87,8 +93,8 @@ static tsr_value difference(tsr_builder *b, tsr_value y, tsr_value x, int square
   return tsr_nn_times(b, tsr_nn_mean_all(b, d), scale);
 }
 
-tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c, tsr_meaning grid, int squared,
-                              float scale) {
+tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
+                              tsr_meaning grid, int squared, float scale) {
   int batch = tsr_dim(b, patches, 0);
   x = tsr_nn_linear(b, "to_pixels", x, tsr_dim(b, patches, 2), TSR_BIAS);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "pixels"}, "prediction");
@@ -99,5 +105,6 @@ tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x,
   x = tsr_nn_permute(b, x, (int[]){0, 5, 1, 3, 2, 4});
   grid.kind = "image";
   b->graph.output_meaning = grid;
-  return tsr_nn_reshape(b, x, tsr_shape_of(4, batch, c->channels, grid.grid_h * c->patch[0], grid.grid_w * c->patch[1]));
+  return tsr_nn_reshape(b, x,
+                        tsr_shape_of(4, batch, c->channels, grid.grid_h * c->patch[0], grid.grid_w * c->patch[1]));
 }

@@ -33,7 +33,7 @@ tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token
 
 /* The end of models that make up pixels: x [B,K,C] is what they made of the hidden tokens; through Linear to_pixels it is `prediction`. The loss is
  * `scale` times the mean of squared or absolute differences. Returns the picture [B,C,H,W]: patches [B,N,P] with the hidden ones made up. */
-tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c, tsr_meaning grid, int squared,
-                              float scale);
+tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
+                              tsr_meaning grid, int squared, float scale);
 
 #endif

@@ -15,13 +15,21 @@ tsr_max_vit tsr_max_vit_config(tsr_builder *b) {
   c.shrinkage = tsr_config_number(b, "mbconv_shrinkage_rate", 0.25, 0.001, 16);
   c.channels = tsr_config_int(b, "channels", 3, 1, 64);
   tsr_settings_ignore(b, &b->config, training);
-  if (c.dim % c.dim_head) tsr_fail(b, TSR_ERR_CONFIG, "\"dim\" %d is not a multiple of \"dim_head\" %d", c.dim, c.dim_head);
+  if (c.dim % c.dim_head)
+    tsr_fail(b, TSR_ERR_CONFIG, "\"dim\" %d is not a multiple of \"dim_head\" %d", c.dim, c.dim_head);
   return c;
 }
 
 static tsr_conv kernel(int side, int out, int stride, int activation) {
-  return (tsr_conv){.out = out, .kernel_h = side, .kernel_w = side, .stride_h = stride, .stride_w = stride, .pad_h = side / 2, .pad_w = side / 2,
-                    .bias = TSR_BIAS, .activation = activation};
+  return (tsr_conv){.out = out,
+                    .kernel_h = side,
+                    .kernel_w = side,
+                    .stride_h = stride,
+                    .stride_w = stride,
+                    .pad_h = side / 2,
+                    .pad_w = side / 2,
+                    .bias = TSR_BIAS,
+                    .activation = activation};
 }
 
 static tsr_value squeeze_excitation(tsr_builder *b, tsr_value x, int hidden) {
@@ -54,12 +62,15 @@ static int bias_index(const void *user, int i, int j) {
   return i < 0 || j < 0 ? side * side : (i / w - j / w + w - 1) * side + i % w - j % w + w - 1;
 }
 
-tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const tsr_max_vit *c, tsr_windows windows, int block) {
+tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const tsr_max_vit *c, tsr_windows windows,
+                             int block) {
   char tap[64];
   int heads = tsr_dim(b, map, 3) / c->dim_head, w = c->window, n = c->registers + w * w, side = 2 * w - 1;
   tsr_print(tap, sizeof tap, "blocks.%d.%s_attn", block, windows.spread ? "grid" : "block");
-  tsr_value table = tsr_weight_vector(b, "rel_pos_bias.weight", tsr_shape_of(2, side * side + (c->registers > 0), heads));
-  tsr_attention attention = tsr_nn_heads(heads, c->dim_head, tsr_nn_window_meaning(b, map, windows, "attention"), block);
+  tsr_value table =
+      tsr_weight_vector(b, "rel_pos_bias.weight", tsr_shape_of(2, side * side + (c->registers > 0), heads));
+  tsr_attention attention =
+      tsr_nn_heads(heads, c->dim_head, tsr_nn_window_meaning(b, map, windows, "attention"), block);
   attention.tap = tap;
   attention.meaning.prefix_tokens = (short)c->registers;
   attention.bias = tsr_nn_bias_table(b, table, n, n, 1, bias_index, c);

@@ -17,7 +17,8 @@ tsr_max_vit tsr_max_vit_config(tsr_builder *b);
 
 /* Windows of `map`, neighbours or spread, [B * windows, registers + w w, C] -> x + attention below the current scope, with the tap
  * blocks.<block>.block_attn or .grid_attn. */
-tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const tsr_max_vit *c, tsr_windows windows, int block);
+tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const tsr_max_vit *c, tsr_windows windows,
+                             int block);
 
 /* A block behind its MBConv, from the model's own scope: [B,H,W,C] -> [B,H,W,C]. */
 typedef tsr_value tsr_max_vit_axes(tsr_builder *b, tsr_value map, const tsr_max_vit *c, int block);

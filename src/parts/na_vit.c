@@ -31,8 +31,8 @@ static tsr_value join(tsr_builder *b, int axis, int count, tsr_value *values) {
 }
 
 static tsr_value refuse(tsr_builder *b, const tsr_vit *c, int h, int w) {
-  return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; sides are multiples of %d, up to %d x %d", h, w, c->patch[0], c->image[0],
-                  c->image[1]);
+  return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; sides are multiples of %d, up to %d x %d", h, w,
+                  c->patch[0], c->image[0], c->image[1]);
 }
 
 static void read_pictures(tsr_builder *b, navit *m) {
@@ -43,15 +43,19 @@ static void read_pictures(tsr_builder *b, navit *m) {
   b->graph.list_patch = p;
   for (int i = 0; i < listed; i++) {
     int64_t n = (int64_t)c->channels * sizes[i][0] * sizes[i][1];
-    if (n > INT32_MAX - total) return (void)tsr_fail(b, TSR_ERR_SHAPE, "%d pictures have more numbers than one input holds", listed);
+    if (n > INT32_MAX - total)
+      return (void)tsr_fail(b, TSR_ERR_SHAPE, "%d pictures have more numbers than one input holds", listed);
     total += (int)n;
   }
-  tsr_value all = listed ? tsr_input_optional(b, "image", tsr_shape_of(1, total)) : tsr_input_image(b, c->channels, c->image[0], c->image[1]);
+  tsr_value all = listed ? tsr_input_optional(b, "image", tsr_shape_of(1, total))
+                         : tsr_input_image(b, c->channels, c->image[0], c->image[1]);
   m->batch = listed ? 1 : tsr_dim(b, all, 0);
   m->count = listed ? listed : 1;
-  if (all == TSR_NO_VALUE && !tsr_failed(b)) tsr_fail(b, TSR_ERR_ARGUMENT, "no input \"image\" was given; expected [%d]", total);
+  if (all == TSR_NO_VALUE && !tsr_failed(b))
+    tsr_fail(b, TSR_ERR_ARGUMENT, "no input \"image\" was given; expected [%d]", total);
   for (int i = 0, at = 0, from = 0; i < m->count && !tsr_failed(b); i++) {
-    int h = listed ? sizes[i][0] : tsr_dim(b, all, 2), w = listed ? sizes[i][1] : tsr_dim(b, all, 3), n = c->channels * h * w;
+    int h = listed ? sizes[i][0] : tsr_dim(b, all, 2), w = listed ? sizes[i][1] : tsr_dim(b, all, 3),
+        n = c->channels * h * w;
     if (h % p || w % p || h > c->image[0] || w > c->image[1]) refuse(b, c, h, w);
     m->images[i] = listed ? tsr_nn_slice(b, all, 0, at, at + n) : all;
     m->pictures[i] = (picture){h / p, w / p, from};
@@ -72,7 +76,8 @@ static tsr_value part(tsr_builder *b, const navit *m, tsr_value x, int i) {
 
 static void tap_tokens(tsr_builder *b, const navit *m, tsr_value x, const char *name, int layer) {
   for (int i = 0; i < m->count; i++)
-    if (tsr_tap_offer(b, tsr_shape_of(3, m->batch, tokens_of(m, i), tsr_dim(b, x, 2)), meaning_of(m, i, "tokens"), name, layer))
+    if (tsr_tap_offer(b, tsr_shape_of(3, m->batch, tokens_of(m, i), tsr_dim(b, x, 2)), meaning_of(m, i, "tokens"), name,
+                      layer))
       tsr_tap_give(b, part(b, m, x, i));
 }
 
@@ -138,7 +143,9 @@ static tsr_value layer(tsr_builder *b, const navit *m, tsr_value x, int i) {
 /* [B,count,C]: a learned query looks at each picture. */
 static tsr_value pool(tsr_builder *b, const navit *m, tsr_value x) {
   int dim = m->c->dim, width = m->c->heads * m->c->dim_head;
-  tsr_value query = tsr_nn_reshape(b, tsr_weight_vector(b, "attn_pool_queries", tsr_shape_of(1, dim)), tsr_shape_of(3, 1, 1, dim)), qkv[3], y[TSR_MAX_PICTURES];
+  tsr_value query = tsr_nn_reshape(b, tsr_weight_vector(b, "attn_pool_queries", tsr_shape_of(1, dim)),
+                                   tsr_shape_of(3, 1, 1, dim)),
+            qkv[3], y[TSR_MAX_PICTURES];
   tsr_enter(b, "attn_pool");
   project(b, m, norm(b, m, "norm", query), x, 1, qkv);
   qkv[0] = tsr_nn_expand(b, qkv[0], tsr_shape_of(3, m->batch, 1, width));
@@ -204,9 +211,10 @@ static void pack(tsr_builder *b, const navit *m, packing *p, float *map) {
     const picture *picture = &m->pictures[m->count == 1 ? 0 : i];
     int n = picture->h * picture->w, side = m->c->patch[0];
     if (p->by_length && n > p->most)
-      tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; the option group_max_seq_len is %d", picture->h * side, picture->w * side, n,
-               p->most);
-    if (p->by_length ? length + n > p->most : p->listed && group < TSR_MAX_PICTURES && filled == p->sizes[group]) group++, length = filled = 0;
+      tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; the option group_max_seq_len is %d",
+               picture->h * side, picture->w * side, n, p->most);
+    if (p->by_length ? length + n > p->most : p->listed && group < TSR_MAX_PICTURES && filled == p->sizes[group])
+      group++, length = filled = 0;
     for (int j = 0; map && j < n; j++) map[(size_t)group * p->longest + length + j] = (float)i;
     length += n, filled++;
     if (length > p->longest) p->longest = length;
@@ -216,14 +224,16 @@ static void pack(tsr_builder *b, const navit *m, packing *p, float *map) {
 
 static void tap_packing(tsr_builder *b, const navit *m) {
   static const int none[TSR_MAX_PICTURES];
-  packing p = {.by_length = tsr_option_bool(b, "group_images", 0), .most = tsr_option_int(b, "group_max_seq_len", 2048, 1, INT32_MAX)};
+  packing p = {.by_length = tsr_option_bool(b, "group_images", 0),
+               .most = tsr_option_int(b, "group_max_seq_len", 2048, 1, INT32_MAX)};
   p.group_count = tsr_setting_list(b, &b->options, "groups", none, 1, TSR_MAX_PICTURES, 1, TSR_MAX_PICTURES, p.sizes);
   p.listed = p.sizes[0] > 0;
   int sum = 0, total = m->count == 1 ? m->batch : m->count;
   for (int i = 0; i < p.group_count; i++) sum += p.sizes[i];
   const tsr_json *given = tsr_json_get(b->options.given, "groups");
   if (p.listed && (p.by_length || (given->kind == TSR_JSON_ARRAY && sum != total)))
-    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"groups\" has %d pictures of %d%s", sum, total, p.by_length ? ", and \"group_images\" makes groups of its own" : "");
+    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"groups\" has %d pictures of %d%s", sum, total,
+             p.by_length ? ", and \"group_images\" makes groups of its own" : "");
   pack(b, m, &p, NULL);
   tsr_shape shape = tsr_shape_of(2, p.groups, p.longest);
   if (!tsr_tap_offer(b, shape, (tsr_meaning){.kind = "packing"}, "packing")) return;
@@ -237,7 +247,8 @@ static void tap_packing(tsr_builder *b, const navit *m) {
 tsr_value tsr_na_vit(tsr_builder *b, const tsr_vit *c, int nested, int qk_norm) {
   navit m = {.c = c, .nested = nested, .qk_norm = qk_norm};
   if (c->patch[0] != c->patch[1])
-    return tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is [%d,%d]; patches are square here", c->patch[0], c->patch[1]);
+    return tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is [%d,%d]; patches are square here", c->patch[0],
+                    c->patch[1]);
   read_pictures(b, &m);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   if (!nested) tap_packing(b, &m);

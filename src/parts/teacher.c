@@ -17,8 +17,11 @@ static void read_crops(tsr_builder *b, tsr_teacher *t, int side) {
   t->learns = given == 3 || b->declaring;
   for (int i = 1; i < 4 && b->declaring; i++) t->crops[i] = image;
   if (given % 3 && !tsr_failed(b))
-    tsr_fail(b, TSR_ERR_ARGUMENT, "%d of the inputs \"%s\", \"%s\" and \"%s\" were given; it takes all or none", given, names[1], names[2], names[3]);
-  if (t->update && !t->learns) tsr_fail(b, TSR_ERR_ARGUMENT, "option \"update\" goes with the crops of a loss, the input \"%s\" among them", names[1]);
+    tsr_fail(b, TSR_ERR_ARGUMENT, "%d of the inputs \"%s\", \"%s\" and \"%s\" were given; it takes all or none", given,
+             names[1], names[2], names[3]);
+  if (t->update && !t->learns)
+    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"update\" goes with the crops of a loss, the input \"%s\" among them",
+             names[1]);
 }
 
 tsr_teacher tsr_teacher_open(tsr_builder *b) {
@@ -28,7 +31,8 @@ tsr_teacher tsr_teacher_open(tsr_builder *b) {
   t.hidden = tsr_config_int(b, "projection_hidden_size", 256, 1, TSR_MAX_DIM);
   t.layers = tsr_config_int(b, "projection_layers", 4, 2, 64);
   t.classes = tsr_config_int(b, "num_classes_K", 65336, 1, TSR_MAX_CLASSES);
-  double student = tsr_config_number(b, "student_temp", 0.9, 1e-4, 1e4), teacher = tsr_config_number(b, "teacher_temp", 0.04, 1e-4, 1e4);
+  double student = tsr_config_number(b, "student_temp", 0.9, 1e-4, 1e4),
+         teacher = tsr_config_number(b, "teacher_temp", 0.04, 1e-4, 1e4);
   t.student_scale = (float)(1 / tsr_option_number(b, "student_temp", student, 1e-4, 1e4));
   t.teacher_scale = (float)(1 / tsr_option_number(b, "teacher_temp", teacher, 1e-4, 1e4));
   t.keep = tsr_config_number(b, "moving_average_decay", 0.9, 0, 1);
@@ -45,8 +49,14 @@ tsr_teacher tsr_teacher_open(tsr_builder *b) {
 
 tsr_value tsr_teacher_see(tsr_builder *b, const tsr_teacher *t, int crop, const char *const *archs, const char *watch) {
   tsr_value watched;
-  tsr_net net = {.key = "net", .what = "net key", .archs = archs, .scope = scopes[crop > 1], .prefix = tsr_teacher_prefixes[crop], .aside = crop > 0,
-                 .watch = watch, .image = t->crops[crop]};
+  tsr_net net = {.key = "net",
+                 .what = "net key",
+                 .archs = archs,
+                 .scope = scopes[crop > 1],
+                 .prefix = tsr_teacher_prefixes[crop],
+                 .aside = crop > 0,
+                 .watch = watch,
+                 .image = t->crops[crop]};
   tsr_net_build(b, &net, &watched);
   return watched;
 }
@@ -76,7 +86,8 @@ static tsr_value mean_rows(tsr_builder *b, tsr_value x) {
   return tsr_nn_mean(b, tsr_nn_reshape(b, x, tsr_shape_of(3, 1, rows, k)), 1);
 }
 
-tsr_value tsr_teacher_centers(tsr_builder *b, const tsr_teacher *t, const char *name, const char *last, tsr_value one, tsr_value two) {
+tsr_value tsr_teacher_centers(tsr_builder *b, const tsr_teacher *t, const char *name, const char *last, tsr_value one,
+                              tsr_value two) {
   tsr_shape shape = tsr_shape_of(2, 1, t->classes);
   if (t->update) tsr_weights_follow(b, name, last, t->keep_centers);
   tsr_value centers = tsr_weight_buffer(b, name, shape), store = tsr_weight_buffer(b, last, shape);

@@ -10,9 +10,9 @@ typedef struct tsr_teacher {
   int hidden, classes, layers;
   float student_scale, teacher_scale; /* one over the temperatures */
   double keep, keep_centers;
-  int update;                         /* the option: centers follow, too */
-  tsr_value crops[4];                 /* student's one and two, teacher's one and two; the last three may be missing, all of them */
-  int learns;                         /* none is missing */
+  int update;         /* the option: centers follow, too */
+  tsr_value crops[4]; /* student's one and two, teacher's one and two; the last three may be missing, all of them */
+  int learns;         /* none is missing */
 } tsr_teacher;
 /* When the option `update` is set, the teacher's weights follow the student's now, before anything reads them. */
 tsr_teacher tsr_teacher_open(tsr_builder *b);
@@ -27,7 +27,8 @@ tsr_value tsr_teacher_see(tsr_builder *b, const tsr_teacher *t, int crop, const 
 tsr_value tsr_teacher_project(tsr_builder *b, const tsr_teacher *t, int crop, const char *name, tsr_value x);
 /* -centers, the buffer `name` [1,classes], once `last` has followed into it if the option is set. And `last` is what the two logits' mean will be, stored
  * after the run. Taps of these names. */
-tsr_value tsr_teacher_centers(tsr_builder *b, const tsr_teacher *t, const char *name, const char *last, tsr_value one, tsr_value two);
+tsr_value tsr_teacher_centers(tsr_builder *b, const tsr_teacher *t, const char *name, const char *last, tsr_value one,
+                              tsr_value two);
 /* What the teacher answers: softmax of logits less centers, over its temperature. */
 tsr_value tsr_teacher_shares(tsr_builder *b, const tsr_teacher *t, tsr_value logits, tsr_value centers);
 

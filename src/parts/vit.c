@@ -33,8 +33,10 @@ tsr_vit tsr_vit_config_video(tsr_builder *b) {
   c.frames = tsr_config_int(b, "frames", TSR_REQUIRED, 1, TSR_MAX_SIDE);
   c.frame_patch = tsr_config_int(b, "frame_patch_size", TSR_REQUIRED, 1, TSR_MAX_SIDE);
   if (c.frames % c.frame_patch || c.image[0] % c.patch[0] || c.image[1] % c.patch[1])
-    tsr_fail(b, TSR_ERR_CONFIG, "\"frames\" %d and \"image_size\" %d x %d must be whole numbers of \"frame_patch_size\" %d and "
-             "\"image_patch_size\" %d x %d", c.frames, c.image[0], c.image[1], c.frame_patch, c.patch[0], c.patch[1]);
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "\"frames\" %d and \"image_size\" %d x %d must be whole numbers of \"frame_patch_size\" %d and "
+             "\"image_patch_size\" %d x %d",
+             c.frames, c.image[0], c.image[1], c.frame_patch, c.patch[0], c.patch[1]);
   tsr_vit_config_common(b, &c, 1);
   return c;
 }
@@ -65,16 +67,18 @@ tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c) {
 }
 
 /* From row `first` of the table on. */
-static tsr_value add_positions(tsr_builder *b, tsr_value x, tsr_shape table, int first, const tsr_vit *c, tsr_meaning tokens) {
+static tsr_value add_positions(tsr_builder *b, tsr_value x, tsr_shape table, int first, const tsr_vit *c,
+                               tsr_meaning tokens) {
   int all = table.dims[table.ndim - 2], rows = all - first, used = tsr_dim(b, x, 1);
   tsr_value position = tsr_weight_vector(b, "pos_embedding", table);
   if (!tsr_failed(b) && used > rows && c->frames)
-    return tsr_fail(b, TSR_ERR_SHAPE, "%d frames of %d x %d give %d tokens; this model takes at most %d, as of %d frames of %d x %d",
-                    tokens.grid_f * c->frame_patch, tokens.grid_h * c->patch[0], tokens.grid_w * c->patch[1], used, rows, c->frames,
-                    c->image[0], c->image[1]);
+    return tsr_fail(b, TSR_ERR_SHAPE,
+                    "%d frames of %d x %d give %d tokens; this model takes at most %d, as of %d frames of %d x %d",
+                    tokens.grid_f * c->frame_patch, tokens.grid_h * c->patch[0], tokens.grid_w * c->patch[1], used,
+                    rows, c->frames, c->image[0], c->image[1]);
   if (!tsr_failed(b) && used > rows)
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; this model takes at most %d", tokens.grid_h * c->patch[0],
-                    tokens.grid_w * c->patch[1], used, rows);
+    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; this model takes at most %d",
+                    tokens.grid_h * c->patch[0], tokens.grid_w * c->patch[1], used, rows);
   position = tsr_nn_slice(b, tsr_nn_reshape(b, position, tsr_shape_of(2, all, c->dim)), 0, first, first + used);
   tokens.kind = "position";
   tsr_tap_add(b, position, tokens, "%spos_embedding", c->prefix ? c->prefix : "");
@@ -112,7 +116,8 @@ int tsr_vit_patch_count(const tsr_vit *c) {
   return (c->frames ? c->frames / c->frame_patch : 1) * (c->image[0] / c->patch[0]) * (c->image[1] / c->patch[1]);
 }
 
-tsr_value tsr_vit_add_patch_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, int class_row, tsr_meaning tokens) {
+tsr_value tsr_vit_add_patch_positions(tsr_builder *b, tsr_value x, const tsr_vit *c, int class_row,
+                                      tsr_meaning tokens) {
   int rows = tsr_vit_patch_count(c);
   tsr_shape table = class_row ? tsr_shape_of(3, 1, rows + 1, c->dim) : tsr_shape_of(2, rows, c->dim);
   return add_positions(b, x, table, class_row, c, tokens);
@@ -146,7 +151,8 @@ tsr_value tsr_vit_patches(tsr_builder *b, const tsr_vit *c, int spare, tsr_meani
 tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
   int prefix = !c->mean_pool;
   tsr_value x = tsr_vit_embed(b, c, tokens);
-  tsr_value cls = tsr_weight_vector(b, "cls_token", tsr_shape_of(2, prefix, c->dim)); /* the reference keeps an empty one */
+  tsr_value cls =
+      tsr_weight_vector(b, "cls_token", tsr_shape_of(2, prefix, c->dim)); /* the reference keeps an empty one */
   if (prefix) x = tsr_nn_prepend(b, cls, x);
   tokens->prefix_tokens = prefix;
   return tsr_vit_add_positions(b, x, tsr_shape_of(2, tsr_vit_patch_count(c) + prefix, c->dim), c, *tokens);
@@ -159,30 +165,37 @@ tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c) {
 }
 
 tsr_transformer tsr_vit_layers(const tsr_vit *c, tsr_meaning tokens) {
-  return (tsr_transformer){.depth = c->depth, .heads = c->heads, .head_dim = c->dim_head, .mlp_dim = c->mlp_dim,
-                           .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim), .last = "4", .tokens = tokens};
+  return (tsr_transformer){.depth = c->depth,
+                           .heads = c->heads,
+                           .head_dim = c->dim_head,
+                           .mlp_dim = c->mlp_dim,
+                           .to_out = tsr_nn_to_out(c->heads, c->dim_head, c->dim),
+                           .last = "4",
+                           .tokens = tokens};
 }
 
 tsr_vit tsr_vit_config_simple(tsr_builder *b, int least_classes) {
   tsr_vit c = tsr_vit_config(b, least_classes);
   c.channels = tsr_config_int(b, "channels", 3, 1, 64);
   c.mean_pool = 1;
-  if (c.dim % 4 || c.dim < 8) tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4 from 8", c.dim);
+  if (c.dim % 4 || c.dim < 8)
+    tsr_fail(b, TSR_ERR_CONFIG, "config key \"dim\" is %d; the sin-cos table needs a multiple of 4 from 8", c.dim);
   return c;
 }
 
 tsr_value tsr_vit_start_simple(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
   tsr_value x = tsr_vit_embed(b, c, tokens);
   if (!tsr_failed(b) && (tokens->grid_h != c->image[0] / c->patch[0] || tokens->grid_w != c->image[1] / c->patch[1]))
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d", tokens->grid_h * c->patch[0],
-                    tokens->grid_w * c->patch[1], c->image[0], c->image[1]);
+    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d",
+                    tokens->grid_h * c->patch[0], tokens->grid_w * c->patch[1], c->image[0], c->image[1]);
   return tsr_vit_add_sincos(b, x, *tokens);
 }
 
 tsr_value tsr_vit_add_registers(tsr_builder *b, tsr_value x, tsr_meaning *tokens) {
   int count = tsr_config_int(b, "num_register_tokens", 4, 0, 1024), dim = tsr_dim(b, x, 2);
   tsr_value registers = tsr_weight_vector(b, "register_tokens", tsr_shape_of(2, count, dim));
-  registers = tsr_nn_expand(b, tsr_nn_reshape(b, registers, tsr_shape_of(3, 1, count, dim)), tsr_shape_of(3, tsr_dim(b, x, 0), count, dim));
+  registers = tsr_nn_expand(b, tsr_nn_reshape(b, registers, tsr_shape_of(3, 1, count, dim)),
+                            tsr_shape_of(3, tsr_dim(b, x, 0), count, dim));
   tokens->suffix_tokens = (short)count;
   return count ? tsr_nn_concat(b, 1, 2, (tsr_value[]){x, registers}) : x;
 }

@@ -6,17 +6,18 @@
 #include "nn/layers.h"
 
 /* Configs of presets: the sizes most papers of this family have, heads of 64; and a small one for the golden cases. */
-#define TSR_VIT_SIZE(dim, depth, heads, mlp)                                                                                     \
+#define TSR_VIT_SIZE(dim, depth, heads, mlp)                                                                        \
   "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
   ",\"mlp_dim\":" mlp "}"
-#define TSR_VIT_TINY "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"
+#define TSR_VIT_TINY \
+  "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32,\"dim_head\":8}"
 
 typedef struct tsr_vit {
   int image[2], patch[2], num_classes, dim, depth, heads, mlp_dim, dim_head;
-  int channels;  /* 3, for an architecture to overwrite */
-  int mean_pool; /* 0, as above */
+  int channels;            /* 3, for an architecture to overwrite */
+  int mean_pool;           /* 0, as above */
   int frames, frame_patch; /* of a video; 0: a picture */
-  const char *prefix; /* of pos_embedding's tap; NULL: none */
+  const char *prefix;      /* of pos_embedding's tap; NULL: none */
 } tsr_vit;
 
 /* The keys image_size, patch_size, num_classes (at least `least_classes`), dim, depth, heads, mlp_dim, dim_head, and dropout and emb_dropout,

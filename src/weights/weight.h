@@ -20,25 +20,25 @@ typedef struct tsr_matrix_layout {
 
 typedef struct tsr_weight {
   const char *name;
-  tsr_shape shape;  /* in the file */
-  int is_buffer;    /* a vector that is not a parameter: running statistics */
+  tsr_shape shape; /* in the file */
+  int is_buffer;   /* a vector that is not a parameter: running statistics */
   int is_matrix;
-  int is_q8;        /* packed in 8 bits */
+  int is_q8; /* packed in 8 bits */
   int is_i8_in_file;
   /* in the file, while it is being read; the scale of an 8-bit matrix */
   const struct tsr_tensor_entry *entry, *scale_entry;
   /* vectors */
   float *values;
-  int taps;         /* for a depthwise convolution, whose rows [channels, taps] are kept as [taps, channels]; else 0 */
+  int taps; /* for a depthwise convolution, whose rows [channels, taps] are kept as [taps, channels]; else 0 */
   /* matrices */
   tsr_matrix_layout layout;
-  int k;            /* channels * taps */
-  void *panels;     /* group after group */
+  int k;        /* channels * taps */
+  void *panels; /* group after group */
   size_t group_bytes;
-  float *scale;     /* q8, or 8 bits in the file: [groups * n] */
-  int32_t *sum;     /* q8: [groups * n], sum of each row's integers */
-  int has_scale;    /* 1 once the scale was read from the file */
-  char *held;       /* int8 bytes that wait for their scale (only when they must become f32), else NULL */
+  float *scale;  /* q8, or 8 bits in the file: [groups * n] */
+  int32_t *sum;  /* q8: [groups * n], sum of each row's integers */
+  int has_scale; /* 1 once the scale was read from the file */
+  char *held;    /* int8 bytes that wait for their scale (only when they must become f32), else NULL */
   struct tsr_weight *next_in_bucket, *next;
 } tsr_weight;
 

@@ -211,15 +211,15 @@ static void to_f32(const tsr_kernels *k, float *y, tsr_dtype dtype, const void *
 }
 
 /* Rows [channels, taps] -> [taps, channels]. */
-#define REORDER(name, type)                                                               \
-  static const type *name(type *y, const type *x, int rows, tsr_matrix_layout layout) {   \
-    size_t channels = (size_t)layout.channels, taps = (size_t)layout.taps;                \
-    if (taps == 1 || channels == 1) return x;                                             \
-    type *at = y;                                                                         \
-    for (int r = 0; r < rows; r++, x += taps * channels)                                  \
-      for (size_t t = 0; t < taps; t++)                                                   \
-        for (size_t c = 0; c < channels; c++) *at++ = x[c * taps + t];                    \
-    return y;                                                                             \
+#define REORDER(name, type)                                                             \
+  static const type *name(type *y, const type *x, int rows, tsr_matrix_layout layout) { \
+    size_t channels = (size_t)layout.channels, taps = (size_t)layout.taps;              \
+    if (taps == 1 || channels == 1) return x;                                           \
+    type *at = y;                                                                       \
+    for (int r = 0; r < rows; r++, x += taps * channels)                                \
+      for (size_t t = 0; t < taps; t++)                                                 \
+        for (size_t c = 0; c < channels; c++) *at++ = x[c * taps + t];                  \
+    return y;                                                                           \
   }
 REORDER(reorder_f32, float)
 REORDER(reorder_i8, int8_t)
@@ -354,8 +354,8 @@ void tsr_weights_average(tsr_weights *weights, const char *to, const char *from,
       if (strncmp(other->name, from, from_length) || strcmp(other->name + from_length, rest)) continue;
       float *y = w->is_matrix ? w->panels : w->values;
       const float *x = other->is_matrix ? other->panels : other->values;
-      size_t n = w->is_matrix ? w->group_bytes / sizeof *y * (size_t)w->layout.groups
-                              : tsr_shape_count(&w->shape, NULL);
+      size_t n =
+          w->is_matrix ? w->group_bytes / sizeof *y * (size_t)w->layout.groups : tsr_shape_count(&w->shape, NULL);
       for (size_t i = 0; i < n; i++) y[i] = y[i] * keep + share * x[i];
     }
   }

@@ -17,14 +17,19 @@ typedef struct bench_shape {
   int m, n, k, apart;
 } bench_shape;
 
-static const bench_shape PRODUCTS[] = {
-    {197, 768, 768, 1}, {197, 3072, 768, 1}, {197, 768, 3072, 1}, /* ViT-B */
-    {197, 192, 192, 1}, {197, 768, 192, 1},                       /* ViT-Ti */
-    {256, 2048, 512, 5},                                          /* GLOM: five levels side by side */
-    {48, 197, 64, 1},  {48, 64, 197, 1}, {197, 197, 64, 1},  {197, 64, 197, 1},                        /* attention, one head */
-    {0}};
-static const bench_shape LARGE_PRODUCTS[] = {
-    {197, 768, 768, 1}, {197, 3072, 768, 1}, {197, 768, 3072, 1}, {197, 768, 192, 1}, {256, 2048, 512, 5}, {0}};
+static const bench_shape PRODUCTS[] = {{197, 768, 768, 1},
+                                       {197, 3072, 768, 1},
+                                       {197, 768, 3072, 1}, /* ViT-B */
+                                       {197, 192, 192, 1},
+                                       {197, 768, 192, 1},  /* ViT-Ti */
+                                       {256, 2048, 512, 5}, /* GLOM: five levels side by side */
+                                       {48, 197, 64, 1},
+                                       {48, 64, 197, 1},
+                                       {197, 197, 64, 1},
+                                       {197, 64, 197, 1}, /* attention, one head */
+                                       {0}};
+static const bench_shape LARGE_PRODUCTS[] = {{197, 768, 768, 1}, {197, 3072, 768, 1}, {197, 768, 3072, 1},
+                                             {197, 768, 192, 1}, {256, 2048, 512, 5}, {0}};
 static const bench_shape ROWS[] = {{197, 768, 0, 1}, {197, 192, 0, 1}, {0}}, SCORES[] = {{197, 197, 0, 1}, {0}};
 static const bench_shape HIDDEN[] = {{197, 3072, 0, 1}, {48, 64, 0, 1}, {0}}, WEIGHTS[] = {{1, 768, 768, 1}, {0}};
 
@@ -34,20 +39,20 @@ static const bench_shape MAPS[] = {{226, 384, 0, 1}, {0}};
 /* Everything that some op is called with. */
 typedef struct bench_data {
   bench_shape shape;
-  float *a, *b, *c;                /* [m, k or n], [m, n], [m, n] */
-  float *w, *scale, *bias;         /* [n, k], [n], [n]: weights, or gamma and beta */
-  int8_t *w8, *made8;              /* [n, k]: weights, and where quantization may write */
-  int32_t *sum, *zero;             /* [n], [m] */
-  float *panels, *rows, *a_scale;  /* packed f32 weights; rows laid out; [m] */
-  float *strassen, *made;          /* rows laid out for Strassen's product; where others may be */
-  void *panels8, *q, *halves;      /* packed 8-bit weights; quantized rows; f16 or bf16 [m, n] */
+  float *a, *b, *c;               /* [m, k or n], [m, n], [m, n] */
+  float *w, *scale, *bias;        /* [n, k], [n], [n]: weights, or gamma and beta */
+  int8_t *w8, *made8;             /* [n, k]: weights, and where quantization may write */
+  int32_t *sum, *zero;            /* [n], [m] */
+  float *panels, *rows, *a_scale; /* packed f32 weights; rows laid out; [m] */
+  float *strassen, *made;         /* rows laid out for Strassen's product; where others may be */
+  void *panels8, *q, *halves;     /* packed 8-bit weights; quantized rows; f16 or bf16 [m, n] */
 } bench_data;
 
 typedef enum bench_unit {
-  UNTIMED,            /* arithmetic on sizes */
-  F32_PRODUCT,        /* multiply-adds, to be held against the limit of arithmetic */
+  UNTIMED,     /* arithmetic on sizes */
+  F32_PRODUCT, /* multiply-adds, to be held against the limit of arithmetic */
   Q8_PRODUCT,
-  ELEMENTS            /* to be held against copying as many floats */
+  ELEMENTS /* to be held against copying as many floats */
 } bench_unit;
 
 typedef void bench_kernel(void); /* any kernel; cast back where it is called */
@@ -62,10 +67,10 @@ typedef struct bench_op {
 static int levels_of(bench_shape s) { return s.k >= 768 ? 2 : 1; }
 
 /* One line an op: what a call is counted in, the shapes, the arguments (d: data, s: shape). */
-#define TIMED(op, unit, shapes, ...)                                                   \
-  static void call_##op(const bench_data *d, bench_shape s, bench_kernel *kernel) {    \
-    ((tsr_kf_##op *)kernel)(__VA_ARGS__);                                              \
-  }                                                                                    \
+#define TIMED(op, unit, shapes, ...)                                                \
+  static void call_##op(const bench_data *d, bench_shape s, bench_kernel *kernel) { \
+    ((tsr_kf_##op *)kernel)(__VA_ARGS__);                                           \
+  }                                                                                 \
   static const bench_op op_##op = {unit, shapes, call_##op};
 #define NOT_TIMED(op) static const bench_op op_##op = {UNTIMED, NULL, NULL};
 
@@ -73,12 +78,13 @@ NOT_TIMED(gemm_f32_packed_bytes)
 NOT_TIMED(gemm_f32_levels)
 NOT_TIMED(gemm_q8_packed_bytes)
 NOT_TIMED(gemm_q8_row_bytes)
-TIMED(gemm_f32, F32_PRODUCT, PRODUCTS, d->c, s.n * s.apart, d->rows, d->panels, d->bias, s.m, 0, s.n, s.k)
-TIMED(gemm_q8, Q8_PRODUCT, PRODUCTS, d->c, s.n * s.apart, d->q, d->a_scale, d->zero, d->panels8, d->scale, d->sum, d->bias,
-      s.m, 0, s.n, s.k)
+TIMED(gemm_f32, F32_PRODUCT, PRODUCTS, d->c, s.n *s.apart, d->rows, d->panels, d->bias, s.m, 0, s.n, s.k)
+TIMED(gemm_q8, Q8_PRODUCT, PRODUCTS, d->c, s.n *s.apart, d->q, d->a_scale, d->zero, d->panels8, d->scale, d->sum,
+      d->bias, s.m, 0, s.n, s.k)
 TIMED(gemm_f32_rows, ELEMENTS, ROWS, d->rows, d->a, s.n, s.m, s.n)
 TIMED(gemm_f32_strassen_rows, ELEMENTS, ROWS, d->made, d->a, s.n, s.m, s.n, 1, 0, s.m)
-TIMED(gemm_f32_strassen, F32_PRODUCT, LARGE_PRODUCTS, d->c, s.n * s.apart, d->strassen, d->panels, d->bias, s.m, 0, s.n, s.k, levels_of(s), d->made)
+TIMED(gemm_f32_strassen, F32_PRODUCT, LARGE_PRODUCTS, d->c, s.n *s.apart, d->strassen, d->panels, d->bias, s.m, 0, s.n,
+      s.k, levels_of(s), d->made)
 TIMED(gemm_q8_quantize, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
 TIMED(gemm_q8_rest, ELEMENTS, ROWS, d->c, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
 TIMED(layer_norm, ELEMENTS, ROWS, d->c, d->a, d->scale, d->bias, 1e-5f, s.m, s.n)
@@ -86,18 +92,18 @@ TIMED(l2_normalize, ELEMENTS, ROWS, d->c, d->a, 1e-12f, s.m, s.n)
 TIMED(softmax, ELEMENTS, SCORES, d->c, s.n, d->a, s.n, 8, s.m, s.n)
 TIMED(softmax_part, ELEMENTS, SCORES, d->c, s.n, 8, s.m, s.n, (tsr_softmax_row *)d->b)
 TIMED(softmax_part_q8, ELEMENTS, SCORES, d->q, d->a, s.n, 8, s.m, s.n, (tsr_softmax_row *)d->b)
-TIMED(gelu, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
-TIMED(gelu_coarse, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
-TIMED(relu, ELEMENTS, HIDDEN, d->c, d->a, s.m * s.n)
-TIMED(add, ELEMENTS, ROWS, d->c, d->a, d->b, s.m * s.n)
-TIMED(mul, ELEMENTS, ROWS, d->c, d->a, d->b, s.m * s.n)
-TIMED(dot, ELEMENTS, HIDDEN, d->a, d->b, s.m * s.n)
+TIMED(gelu, ELEMENTS, HIDDEN, d->c, d->a, s.m *s.n)
+TIMED(gelu_coarse, ELEMENTS, HIDDEN, d->c, d->a, s.m *s.n)
+TIMED(relu, ELEMENTS, HIDDEN, d->c, d->a, s.m *s.n)
+TIMED(add, ELEMENTS, ROWS, d->c, d->a, d->b, s.m *s.n)
+TIMED(mul, ELEMENTS, ROWS, d->c, d->a, d->b, s.m *s.n)
+TIMED(dot, ELEMENTS, HIDDEN, d->a, d->b, s.m *s.n)
 TIMED(transpose, ELEMENTS, ROWS, d->c, s.m, d->a, s.n, s.m, s.n)
 TIMED(copy_rows, ELEMENTS, ROWS, d->c, s.n, d->a, s.n, s.m, s.n)
 TIMED(depthwise, ELEMENTS, MAPS, d->c, d->a, s.n, 14 * s.n, d->b, 3 * s.n, NULL, s.m - 30, 3, 3, s.n)
 TIMED(max_window, ELEMENTS, MAPS, d->c, d->a, s.n, 14 * s.n, s.m - 30, 3, 3, s.n)
-TIMED(f16_to_f32, ELEMENTS, HIDDEN, d->c, d->halves, s.m * s.n)
-TIMED(bf16_to_f32, ELEMENTS, HIDDEN, d->c, d->halves, s.m * s.n)
+TIMED(f16_to_f32, ELEMENTS, HIDDEN, d->c, d->halves, s.m *s.n)
+TIMED(bf16_to_f32, ELEMENTS, HIDDEN, d->c, d->halves, s.m *s.n)
 TIMED(gemm_f32_pack, ELEMENTS, WEIGHTS, d->panels, d->w, s.k, 0, s.n, s.k)
 TIMED(gemm_q8_pack, ELEMENTS, WEIGHTS, d->panels8, d->w8, s.k, 0, s.n, s.k)
 TIMED(quantize_weight_q8, ELEMENTS, WEIGHTS, d->made8, d->scale, d->w, s.n, s.k)
@@ -137,7 +143,8 @@ static void prepare_product(bench_data *d, const tsr_kernels *family) {
   bench_shape s = d->shape;
   family->gemm_f32_pack(d->panels, d->w, s.k, 0, s.n, s.k);
   family->gemm_f32_rows(d->rows, d->a, s.k * s.apart, s.m, s.k);
-  if (s.n % 32 == 0 && s.k % 16 == 0) family->gemm_f32_strassen_rows(d->strassen, d->a, s.k * s.apart, s.m, s.k, levels_of(s), 0, s.m);
+  if (s.n % 32 == 0 && s.k % 16 == 0)
+    family->gemm_f32_strassen_rows(d->strassen, d->a, s.k * s.apart, s.m, s.k, levels_of(s), 0, s.m);
   family->quantize_weight_q8(d->w8, d->scale, d->w, s.n, s.k);
   family->gemm_q8_pack(d->panels8, d->w8, s.k, 0, s.n, s.k);
   family->gemm_q8_quantize(d->q, d->a_scale, d->zero, d->a, s.k * s.apart, s.m, s.k);
@@ -152,13 +159,25 @@ EXPORT(open) bench_data *bench_open(int row, const bench_shape *shape) {
   size_t m = (size_t)s.m, n = (size_t)s.n, k = (size_t)s.k, apart = (size_t)s.apart, count = m * n;
   bench_data *d = room(sizeof *d);
   *d = (bench_data){
-      .shape = s, .a = floats(m * inner * apart), .b = floats(count), .c = floats(count * apart),
-      .w = floats(n * k), .scale = floats(n), .bias = floats(n), .w8 = room(n * k), .made8 = room(n * k),
-      .sum = room(n * sizeof *d->sum), .zero = room(m * sizeof *d->zero), .a_scale = floats(m),
-      .panels = room(family->gemm_f32_packed_bytes(s.n, s.k)), .panels8 = room(family->gemm_q8_packed_bytes(s.n, s.k)),
+      .shape = s,
+      .a = floats(m * inner * apart),
+      .b = floats(count),
+      .c = floats(count * apart),
+      .w = floats(n * k),
+      .scale = floats(n),
+      .bias = floats(n),
+      .w8 = room(n * k),
+      .made8 = room(n * k),
+      .sum = room(n * sizeof *d->sum),
+      .zero = room(m * sizeof *d->zero),
+      .a_scale = floats(m),
+      .panels = room(family->gemm_f32_packed_bytes(s.n, s.k)),
+      .panels8 = room(family->gemm_q8_packed_bytes(s.n, s.k)),
       .strassen = room(sizeof(float) * tsr_strassen_floats(s.m, inner, 2)),
       .made = room(sizeof(float) * (tsr_strassen_floats(s.m, inner, 2) + tsr_strassen_scratch(s.m, inner, 2))),
-      .rows = room((m + TSR_ROW_GROUP) * (size_t)inner * sizeof(float)), .q = room((m + TSR_ROW_GROUP) * (size_t)family->gemm_q8_row_bytes(inner)), .halves = room(2 * count)};
+      .rows = room((m + TSR_ROW_GROUP) * (size_t)inner * sizeof(float)),
+      .q = room((m + TSR_ROW_GROUP) * (size_t)family->gemm_q8_row_bytes(inner)),
+      .halves = room(2 * count)};
   for (size_t i = 0; i < count; i++) ((uint16_t *)d->halves)[i] = 0x3c00 + i % 512; /* 1 and a little more in f16 */
   if (k) prepare_product(d, family);
   return d;
@@ -187,7 +206,7 @@ EXPORT(copy) void bench_copy(const bench_data *d, int calls) {
 }
 
 EXPORT(close) void bench_close(bench_data *d) {
-  void *all[] = {d->a, d->b, d->c, d->w, d->scale, d->bias, d->w8, d->made8, d->sum, d->zero, d->panels, d->rows, d->a_scale,
-                 d->panels8, d->q, d->halves, d};
+  void *all[] = {d->a,    d->b,      d->c,    d->w,       d->scale,   d->bias, d->w8,     d->made8, d->sum,
+                 d->zero, d->panels, d->rows, d->a_scale, d->panels8, d->q,    d->halves, d};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }

@@ -15,7 +15,8 @@
 static int check_count, check_failed;
 
 #define CHECK(condition) \
-  (check_count++, (condition) ? 1 : (check_failed++, printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition), 0))
+  (check_count++,        \
+   (condition) ? 1 : (check_failed++, printf("%s:%d: not true: %s\n", __FILE__, __LINE__, #condition), 0))
 
 #define CHECK_NEAR(got, want, tolerance)                                                                          \
   do {                                                                                                            \
@@ -26,31 +27,31 @@ static int check_count, check_failed;
                              check_want, (double)(tolerance));                                                    \
   } while (0)
 
-#define CHECK_INT(got, want)                                                                            \
-  do {                                                                                                  \
-    long long check_got = (long long)(got), check_want = (long long)(want);                             \
-    check_count++;                                                                                      \
-    if (check_got != check_want)                                                                        \
+#define CHECK_INT(got, want)                                                                                         \
+  do {                                                                                                               \
+    long long check_got = (long long)(got), check_want = (long long)(want);                                          \
+    check_count++;                                                                                                   \
+    if (check_got != check_want)                                                                                     \
       check_failed++, printf("%s:%d: %s is %lld, expected %lld\n", __FILE__, __LINE__, #got, check_got, check_want); \
   } while (0)
 
-#define CHECK_TEXT(got, want)                                                                       \
-  do {                                                                                              \
-    const char *check_got = (got), *check_want = (want);                                            \
-    check_count++;                                                                                  \
-    if (!check_got || strcmp(check_got, check_want))                                                \
-      check_failed++, printf("%s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__, #got,    \
-                             check_got ? check_got : "(null)", check_want);                         \
+#define CHECK_TEXT(got, want)                                                                    \
+  do {                                                                                           \
+    const char *check_got = (got), *check_want = (want);                                         \
+    check_count++;                                                                               \
+    if (!check_got || strcmp(check_got, check_want))                                             \
+      check_failed++, printf("%s:%d: %s is \"%s\", expected \"%s\"\n", __FILE__, __LINE__, #got, \
+                             check_got ? check_got : "(null)", check_want);                      \
   } while (0)
 
 /* The text contains the part. */
-#define CHECK_HAS(got, part)                                                                              \
-  do {                                                                                                    \
-    const char *check_got = (got), *check_part = (part);                                                  \
-    check_count++;                                                                                        \
-    if (!check_got || !strstr(check_got, check_part))                                                     \
-      check_failed++, printf("%s:%d: %s is \"%s\", which lacks \"%s\"\n", __FILE__, __LINE__, #got,       \
-                             check_got ? check_got : "(null)", check_part);                               \
+#define CHECK_HAS(got, part)                                                                        \
+  do {                                                                                              \
+    const char *check_got = (got), *check_part = (part);                                            \
+    check_count++;                                                                                  \
+    if (!check_got || !strstr(check_got, check_part))                                               \
+      check_failed++, printf("%s:%d: %s is \"%s\", which lacks \"%s\"\n", __FILE__, __LINE__, #got, \
+                             check_got ? check_got : "(null)", check_part);                         \
   } while (0)
 
 static inline int check_done(const char *name) {

@@ -32,13 +32,16 @@ static tsr_value random_op(tsr_builder *b, uint64_t *seed, const tsr_value *made
 /* Every value in memory of its own, node after node. */
 static float **run_plainly(const tsr_graph *g, const tsr_kernels *kernels) {
   float **memory = calloc((size_t)g->value_count, sizeof *memory);
-  for (int v = 0; v < g->value_count; v++) memory[v] = calloc(tsr_shape_count(&g->values[v].shape, NULL) + 1, sizeof(float));
   for (int v = 0; v < g->value_count; v++)
-    if (g->values[v].data) memcpy(memory[v], g->values[v].data, tsr_shape_count(&g->values[v].shape, NULL) * sizeof(float));
+    memory[v] = calloc(tsr_shape_count(&g->values[v].shape, NULL) + 1, sizeof(float));
+  for (int v = 0; v < g->value_count; v++)
+    if (g->values[v].data)
+      memcpy(memory[v], g->values[v].data, tsr_shape_count(&g->values[v].shape, NULL) * sizeof(float));
   for (int n = 0; n < g->node_count; n++) {
     const tsr_node *node = &g->nodes[n];
     tsr_op_args args = {.attrs = &node->attrs, .kernels = kernels, .n_in = node->n_in, .n_out = node->n_out};
-    for (int i = 0; i < node->n_in; i++) args.in[i] = (tsr_arg){.shape = g->values[node->in[i]].shape, .data = memory[node->in[i]]};
+    for (int i = 0; i < node->n_in; i++)
+      args.in[i] = (tsr_arg){.shape = g->values[node->in[i]].shape, .data = memory[node->in[i]]};
     for (int i = 0; i < node->n_out; i++)
       args.out[i] = (tsr_arg){.shape = g->values[node->out[i]].shape, .data = memory[node->out[i]]};
     if (node->op == TSR_OP_reshape)
@@ -107,7 +110,12 @@ static void random_graph(uint64_t *seed, double *reuse, int *narrower) {
   for (int i = 0; i < 80; i++) data[i] = check_uniform(seed);
   tsr_input input = {.name = "image", .shape = tsr_shape_of(4, 2, 1, 5, 8), .data = data};
   const char *taps[] = {"tap.*"};
-  tsr_builder b = {.arena = &arena, .err = &err, .arch = "random", .inputs = &input, .input_count = 1, .patterns = taps,
+  tsr_builder b = {.arena = &arena,
+                   .err = &err,
+                   .arch = "random",
+                   .inputs = &input,
+                   .input_count = 1,
+                   .patterns = taps,
                    .pattern_count = 1};
   tsr_value made[MAX_NODES + 1];
   int count = 0, target = 1 + (int)(check_random(seed) % MAX_NODES);
@@ -177,7 +185,9 @@ int main(void) {
   int narrower = 0;
   for (int i = 0; i < ROUNDS; i++) random_graph(&seed, &reuse, &narrower);
   CHECK(narrower > ROUNDS / 10);
-  CHECK(reuse < 0.6); /* memory is shared at all: without reuse this is 1 for graphs of more than 20 nodes (half of them), plus scratch */
+  CHECK(
+      reuse <
+      0.6); /* memory is shared at all: without reuse this is 1 for graphs of more than 20 nodes (half of them), plus scratch */
   sticky();
   return check_done("exec");
 }

@@ -15,7 +15,8 @@ static int row_of(const void *user, int i, int j) { return (void)user, (i * M + 
 
 /* x [1,H,W,C] through a convolution with its norm, times e^t, plus a token that all pixels share; the bias table is a tap. */
 static void build(tsr_builder *b) {
-  tsr_conv conv = {.kernel_h = KERNEL, .kernel_w = KERNEL, .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1, .bias = TSR_BIAS};
+  tsr_conv conv = {
+      .kernel_h = KERNEL, .kernel_w = KERNEL, .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1, .bias = TSR_BIAS};
   tsr_value x = tsr_nn_channels_last(b, tsr_input_image(b, C, H, W));
   x = tsr_nn_depthwise_norm(b, "conv", "norm", x, conv);
   x = tsr_nn_mul(b, x, tsr_nn_elementary(b, tsr_weight_vector(b, "t", tsr_shape_of(1, C)), TSR_EXP));
@@ -40,8 +41,14 @@ typedef struct bench {
 static const char *const everything[] = {"*"};
 
 static tsr_builder builder(bench *t) {
-  return (tsr_builder){.arena = &t->arena, .err = &t->err, .arch = "fold", .weights = &t->weights, .inputs = &t->input, .input_count = 1,
-                       .patterns = everything, .pattern_count = 1};
+  return (tsr_builder){.arena = &t->arena,
+                       .err = &t->err,
+                       .arch = "fold",
+                       .weights = &t->weights,
+                       .inputs = &t->input,
+                       .input_count = 1,
+                       .patterns = everything,
+                       .pattern_count = 1};
 }
 
 static float *weight(bench *t, const char *name) {
@@ -52,7 +59,8 @@ static float *weight(bench *t, const char *name) {
 
 static void draw(bench *t, uint64_t seed) {
   for (tsr_weight *w = t->weights.first; w; w = w->next)
-    for (size_t i = 0; i < tsr_shape_count(&w->shape, NULL); i++) w->values[i] = check_uniform(&seed) + (strstr(w->name, "var") ? 2 : 0);
+    for (size_t i = 0; i < tsr_shape_count(&w->shape, NULL); i++)
+      w->values[i] = check_uniform(&seed) + (strstr(w->name, "var") ? 2 : 0);
 }
 
 static void open_bench(bench *t) {
@@ -65,7 +73,8 @@ static void open_bench(bench *t) {
   t->b = builder(t);
   t->b.declaring = 1;
   build(&t->b);
-  for (tsr_weight *w = t->weights.first; w; w = w->next) w->values = tsr_arena_alloc(&t->arena, tsr_shape_count(&w->shape, NULL) * sizeof(float));
+  for (tsr_weight *w = t->weights.first; w; w = w->next)
+    w->values = tsr_arena_alloc(&t->arena, tsr_shape_count(&w->shape, NULL) * sizeof(float));
   t->weights.sealed = 1;
   draw(t, 7);
   t->b = builder(t);
@@ -85,9 +94,11 @@ static double expected(bench *t, int y, int x, int c) {
     for (int j = 0; j < KERNEL; j++) {
       int iy = y + i - 1, ix = x + j - 1;
       if (iy < 0 || iy >= H || ix < 0 || ix >= W) continue;
-      sum += (double)weight(t, "conv.weight")[(i * KERNEL + j) * C + c] * t->pixels[c * PIXELS + iy * W + ix]; /* kept with the channels last */
+      sum += (double)weight(t, "conv.weight")[(i * KERNEL + j) * C + c] *
+             t->pixels[c * PIXELS + iy * W + ix]; /* kept with the channels last */
     }
-  sum = (sum - weight(t, "norm.running_mean")[c]) / sqrt(weight(t, "norm.running_var")[c] + 1e-5) * weight(t, "norm.weight")[c];
+  sum = (sum - weight(t, "norm.running_mean")[c]) / sqrt(weight(t, "norm.running_var")[c] + 1e-5) *
+        weight(t, "norm.weight")[c];
   return (sum + weight(t, "norm.bias")[c]) * exp(weight(t, "t")[c]) + weight(t, "token")[c] + 1;
 }
 

@@ -8,12 +8,12 @@
 #include "base/elementary.h"
 #include "check.h"
 
-#define SAME(...)                                    \
-  do {                                               \
-    char got[400], want[400];                        \
-    int length = tsr_print(got, sizeof got, __VA_ARGS__); \
+#define SAME(...)                                                \
+  do {                                                           \
+    char got[400], want[400];                                    \
+    int length = tsr_print(got, sizeof got, __VA_ARGS__);        \
     CHECK_INT(length, snprintf(want, sizeof want, __VA_ARGS__)); \
-    CHECK_TEXT(got, want);                           \
+    CHECK_TEXT(got, want);                                       \
   } while (0)
 
 static uint64_t state = 88172645463325252u;
@@ -37,7 +37,8 @@ static float float_of(uint32_t bits) {
 static void words_and_whole_numbers(void) {
   SAME("plain");
   SAME("%d %d %d %d%%", 0, -7, INT32_MAX, INT32_MIN);
-  SAME("%u %zu %lu %llu %lld %lld", 4000000000u, (size_t)SIZE_MAX, 77ul, (unsigned long long)UINT64_MAX, (long long)INT64_MIN, 12ll);
+  SAME("%u %zu %lu %llu %lld %lld", 4000000000u, (size_t)SIZE_MAX, 77ul, (unsigned long long)UINT64_MAX,
+       (long long)INT64_MIN, 12ll);
   SAME("%02x %02x %04x %x", 10, 255, 31, 0xabcdef);
   SAME("%s|%s|%c|%.3s|%.9s|%.*s|", "", "text", 'z', "abcdef", "ab", 2, "xyz");
   char few[6];
@@ -48,9 +49,45 @@ static void words_and_whole_numbers(void) {
 }
 
 static void doubles(void) {
-  static const double chosen[] = {0, -0.0, 1, 0.5, 1.5, 2.5, 0.25, 0.35, 9.5, 9.4999, 99.95, 0.05, 0.95, 999999.5, 1e5, 1e6, 123456, 1234567, 1e-4, 9.99999e-5,
-                                  99999.95, 1e15, 1e16, 1e22, 1e23, 1.7976931348623157e308, 5e-324, 2.2250738585072014e-308, 0.1, 0.224, 0.875, 255,
-                                  4294967296.0, 1 / 3.0, INFINITY, -INFINITY, NAN, 0.000123456789, -12.375};
+  static const double chosen[] = {0,
+                                  -0.0,
+                                  1,
+                                  0.5,
+                                  1.5,
+                                  2.5,
+                                  0.25,
+                                  0.35,
+                                  9.5,
+                                  9.4999,
+                                  99.95,
+                                  0.05,
+                                  0.95,
+                                  999999.5,
+                                  1e5,
+                                  1e6,
+                                  123456,
+                                  1234567,
+                                  1e-4,
+                                  9.99999e-5,
+                                  99999.95,
+                                  1e15,
+                                  1e16,
+                                  1e22,
+                                  1e23,
+                                  1.7976931348623157e308,
+                                  5e-324,
+                                  2.2250738585072014e-308,
+                                  0.1,
+                                  0.224,
+                                  0.875,
+                                  255,
+                                  4294967296.0,
+                                  1 / 3.0,
+                                  INFINITY,
+                                  -INFINITY,
+                                  NAN,
+                                  0.000123456789,
+                                  -12.375};
   for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
     SAME("%g %.9g %.15g %.17g", chosen[i], chosen[i], chosen[i], chosen[i]);
     SAME("%.0f %.1f %.3f", chosen[i], chosen[i], chosen[i]);
@@ -83,12 +120,30 @@ static double read_back(const char *text) {
 }
 
 static void reading(void) {
-  static const char *const hard[] = {
-      "9007199254740993", "9007199254740992.999999999999999999999999999999", "9007199254740993.0000000000000000000000000000000001",
-      "2.2250738585072011e-308", "2.2250738585072012e-308", "4.9406564584124654e-324", "2.4703282292062327e-324", "2.4703282292062328e-324",
-      "1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308", "1e309", "1e-400", "0.3", "8.41e21", "9.5367431640625e-7",
-      "6.02214076e23", "1e23", "8.5e22", "7.2057594037927933e16", "1448997445238699", "179769313486231570000000000000000000000e270",
-      "0.000000000000000000000000000000000000000000000000000000000000123e60", "5708990770823839524233143877797980545530986496e0"};
+  static const char *const hard[] = {"9007199254740993",
+                                     "9007199254740992.999999999999999999999999999999",
+                                     "9007199254740993.0000000000000000000000000000000001",
+                                     "2.2250738585072011e-308",
+                                     "2.2250738585072012e-308",
+                                     "4.9406564584124654e-324",
+                                     "2.4703282292062327e-324",
+                                     "2.4703282292062328e-324",
+                                     "1.7976931348623157e308",
+                                     "1.7976931348623158e308",
+                                     "1.7976931348623159e308",
+                                     "1e309",
+                                     "1e-400",
+                                     "0.3",
+                                     "8.41e21",
+                                     "9.5367431640625e-7",
+                                     "6.02214076e23",
+                                     "1e23",
+                                     "8.5e22",
+                                     "7.2057594037927933e16",
+                                     "1448997445238699",
+                                     "179769313486231570000000000000000000000e270",
+                                     "0.000000000000000000000000000000000000000000000000000000000000123e60",
+                                     "5708990770823839524233143877797980545530986496e0"};
   for (size_t i = 0; i < sizeof hard / sizeof *hard; i++)
     if (!CHECK(read_back(hard[i]) == strtod(hard[i], NULL))) printf("  %s\n", hard[i]);
   for (int i = 0; i < 20000; i++) {

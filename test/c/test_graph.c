@@ -24,8 +24,8 @@ static tsr_value build_core(tsr_builder *b) {
 /* The core twice, and between them what is the wrapper's own. */
 static tsr_value build_middle(tsr_builder *b) {
   static const char *const archs[] = {"core", NULL};
-  tsr_net net = {.key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one.",
-                 .watch = "*features"};
+  tsr_net net = {
+      .key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one.", .watch = "*features"};
   tsr_value seen, image = net.image = tsr_input_image(b, 3, 8, 8);
   tsr_value one = tsr_net_build(b, &net, &seen);
   CHECK(seen == one && one != TSR_NO_VALUE);
@@ -40,7 +40,11 @@ static tsr_value build_middle(tsr_builder *b) {
 
 static tsr_value build_outer(tsr_builder *b) {
   static const char *const archs[] = {"middle", NULL};
-  tsr_net net = {.key = "net", .what = "middle key", .archs = archs, .scope = "middle", .prefix = "mid.",
+  tsr_net net = {.key = "net",
+                 .what = "middle key",
+                 .archs = archs,
+                 .scope = "middle",
+                 .prefix = "mid.",
                  .watch = "*.two.features"};
   tsr_value seen, image = tsr_input_image(b, 3, 8, 8);
   net.image = tsr_nn_times(b, image, 2);
@@ -97,7 +101,12 @@ static void begin(workshop *w) {
   *w = (workshop){0};
   w->arena.heap = &w->heap;
   w->weights = (tsr_weights){.heap = &w->heap, .arena = &w->arena, .kernels = tsr_kernels_select(NULL)};
-  w->b = (tsr_builder){.arena = &w->arena, .err = &w->err, .arch = "test", .find_arch = tsr_arch_find, .weights = &w->weights, .declaring = 1,
+  w->b = (tsr_builder){.arena = &w->arena,
+                       .err = &w->err,
+                       .arch = "test",
+                       .find_arch = tsr_arch_find,
+                       .weights = &w->weights,
+                       .declaring = 1,
                        .config = {.what = "config key", .code = TSR_ERR_CONFIG}};
 }
 

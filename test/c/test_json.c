@@ -274,8 +274,9 @@ static void test_out_of_memory(void) {
 
 /* Every prefix and many single-byte changes of a good text: no read past the end (the sanitizer's part), no leak. */
 static void test_mutations(void) {
-  const char *text = "{\"a\\u00e9\\ud83d\\ude00\": [1, -2.5e-3, 123456789012345678901], "
-                     "\"b\": {\"c\": null, \"d\": \"\xe2\x82\xac\"}}";
+  const char *text =
+      "{\"a\\u00e9\\ud83d\\ude00\": [1, -2.5e-3, 123456789012345678901], "
+      "\"b\": {\"c\": null, \"d\": \"\xe2\x82\xac\"}}";
   size_t length = strlen(text);
   uint64_t seed = 11;
   char changed[200];

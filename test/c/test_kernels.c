@@ -98,14 +98,17 @@ static void check_gemm_f32_pack(const char *isa, tsr_kf_gemm_f32_pack *kernel) {
 /* One product over columns [n0, n1). c, where written, is within the rounding of a sum in any order, fused or not:
  * (k + 2) eps sum |a w|; simd promises the reference's very bits. */
 /* Bytes of M rows of K laid out. */
-static size_t laid_bytes(int m, int k) { return (size_t)(m + TSR_ROW_GROUP) / TSR_ROW_GROUP * TSR_ROW_GROUP * k * sizeof(float); }
+static size_t laid_bytes(int m, int k) {
+  return (size_t)(m + TSR_ROW_GROUP) / TSR_ROW_GROUP * TSR_ROW_GROUP * k * sizeof(float);
+}
 
 static void check_gemm_f32_rows(const char *isa, tsr_kf_gemm_f32_rows *kernel) {
   EACH(a, ROWS) EACH(b, DEPTHS) {
     int m = ROWS[a], k = DEPTHS[b], lda = k + 3, found = 1;
     float *x = exact(sizeof *x * (m ? (size_t)(m - 1) * lda + k : 0)), *to = guarded(laid_bytes(m, k));
     for (size_t i = 0; m && i < (size_t)(m - 1) * lda + k; i++) x[i] = (float)i + 1;
-    kernel(to, x, lda, m, k); /* the product says whether they are in place; here that all are there, and nothing beyond */
+    kernel(to, x, lda, m,
+           k); /* the product says whether they are in place; here that all are there, and nothing beyond */
     for (int i = 0; i < m; i++)
       for (int p = 0; p < k; p++) {
         size_t at = 0, all = laid_bytes(m, k) / sizeof *to;
@@ -169,13 +172,13 @@ static void check_gemm_f32_levels(const char *isa, tsr_kf_gemm_f32_levels *kerne
   static const int HEIGHTS[] = {0, 1, 12, 95, 96, 197, 1025, 1 << 20};
   int chosen = 0;
   EACH(a, HEIGHTS)
-    for (int n = 8; n <= 800; n += 8)
-      for (int k = 2; k <= 1600; k += 2) {
-        int m = HEIGHTS[a];
-        int levels = kernel(m, n, k);
-        expect(!levels || (n % (TSR_PANEL << levels) == 0 && k % (4 << levels) == 0), isa, "gemm_f32_levels", m, n, k);
-        chosen |= 1 << levels;
-      }
+  for (int n = 8; n <= 800; n += 8)
+    for (int k = 2; k <= 1600; k += 2) {
+      int m = HEIGHTS[a];
+      int levels = kernel(m, n, k);
+      expect(!levels || (n % (TSR_PANEL << levels) == 0 && k % (4 << levels) == 0), isa, "gemm_f32_levels", m, n, k);
+      chosen |= 1 << levels;
+    }
   CHECK_INT(kernel(12, 768, 768), 0);
   CHECK_INT(chosen, strcmp(isa, "relaxed") ? 1 : 7);
 }
@@ -192,20 +195,26 @@ static void strassen_case(const char *isa, int m, int n0, int n, int k, int leve
   const tsr_kernels *family = tsr_kernels_select(isa);
   int lda = k + 3, ldc = n + 5, ok = 1;
   size_t bytes = (size_t)m * ldc * sizeof(float), room = sizeof(float) * tsr_strassen_floats(m, k, levels);
-  float *a = whole_numbers((size_t)m * lda), *w = whole_numbers((size_t)n * k), *bias = m % 3 ? whole_numbers((size_t)n) : NULL;
-  float *panels = exact(tsr_k_gemm_f32_packed_bytes_ref(n, k)), *c = guarded(bytes), *ref = guarded(bytes), *plain = exact(laid_bytes(m, k));
-  float *once = guarded(room), *parts = guarded(room), *scratch = guarded(sizeof(float) * tsr_strassen_scratch(m, k, levels));
+  float *a = whole_numbers((size_t)m * lda), *w = whole_numbers((size_t)n * k),
+        *bias = m % 3 ? whole_numbers((size_t)n) : NULL;
+  float *panels = exact(tsr_k_gemm_f32_packed_bytes_ref(n, k)), *c = guarded(bytes), *ref = guarded(bytes),
+        *plain = exact(laid_bytes(m, k));
+  float *once = guarded(room), *parts = guarded(room),
+        *scratch = guarded(sizeof(float) * tsr_strassen_scratch(m, k, levels));
   family->gemm_f32_pack(panels, w, k, 0, n, k);
   family->gemm_f32_strassen_rows(once, a, lda, m, k, levels, 0, m);
   for (int i = (m - 1) / TSR_STRASSEN_ROWS * TSR_STRASSEN_ROWS; i >= 0; i -= TSR_STRASSEN_ROWS)
-    family->gemm_f32_strassen_rows(parts, a, lda, m, k, levels, i, i + TSR_STRASSEN_ROWS < m ? i + TSR_STRASSEN_ROWS : m);
-  expect(same(once, parts, room) && margins(once, room) && margins(parts, room), isa, "gemm_f32_strassen_rows", m, n, k);
+    family->gemm_f32_strassen_rows(parts, a, lda, m, k, levels, i,
+                                   i + TSR_STRASSEN_ROWS < m ? i + TSR_STRASSEN_ROWS : m);
+  expect(same(once, parts, room) && margins(once, room) && margins(parts, room), isa, "gemm_f32_strassen_rows", m, n,
+         k);
   family->gemm_f32_strassen(c, ldc, once, panels, bias, m, n0, n, k, levels, scratch);
   tsr_k_gemm_f32_rows_ref(plain, a, lda, m, k);
   tsr_k_gemm_f32_ref(ref, ldc, plain, panels, bias, m, n0, n, k);
   ok = same(c, ref, bytes) && margins(c, bytes) && margins(scratch, sizeof(float) * tsr_strassen_scratch(m, k, levels));
   expect(ok, isa, levels == 2 ? "gemm_f32_strassen, 2 levels" : "gemm_f32_strassen", m, n, k);
-  free(a), free(w), free(bias), free(panels), free(plain), release(c), release(ref), release(once), release(parts), release(scratch);
+  free(a), free(w), free(bias), free(panels), free(plain), release(c), release(ref), release(once), release(parts),
+      release(scratch);
 }
 
 static void check_gemm_f32_strassen_rows(const char *isa, tsr_kf_gemm_f32_strassen_rows *kernel) {
@@ -215,8 +224,10 @@ static void check_gemm_f32_strassen_rows(const char *isa, tsr_kf_gemm_f32_strass
 /* Rounding: where numbers are about as large as their neighbours, off by a few times what the plain product is, two levels included. */
 static void strassen_rounding(const char *isa, tsr_kf_gemm_f32_strassen *kernel, int levels) {
   enum { M = 53, N = 64, K = 512 };
-  float *a = floats(M * K, 1), *w = floats(N * K, 1), *panels = exact(sizeof(float) * N * K), *c = exact(sizeof(float) * M * N);
-  float *rows = exact(sizeof(float) * tsr_strassen_floats(M, K, levels)), *scratch = exact(sizeof(float) * tsr_strassen_scratch(M, K, levels));
+  float *a = floats(M * K, 1), *w = floats(N * K, 1), *panels = exact(sizeof(float) * N * K),
+        *c = exact(sizeof(float) * M * N);
+  float *rows = exact(sizeof(float) * tsr_strassen_floats(M, K, levels)),
+        *scratch = exact(sizeof(float) * tsr_strassen_scratch(M, K, levels));
   const tsr_kernels *family = tsr_kernels_select(isa);
   double worst = 0;
   family->gemm_f32_pack(panels, w, K, 0, N, K);
@@ -235,7 +246,9 @@ static void check_gemm_f32_strassen(const char *isa, tsr_kf_gemm_f32_strassen *k
   for (int levels = 1; levels <= 2; levels++) {
     for (int m = 1; m < 120; m += m < 60 ? 1 : 7) strassen_case(isa, m, 0, TSR_PANEL << levels, 4 << levels, levels);
     for (int k = 1; k < 9; k++)
-      for (int n = 1; n < 4; n++) strassen_case(isa, 40 + 7 * k, (n - 1) / 2 * TSR_PANEL << levels, n * TSR_PANEL << levels, k * 4 << levels, levels);
+      for (int n = 1; n < 4; n++)
+        strassen_case(isa, 40 + 7 * k, (n - 1) / 2 * TSR_PANEL << levels, n * TSR_PANEL << levels, k * 4 << levels,
+                      levels);
     strassen_rounding(isa, kernel, levels);
   }
 }
@@ -285,21 +298,36 @@ static void check_gemm_q8_row_bytes(const char *isa, tsr_kf_gemm_q8_row_bytes *k
 
 /* Element p of row i in the format of an isa: rows in groups, whose units of 4 bytes lie side by side; plain rows in the reference's. */
 static int q_at(const char *isa, const void *q, int k, int i, int p) {
-  int rows = is_ref(isa) ? 1 : strcmp(isa, "simd") ? 3 : 4, neighbours = is_ref(isa) ? padded_k(k) : strcmp(isa, "simd") ? 4 : 2;
-  size_t at = (size_t)(i / rows * rows) * padded_k(k) + (size_t)(p / neighbours * rows + i % rows) * neighbours + p % neighbours;
+  int rows = is_ref(isa)           ? 1
+             : strcmp(isa, "simd") ? 3
+                                   : 4,
+      neighbours = is_ref(isa)           ? padded_k(k)
+                   : strcmp(isa, "simd") ? 4
+                                         : 2;
+  size_t at = (size_t)(i / rows * rows) * padded_k(k) + (size_t)(p / neighbours * rows + i % rows) * neighbours +
+              p % neighbours;
   return strcmp(isa, "simd") ? ((const uint8_t *)q)[at] : ((const int16_t *)q)[at];
 }
 
 /* Bytes of M quantized rows. */
-static size_t q_bytes(int row_bytes, int m) { return (size_t)(m + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP * row_bytes; }
+static size_t q_bytes(int row_bytes, int m) {
+  return (size_t)(m + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP * row_bytes;
+}
 
 enum { SPECIAL_ROWS = 11 };
 /* Rows of the kinds that real activations have, and that broken ones have. */
 static void special_row(float *x, int k, int kind) {
   for (int p = 0; p < k; p++) {
     float u = check_uniform(&seed);
-    x[p] = kind == 0 ? 0 : kind == 1 ? u : kind == 2 ? u * u + 1 : kind == 3 ? -u * u - 1 : kind == 4 ? u * FLT_MAX
-         : kind == 5 ? u * 1e-39f : kind == 6 ? NAN : kind == 7 ? 100 * u + 3 : u;
+    x[p] = kind == 0   ? 0
+           : kind == 1 ? u
+           : kind == 2 ? u * u + 1
+           : kind == 3 ? -u * u - 1
+           : kind == 4 ? u * FLT_MAX
+           : kind == 5 ? u * 1e-39f
+           : kind == 6 ? NAN
+           : kind == 7 ? 100 * u + 3
+                       : u;
   }
   if (kind == 10 && k > 1) x[k / 2] = x[k - 1] = 63.5f, x[0] = -63.5f; /* two ties: one end needs the clamp */
   if ((kind == 8 || kind == 9) && k > 0) x[k / 2] = kind == 8 ? NAN : INFINITY;
@@ -385,8 +413,9 @@ static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, 
     w_sum[j] = 0;
     for (int p = 0; p < k; p++) {
       static const int8_t wide[8] = {127, 127, 64, 65, 4, 0, 64, 65};
-      int8_t value = extreme == 2 ? (int8_t)(j % 2 ? wide[p % 8] : -wide[p % 8]) : extreme ? (j % 2 ? 127 : -128)
-                   : (int8_t)(check_random(&seed) % 255 - 127);
+      int8_t value = extreme == 2 ? (int8_t)(j % 2 ? wide[p % 8] : -wide[p % 8])
+                     : extreme    ? (j % 2 ? 127 : -128)
+                                  : (int8_t)(check_random(&seed) % 255 - 127);
       w[(size_t)j * k + p] = value, w_sum[j] += value;
     }
   }
@@ -396,7 +425,8 @@ static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, 
   kernel(c, ldc, q, scale, zero, panels, w_scale, w_sum, with_bias ? bias : NULL, m, n0, n1, k);
   for (int i = 0; i < m; i++) {
     family->gemm_q8_quantize(one, scale + i, zero + i, x + (size_t)i * k, k, 1, k);
-    kernel(split + (size_t)i * ldc, ldc, one, scale + i, zero + i, panels, w_scale, w_sum, with_bias ? bias : NULL, 1, n0, n1, k);
+    kernel(split + (size_t)i * ldc, ldc, one, scale + i, zero + i, panels, w_scale, w_sum, with_bias ? bias : NULL, 1,
+           n0, n1, k);
   }
   for (int i = 0; i < m; i++)
     for (int j = 0; j < ldc; j++) {
@@ -468,9 +498,9 @@ static void softmax_case(const char *isa, tsr_kf_softmax *kernel, int n, float s
   float *x = floats((size_t)m * ldx, range), *y = guarded(bytes);
   double *want = exact((size_t)n * sizeof *want);
   for (int j = 0; j < n; j++) {
-    x[j] = -INFINITY;                                        /* row 0: zeros */
-    if (j % 3 == 1) x[ldx + j] = -INFINITY;                  /* row 1: zeros among others */
-    if (j == n / 2) x[2 * ldx + j] = NAN;                    /* row 2: all NaN, as in PyTorch */
+    x[j] = -INFINITY;                                                  /* row 0: zeros */
+    if (j % 3 == 1) x[ldx + j] = -INFINITY;                            /* row 1: zeros among others */
+    if (j == n / 2) x[2 * ldx + j] = NAN;                              /* row 2: all NaN, as in PyTorch */
     if (j == n / 2) x[3 * ldx + j] = scale > 0 ? INFINITY : -INFINITY; /* row 3: inf - inf, all NaN */
   }
   kernel(y, ldy, x, ldx, scale, m, n);
@@ -518,10 +548,10 @@ static void check_softmax_part(const char *isa, tsr_kf_softmax_part *kernel) {
     double *done = exact((size_t)M * ldx * sizeof *done);
     tsr_softmax_row rows[M];
     for (int j = 0; j < n; j++) {
-      in[j] = -INFINITY;                       /* row 0: all masked, zeros */
-      if (j < n / 2) in[ldx + j] = -INFINITY;  /* row 1: the first parts masked */
+      in[j] = -INFINITY;                      /* row 0: all masked, zeros */
+      if (j < n / 2) in[ldx + j] = -INFINITY; /* row 1: the first parts masked */
       if (j == n / 2) in[2 * ldx + j] = NAN;
-      in[3 * ldx + j] = (float)j * 3;          /* row 3: each part above the one before */
+      in[3 * ldx + j] = (float)j * 3; /* row 3: each part above the one before */
     }
     memcpy(x, in, bytes);
     for (int i = 0; i < M; i++) rows[i] = (tsr_softmax_row){-INFINITY, 0, 0};
@@ -540,7 +570,8 @@ static void check_softmax_part(const char *isa, tsr_kf_softmax_part *kernel) {
       for (int j = 0; j < n; j++) {
         double have = rows[i].sum == 0 ? 0 : done[i * ldx + j] / rows[i].sum;
         double want = i == 0 ? 0 : i == 2 ? NAN : exp((double)(scale * in[i * ldx + j]) - max) / sum;
-        ok &= isnan(want) ? isnan(have) || j < n / 2 : fabs(have - want) <= 4e-6 * want + 1e-9; /* two roundings more than softmax's */
+        ok &= isnan(want) ? isnan(have) || j < n / 2
+                          : fabs(have - want) <= 4e-6 * want + 1e-9; /* two roundings more than softmax's */
       }
       if (i == 2 && n) ok &= isnan(rows[i].sum);
       ok &= same(x + i * ldx + n, in + i * ldx + n, 3 * sizeof *x);
@@ -552,7 +583,8 @@ static void check_softmax_part(const char *isa, tsr_kf_softmax_part *kernel) {
 
 /* q of one part, [M,N], against double: 127 e^(scale * x - top), rounded; padding is 0; `rows` has the sum before rounding. `top`: the largest
  * scale * x so far; `before`: the same before this part, and `sum` the sum. */
-static int part_q8_is_right(const char *isa, const void *q, const float *x, int n, float scale, double top, double before, double sum, const tsr_softmax_row *row, int i) {
+static int part_q8_is_right(const char *isa, const void *q, const float *x, int n, float scale, double top,
+                            double before, double sum, const tsr_softmax_row *row, int i) {
   double all = 0, shift = top == -INFINITY ? 0 : top, keep = exp(before - shift);
   int ok = fabs(row->keep - keep) <= 2e-3 * keep + 1e-9;
   for (int j = 0; j < padded_k(n); j++) {
@@ -574,8 +606,8 @@ static void check_softmax_part_q8(const char *isa, tsr_kf_softmax_part_q8 *kerne
     for (int j = 0; j < n; j++) {
       x[j] = -INFINITY;
       if (j < n / 2) x[ldx + j] = -INFINITY;
-      x[3 * ldx + j] = (float)j * 0.3f;          /* each part above the one before */
-      x[4 * ldx + j] = j ? -7 : 0;               /* less than a step each, and a peak */
+      x[3 * ldx + j] = (float)j * 0.3f; /* each part above the one before */
+      x[4 * ldx + j] = j ? -7 : 0;      /* less than a step each, and a peak */
       x[5 * ldx + j] = 1;
     }
     if (n) x[2 * ldx + n / 2] = NAN, x[6 * ldx + n / 2] = INFINITY;
@@ -730,10 +762,13 @@ static void check_copy_rows(const char *isa, tsr_kf_copy_rows *kernel) {
 }
 
 /* A window of 3 rows and 2 columns that moves by `apart` pixels over a map of width + 5 columns; weights of 4 columns. */
-static void window_case(const char *isa, tsr_kf_depthwise *depthwise, tsr_kf_max_window *max_window, int c, int pixels, int apart) {
+static void window_case(const char *isa, tsr_kf_depthwise *depthwise, tsr_kf_max_window *max_window, int c, int pixels,
+                        int apart) {
   int rows = 3, columns = 2, step = apart * c, line = (pixels * apart + 5) * c, w_line = 4 * c, ok = 1, equal = 1;
-  size_t bytes = (size_t)pixels * c * sizeof(float), taps = pixels ? (size_t)2 * line + (size_t)(pixels - 1) * step + 2 * c : 0;
-  float *x = floats(taps, 1), *w = floats((size_t)2 * w_line + 2 * c, 1), *bias = floats(c, 1), *y = guarded(bytes), *ref = guarded(bytes);
+  size_t bytes = (size_t)pixels * c * sizeof(float),
+         taps = pixels ? (size_t)2 * line + (size_t)(pixels - 1) * step + 2 * c : 0;
+  float *x = floats(taps, 1), *w = floats((size_t)2 * w_line + 2 * c, 1), *bias = floats(c, 1), *y = guarded(bytes),
+        *ref = guarded(bytes);
   const float *offset = pixels % 2 ? bias : NULL;
   if (depthwise) depthwise(y, x, step, line, w, w_line, offset, pixels, rows, columns, c);
   else max_window(y, x, step, line, pixels, rows, columns, c);
@@ -753,10 +788,12 @@ static void window_case(const char *isa, tsr_kf_depthwise *depthwise, tsr_kf_max
   free(x), free(w), free(bias), release(y), release(ref);
 }
 static void check_depthwise(const char *isa, tsr_kf_depthwise *kernel) {
-  EACH(a, LENGTHS) EACH(b, ROWS) for (int apart = 1; apart < 3; apart++) window_case(isa, kernel, NULL, LENGTHS[a], ROWS[b], apart);
+  EACH(a, LENGTHS)
+  EACH(b, ROWS) for (int apart = 1; apart < 3; apart++) window_case(isa, kernel, NULL, LENGTHS[a], ROWS[b], apart);
 }
 static void check_max_window(const char *isa, tsr_kf_max_window *kernel) {
-  EACH(a, LENGTHS) EACH(b, ROWS) for (int apart = 1; apart < 3; apart++) window_case(isa, NULL, kernel, LENGTHS[a], ROWS[b], apart);
+  EACH(a, LENGTHS)
+  EACH(b, ROWS) for (int apart = 1; apart < 3; apart++) window_case(isa, NULL, kernel, LENGTHS[a], ROWS[b], apart);
 }
 
 /* ---- conversions ---- */
@@ -826,7 +863,7 @@ static void check_quantize_weight_q8(const char *isa, tsr_kf_quantize_weight_q8 
     int8_t *q = guarded(count), *ref_q = exact(count);
     for (int i = 0; i < n; i++) special_row(w + (size_t)i * k, k, i);
     for (int p = 0; p < k; p++) w[(size_t)k + p] = (float)(p * 37 % 127 - 63) / 2; /* row 1: halves, where ties are */
-    if (k > 0) w[k] = 127; /* so that its scale is 1 */
+    if (k > 0) w[k] = 127;                                                         /* so that its scale is 1 */
     kernel(q, scale, w, n, k);
     tsr_k_quantize_weight_q8_ref(ref_q, ref_scale, w, n, k);
     for (int i = 0; i < n; i++) {
@@ -843,8 +880,8 @@ static void check_quantize_weight_q8(const char *isa, tsr_kf_quantize_weight_q8 
       }
     }
     expect(ok && margins(q, count) && margins(scale, n * sizeof *scale), isa, "quantize_weight_q8", n, 0, k);
-    expect(same(q, ref_q, count) && same(scale, ref_scale, n * sizeof *scale), isa,
-           "quantize_weight_q8 against ref", n, 0, k);
+    expect(same(q, ref_q, count) && same(scale, ref_scale, n * sizeof *scale), isa, "quantize_weight_q8 against ref", n,
+           0, k);
     free(w), release(scale), release(q), free(ref_q);
   }
 }
@@ -871,8 +908,8 @@ static void check_sum_i8(const char *isa, tsr_kf_sum_i8 *kernel) {
 int main(void) {
   const tsr_kernels *best = tsr_kernels_select(NULL), *ref = tsr_kernels_select("ref");
   /* A row whose op has no check above does not compile; a row that select does not choose for its own isa fails. */
-#define TSR_KERNEL(op, isa)                                            \
-  check_##op(#isa, tsr_k_##op##_##isa);                                \
+#define TSR_KERNEL(op, isa)             \
+  check_##op(#isa, tsr_k_##op##_##isa); \
   expect(tsr_kernels_select(#isa)->op == tsr_k_##op##_##isa, #isa, "select: " #op, 0, 0, 0);
 #include "kernels/kernels.inc"
 #undef TSR_KERNEL
@@ -880,7 +917,7 @@ int main(void) {
   TSR_KERNEL_OPS(X)
 #undef X
   for (int i = 0; i < 2; i++) tsr_kernels_warm(i ? ref : best); /* it has nothing to say: the sanitizers do */
-  CHECK(best == tsr_kernels_select("relaxed")); /* falls back where the build has none */
+  CHECK(best == tsr_kernels_select("relaxed"));                 /* falls back where the build has none */
   CHECK(best->gelu != ref->gelu);
   return check_done("kernels");
 }

@@ -110,8 +110,9 @@ static void out_of_memory(const model_file *file) {
 
 /* Attention and embeddings (model/request.c), each allocation failing once; then the answer comes, finite. What they hold: test/web/load.test.js. */
 static void views(const model_file *file) {
-  static const char *const requests[] = {"{\"attention\":{\"layers\":\"all\",\"heads\":\"all\"}}", "{\"attention\":{\"rollout\":true}}",
-                                         "{\"attention\":{}}", "{\"embed\":{\"pooling\":\"mean\"}}", "{\"embed\":{}}"};
+  static const char *const requests[] = {"{\"attention\":{\"layers\":\"all\",\"heads\":\"all\"}}",
+                                         "{\"attention\":{\"rollout\":true}}", "{\"attention\":{}}",
+                                         "{\"embed\":{\"pooling\":\"mean\"}}", "{\"embed\":{}}"};
   tsr_context *ctx = tsr_context_create(2);
   tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
   int dims[TSR_MAX_DIMS];
@@ -154,7 +155,7 @@ static void bad_requests(const model_file *file) {
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = model_file_load(ctx, file, TSR_LOAD_AUTO);
   float *x = pictures(model, 1, dims);
-  CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT); /* no input yet */
+  CHECK_INT(tsr_model_run(model, NULL), TSR_ERR_ARGUMENT);                     /* no input yet */
   const char *name = model->declared.values[model->declared.main_input].input; /* "image" or "video" */
   CHECK_HAS(tsr_context_message(ctx), "no input \"");
   CHECK_HAS(tsr_context_message(ctx), name);
@@ -207,7 +208,8 @@ static void info_lists_options(void) {
 
 /* Lists where the metadata should have objects. */
 static void metadata_of_the_wrong_kind(void) {
-  static const char text[] = "{\"tesserae\":\"{\\\"arch\\\":\\\"vit\\\",\\\"config\\\":{\\\"preset\\\":\\\"tiny\\\"},\\\"preprocess\\\":[3]}\"}";
+  static const char text[] =
+      "{\"tesserae\":\"{\\\"arch\\\":\\\"vit\\\",\\\"config\\\":{\\\"preset\\\":\\\"tiny\\\"},\\\"preprocess\\\":[3]}\"}";
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = tsr_model_create(ctx);
   const tsr_json *metadata = tsr_json_parse(&model->arena, &ctx->err, text, sizeof text - 1, "test");
@@ -274,7 +276,9 @@ int main(void) {
   for (int a = 0; a < tsr_arch_count; a++) {
     int failed = check_failed;
     model_file file = model_file_make(tsr_archs[a]->name, "{\"preset\":\"tiny\"}", 11);
-    int coupled = !strcmp(tsr_archs[a]->name, "efficient"); /* its inverses start from the largest sums of the whole batch, as the reference's */
+    int coupled =
+        !strcmp(tsr_archs[a]->name,
+                "efficient"); /* its inverses start from the largest sums of the whole batch, as the reference's */
     same_bits(&file, TSR_LOAD_F32, coupled);
     same_bits(&file, TSR_LOAD_Q8, coupled);
     out_of_memory(&file);

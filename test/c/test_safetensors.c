@@ -21,11 +21,11 @@ enum { MOST_TENSORS = 64 };
 typedef struct seen {
   const tsr_safetensors_header *header;
   int headers, wanted, tensors;
-  uint32_t crc[MOST_TENSORS]; /* of the tensors handed out, by their index */
+  uint32_t crc[MOST_TENSORS];   /* of the tensors handed out, by their index */
   uint64_t bytes[MOST_TENSORS]; /* ... and how many of their bytes came */
   int got[MOST_TENSORS];
-  int only;                   /* >= 0: the one tensor that is wanted */
-  int elements;               /* of a piece; 0: tensors are wanted whole */
+  int only;     /* >= 0: the one tensor that is wanted */
+  int elements; /* of a piece; 0: tensors are wanted whole */
   tsr_status header_fails, tensor_fails;
   int check_contract;
 } seen;
@@ -295,11 +295,12 @@ static void test_every_cut(void) {
     CHECK_INT(read_file(bytes, cut, UINT64_MAX, WHOLE, 0, &s), TSR_ERR_FETCH_TRUNCATED);
     CHECK_HAS(err.message, "the file ends");
   }
-  CHECK_TEXT(err.message, "the file ends inside tensor \"transformer.layers.0.0.to_qkv.weight\": "
-                          "767 of its 768 bytes came, 939 of 940 in all");
+  CHECK_TEXT(err.message,
+             "the file ends inside tensor \"transformer.layers.0.0.to_qkv.weight\": "
+             "767 of its 768 bytes came, 939 of 940 in all");
   seen s = {.only = -1};
   CHECK_INT(read_file(bytes, n, n + 1, WHOLE, 0, &s), TSR_ERR_MODEL_OFFSETS); /* announced longer than it is */
-  CHECK(s.headers == 0 && s.tensors == 0);                                   /* told before anything is handed out */
+  CHECK(s.headers == 0 && s.tensors == 0);                                    /* told before anything is handed out */
   free(bytes);
 }
 
@@ -343,17 +344,19 @@ static void test_header_limit(void) {
 
 /* Aligned pieces that lie whole in a chunk are lent, not copied; all others share one buffer, which ends with them. */
 static void test_staging(void) {
-  const char *header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[4096],\"data_offsets\":[0,16384]},"
-                       "\"b\":{\"dtype\":\"F32\",\"shape\":[8192],\"data_offsets\":[16384,49152]},"
-                       "\"c\":{\"dtype\":\"F32\",\"shape\":[64],\"data_offsets\":[49152,49408]}}";
+  const char *header =
+      "{\"a\":{\"dtype\":\"F32\",\"shape\":[4096],\"data_offsets\":[0,16384]},"
+      "\"b\":{\"dtype\":\"F32\",\"shape\":[8192],\"data_offsets\":[16384,49152]},"
+      "\"c\":{\"dtype\":\"F32\",\"shape\":[64],\"data_offsets\":[49152,49408]}}";
   size_t n;
   char *bytes = make_file(header, 49408, &n);
   size_t start = n - 49408;
   char *data = aligned_alloc(64, 49408);
   memcpy(data, bytes + start, 49408);
   /* aligned, not aligned, cut up, cut up but not wanted; cut up and wanted in pieces that do not fit the cuts, that do */
-  static const struct { int only, elements, expected; } ways[] = {
-      {-1, 0, 0}, {-1, 0, 8192 * 4}, {-1, 0, 8192 * 4}, {99, 0, 0}, {-1, 24, 24 * 4}, {-1, 8, 0}};
+  static const struct {
+    int only, elements, expected;
+  } ways[] = {{-1, 0, 0}, {-1, 0, 8192 * 4}, {-1, 0, 8192 * 4}, {99, 0, 0}, {-1, 24, 24 * 4}, {-1, 8, 0}};
   for (int way = 0; way < 6; way++) {
     seen s = {.only = ways[way].only, .elements = ways[way].elements, .check_contract = 1};
     tsr_safetensors *r = open_reader(&s, n);
@@ -363,7 +366,8 @@ static void test_staging(void) {
     heap.fail_after = 3; /* two allocations at most: the third tensor fits where the second was */
     if (way == 0) tsr_safetensors_feed(r, data, 49408);
     else if (way == 1) tsr_safetensors_feed(r, (uintptr_t)(bytes + start) % 4 ? bytes + start : NULL, 49408);
-    else for (size_t i = 0; i < 49408; i += 32) tsr_safetensors_feed(r, data + i, 32);
+    else
+      for (size_t i = 0; i < 49408; i += 32) tsr_safetensors_feed(r, data + i, 32);
     heap.fail_after = 0;
     CHECK_INT(tsr_safetensors_finish(r), TSR_OK);
     CHECK_INT(s.tensors, s.only < 0 ? 3 : 0);

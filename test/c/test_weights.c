@@ -76,7 +76,8 @@ static model_file file_as(const char *arch, const char *config, file_kind kind) 
 /* ---- feeding ---- */
 
 /* Feeds `n` bytes of the file in pieces of 1 to `most` bytes (0: at once), each at an address of its own. */
-static tsr_loader *feed(tsr_context *ctx, const model_file *file, tsr_load_dtype dtype, size_t n, size_t most, uint64_t seed) {
+static tsr_loader *feed(tsr_context *ctx, const model_file *file, tsr_load_dtype dtype, size_t n, size_t most,
+                        uint64_t seed) {
   tsr_loader *loader = tsr_loader_create(ctx, dtype, file->length);
   for (size_t at = 0; at < n;) {
     uint64_t dice = check_random(&seed);
@@ -140,7 +141,8 @@ static void scales_in_either_order(void) {
   if (CHECK(w != NULL))
     for (int r = 0; r < w->layout.n; r++)
       for (int k = 0; k < w->k; k++) {
-        float value = ((float *)w->panels)[(size_t)(r / TSR_PANEL * TSR_PANEL) * w->k + (size_t)k * TSR_PANEL + r % TSR_PANEL];
+        float value =
+            ((float *)w->panels)[(size_t)(r / TSR_PANEL * TSR_PANEL) * w->k + (size_t)k * TSR_PANEL + r % TSR_PANEL];
         float ratio = value / w->scale[r];
         CHECK(fabsf(ratio - roundf(ratio)) < 1e-3f && fabsf(ratio) < 128.5f && w->scale[r] > 0 && w->scale[r] <= 1);
       }
@@ -178,8 +180,10 @@ static void depthwise(void) {
 
 /* A wide model, whose largest matrix is a third of it: the peak is the packed weights, the header and a panel. */
 static void peak(tsr_load_dtype dtype, size_t most) {
-  model_file file = model_file_make("vit", "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":512,\"depth\":1,"
-                                           "\"heads\":8,\"mlp_dim\":2048}", 7);
+  model_file file = model_file_make("vit",
+                                    "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":512,\"depth\":1,"
+                                    "\"heads\":8,\"mlp_dim\":2048}",
+                                    7);
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = tsr_loader_finish(feed(ctx, &file, dtype, file.length, most, 2));
   size_t packed = tsr_weights_bytes(&model->weights), top = tsr_context_peak_bytes(ctx);
@@ -214,8 +218,9 @@ int main(void) {
       abandoned(tsr_archs[a]->name, kind);
     }
   /* no width is a multiple of 4; GLOM's groups are no multiple of a panel */
-  static const char odd[] = "{\"image_size\":16,\"patch_size\":8,\"num_classes\":7,\"dim\":20,\"depth\":1,\"heads\":3,\"mlp_dim\":27,"
-                            "\"dim_head\":5}";
+  static const char odd[] =
+      "{\"image_size\":16,\"patch_size\":8,\"num_classes\":7,\"dim\":20,\"depth\":1,\"heads\":3,\"mlp_dim\":27,"
+      "\"dim_head\":5}";
   static const char groups[] = "{\"dim\":12,\"levels\":3,\"image_size\":16,\"patch_size\":8}";
   for (int kind = 0; kind < FILE_KINDS; kind++)
     for (int dtype = TSR_LOAD_AUTO; dtype <= TSR_LOAD_Q8; dtype++) {
