@@ -1,8 +1,8 @@
-/* What a model file includes, and nothing else.
+/* The only header that a model file includes.
  *
- * A model file defines one descriptor, `const tsr_arch tsr_arch_<name>`, whose build function reads the config, takes the input,
- * and returns the output value; it is run once to learn which weights to expect, and again for every new input
- * shape, set of captures or options. The registry finds the file by its place in src/arch/. */
+ * A model file defines one descriptor, `const tsr_arch tsr_arch_<name>`. Its build function reads the config,
+ * declares the input and returns the output. It runs once to learn which weights to expect, and again for every new
+ * input shape, set of captures or options. The registry finds the file because it lies in src/arch/. */
 #ifndef TSR_ARCH_H
 #define TSR_ARCH_H
 

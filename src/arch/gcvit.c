@@ -181,10 +181,8 @@ static tsr_value block(tsr_builder *b, tsr_value x, tsr_value query, const gcvit
 
 static tsr_value build(tsr_builder *b) {
   gcvit_config c = read_config(b);
-  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]), x = tsr_nn_channels_last(b, image);
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image[0] || tsr_dim(b, image, 3) != c.image[1]))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1]);
+  tsr_value image = tsr_input_image_of_size(b, c.channels, c.image[0], c.image[1]), x = tsr_nn_channels_last(b, image);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
   x = down(b, "stem.down", tsr_nn_conv2d(b, "stem.conv1", x, kernel(c.dim, 2, TSR_BIAS, TSR_ACT_NONE)), c.dim);
   tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "stem");
   for (int s = 0; s < c.stages; s++) {

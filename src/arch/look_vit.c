@@ -72,10 +72,8 @@ static tsr_value norm(tsr_builder *b, const char *name, tsr_value x) {
 /* Small patches as tokens: [B,N,C] */
 static tsr_value embed(tsr_builder *b, look_vit *c) {
   int side = c->image / c->small_patch;
-  tsr_value image = tsr_input_image(b, c->channels, c->image, c->image);
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c->image || tsr_dim(b, image, 3) != c->image))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c->image, c->image);
+  tsr_value image = tsr_input_image_of_size(b, c->channels, c->image, c->image);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_value x = tsr_nn_patchify(b, image, c->small_patch, c->small_patch);
   x = tsr_nn_reshape(b, x, tsr_shape_of(4, tsr_dim(b, x, 0), side, side, tsr_dim(b, x, 2)));
   x = tsr_nn_conv2d(b, "to_patches.1", x,

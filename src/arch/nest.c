@@ -103,10 +103,8 @@ static tsr_value aggregate(tsr_builder *b, tsr_value x, int level, int out) {
 
 static tsr_value build(tsr_builder *b) {
   nest_config c = read_config(b);
-  tsr_value image = tsr_input_image(b, c.channels, c.image, c.image);
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image || tsr_dim(b, image, 3) != c.image))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image, c.image);
+  tsr_value image = tsr_input_image_of_size(b, c.channels, c.image, c.image);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_enter(b, "to_patch_embedding");
   tsr_value x = tsr_nn_patchify(b, image, c.patch, c.patch);
   x = tsr_nn_pointwise(b, "2", tsr_nn_channel_norm(b, "1", x), c.dim, TSR_BIAS);

@@ -90,10 +90,8 @@ static tsr_value stage(tsr_builder *b, tsr_value x, const pit_config *c, int s, 
 
 static tsr_value build(tsr_builder *b) {
   pit_config c = read_config(b);
-  tsr_value image = tsr_input_image(b, c.channels, c.image, c.image);
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image || tsr_dim(b, image, 3) != c.image))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image, c.image);
+  tsr_value image = tsr_input_image_of_size(b, c.channels, c.image, c.image);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_value x = patches(b, tsr_nn_channels_last(b, image), &c);
   int side = tsr_dim(b, x, 1);
   x = tsr_nn_tokens(b, x);

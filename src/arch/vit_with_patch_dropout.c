@@ -18,11 +18,9 @@ static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config(b, 1);
   tsr_vit_config_more(b, &c);
   tsr_config_number(b, "patch_dropout", 0.25, 0, 1); /* for training only */
-  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
+  tsr_value image = tsr_input_image_of_size(b, c.channels, c.image[0], c.image[1]);
   tsr_meaning tokens = tsr_vit_grid(b, image, &c);
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image[0] || tsr_dim(b, image, 3) != c.image[1]))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1]);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_value x = tsr_nn_linear(b, "to_patch_embedding.1", tsr_nn_patchify(b, image, c.patch[0], c.patch[1]), c.dim,
                               TSR_BIAS); /* [B,N,C] */
   tsr_tap_add(b, x, tokens, "patch_embed");

@@ -113,7 +113,7 @@ static tsr_value main_input(tsr_builder *b, const char *name, const char *letter
   tsr_value from_wrapper = handed(b, name);
   if (from_wrapper != TSR_NO_VALUE) {
     if (tsr_dim(b, from_wrapper, 1) == shape.dims[1]) return from_wrapper;
-    return tsr_fail(b, TSR_ERR_CONFIG, "pictures have %d channels, the network takes %d", tsr_dim(b, from_wrapper, 1),
+    return tsr_fail(b, TSR_ERR_CONFIG, "images have %d channels, the network takes %d", tsr_dim(b, from_wrapper, 1),
                     (int)shape.dims[1]);
   }
   const tsr_input *given = input_named(b, name);
@@ -140,6 +140,13 @@ static tsr_value main_input(tsr_builder *b, const char *name, const char *letter
 
 tsr_value tsr_input_image(tsr_builder *b, int channels, int default_h, int default_w) {
   return main_input(b, "image", "[B,C,H,W]", tsr_shape_of(4, 1, channels, default_h, default_w), 1);
+}
+
+tsr_value tsr_input_image_of_size(tsr_builder *b, int channels, int h, int w) {
+  tsr_value image = tsr_input_image(b, channels, h, w);
+  if (tsr_failed(b) || (tsr_dim(b, image, 2) == h && tsr_dim(b, image, 3) == w)) return image;
+  return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d", tsr_dim(b, image, 2),
+                  tsr_dim(b, image, 3), h, w);
 }
 
 tsr_value tsr_input_video(tsr_builder *b, int channels, int default_f, int default_h, int default_w) {

@@ -21,8 +21,8 @@ static int cuts_tokens(const tsr_graph *g, const tsr_node *node) {
   return (node->op->traits & TSR_CUTS) && node->attrs.slice.axis == 1 && tokens_of(g, node->in[0]);
 }
 
-/* The input, besides the first, of which row n of the output needs row n alone; 0: none. -1: the output is not made by rows,
- * or its tokens are not the inputs' tokens. */
+/* The input, besides the first, of which row n of the output needs row n alone; 0: none. -1: the output is not made
+ * by rows, or its tokens are not the inputs' tokens. */
 static int second_rows(const tsr_graph *g, const tsr_node *node) {
   int tokens = tokens_of(g, node->out[0]), traits = node->op->traits;
   if (!(traits & TSR_BY_ROWS) || ((traits & TSR_CUTS) && node->attrs.slice.axis == 1)) return -1;
@@ -123,7 +123,8 @@ static void merge(tsr_graph *g, int first, int last) {
   remove_node(g, last);
 }
 
-/* The slice at s reads only what node p makes: p's inputs are sliced instead, and p stands where the slice was. Returns p's new place. */
+/* The slice at s reads only what node p makes: p's inputs are sliced instead, and p stands where the slice was.
+ * Returns p's new place. */
 static int slice_inputs(tsr_builder *b, int p, int s, int second) {
   tsr_graph *g = &b->graph;
   tsr_node maker = g->nodes[p], slice = g->nodes[s];
@@ -151,8 +152,8 @@ static void keep_fine(tsr_attrs *attrs, int tokens, int begin, int end) {
   attrs->linear.fine_last = end > last ? end - last : 0;
 }
 
-/* What can be done without the maker: a slice that nobody reads goes, twins become one, a slice of a slice is one. 1 if something was, and *s is where to
- * go on above. */
+/* What can be done without the maker: a slice that nobody reads goes, twins become one, a slice of a slice is one. 1
+ * if something was, and *s is where to go on above. */
 static int simplify(tsr_graph *g, int *s) {
   tsr_node *node = &g->nodes[*s];
   int twin = twin_of(g, *s), maker = g->values[node->in[0]].node;

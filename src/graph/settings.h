@@ -1,60 +1,63 @@
-/* Reading a model's config, or a run's options, key by key: each read names the key, its default and its range, and is
- * the only place that knows them. Keys that nobody read are unknown, and reported with the nearest known one.
+/* Reads a model's config and a run's options key by key. Each read names the key, its default and its range, and is the
+ * only place that knows them. A key that nobody read is an error, which names the nearest key that was read.
  *
- *   int depth = tsr_config_int(&b->config, b, "depth", TSR_REQUIRED, 1, 512);
- *   tsr_settings_finish(&b->config, b);
+ *   int depth = tsr_config_int(b, "depth", TSR_REQUIRED, 1, 512);
+ *   tsr_settings_finish(b, &b->config);
  */
 #ifndef TSR_GRAPH_SETTINGS_H
 #define TSR_GRAPH_SETTINGS_H
 
 #include "graph.h"
 
-/* As a default: the key must be given. */
+/* Instead of a default: the key must be given. */
 #define TSR_REQUIRED INT64_MIN
 
-/* An integer in [lo, hi]. Failing returns lo, so that arithmetic stays harmless. Errors: from->code, for a missing key,
- * a wrong type, out of range. */
+/* An integer in [lo, hi]. Fails with from->code when the key is missing, of another type or out of range; it then
+ * returns lo, so that arithmetic stays harmless. */
 int tsr_setting_int(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi);
-/* One integer for both, or [height, width]. */
+/* One integer for both, or [height, width]: out gets { height, width }. */
 void tsr_setting_pair(tsr_builder *b, tsr_settings *from, const char *key, int64_t fallback, int64_t lo, int64_t hi,
                       int out[2]);
-/* Integers, one for each of up to `most` stages: a list of `least` to `most` whole numbers, or one number, which then stands for all of them.
- * Returns the list's length, `most` for a number or the default (NULL: the key must be given). null in a list is 0 where lo is. */
+/* Integers for up to `most` stages: a list of `least` to `most` integers, or one integer for all stages. Returns the
+ * length of the list, or `most` for one integer and for the default (NULL: the key must be given). null in a list is
+ * 0 if lo is 0. */
 int tsr_setting_list(tsr_builder *b, tsr_settings *from, const char *key, const int *fallback, int lo, int hi,
                      int least, int most, int *out);
-/* A list of 1 to `most` pairs, [[a, b], ...]; returns its length. The default has `count`. */
+/* A list of 1 to `most` pairs, [[a, b], ...]; returns its length. The default has `count` pairs. */
 int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const int (*fallback)[2], int count, int lo,
                       int hi, int most, int (*out)[2]);
-/* `rows` lists of 1 to `most` whole numbers each: row r goes to out[r * most ...], its length to counts[r]. What is not given stays as it was. */
+/* `rows` lists of 1 to `most` integers each: row r goes to out[r * most ...], its length to counts[r]. Without the
+ * key both stay as they were. */
 void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out,
                       int *counts);
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
-/* A list of `count` numbers, or of one for all of them; 0: not given, and `out` is as it was. */
+/* A list of `count` numbers, or of one number for all. Returns 0 without the key, and leaves `out` as it was. */
 int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int count, float *out);
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
 /* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */
 int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
-/* 1 when the key stands there, whatever its value. */
+/* Returns 1 if the key is given, whatever its value. */
 int tsr_setting_is_given(const tsr_settings *from, const char *key);
-/* Keys that matter to training only (dropout...): accepted, not read. NULL-terminated. */
+/* Accepts keys that matter for training only, such as dropout. `keys` is NULL-terminated. */
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
-/* The object at `key` of the config, a network's config, which must be there; `what` names its keys in messages. */
+/* The config of a network inside: the object at `key` of the config, which must be given. `what` is the word for its
+ * keys in messages. */
 tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what);
-/* From here on reads of the config are of that object, until tsr_config_close, which takes what this returned and fails
- * on keys that nobody read. Its key "arch" is one of `archs` (NULL-terminated; by default the first), which goes to *arch
- * unless that is NULL. */
+/* From here to tsr_config_close, reads of the config read that object instead. tsr_config_close takes what this
+ * returned, and fails on keys that nobody read. *arch, unless NULL, gets the value of its key "arch", which is one of
+ * `archs` (NULL-terminated; the first is the default). */
 tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs,
                              const char **arch);
 void tsr_config_close(tsr_builder *b, tsr_settings outer);
-/* Fails with TSR_ERR_CONFIG unless image_size [h,w] is a whole number, at least one, of patch_size [h,w]. */
+/* Fails with TSR_ERR_CONFIG unless image_size {h, w} is a multiple of patch_size {h, w}. */
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]);
-/* Fails on the first key that nobody read. */
+/* Fails with from->code on the first key that nobody read. */
 void tsr_settings_finish(tsr_builder *b, tsr_settings *from);
 
-/* The one of `candidates` nearest to `word` by edit distance, or NULL when none is near. */
+/* The candidate with the smallest edit distance to `word`, or NULL when none is near. */
 const char *tsr_nearest(const char *word, const char *const *candidates, int count);
 
-/* The same of the config and of a run's options. */
+/* The reads above, of the config and of a run's options. */
 #define tsr_config_int(b, ...) tsr_setting_int(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_pair(b, ...) tsr_setting_pair(b, &(b)->config, __VA_ARGS__)
 #define tsr_config_list(b, ...) tsr_setting_list(b, &(b)->config, __VA_ARGS__)

@@ -17,8 +17,8 @@ tsr_context *tsr_context_create(int threads) {
 
 void tsr_context_set_clock(tsr_context *ctx, double (*now)(void)) { ctx->now = now; }
 
-/* A file that has not come after so long is on its way through a network: the first thread uses the time, some 50 ms of it at most. One that lies
- * here is packed meanwhile, by whoever would lose a core. */
+/* A file that has not come after so long is on its way through a network: the first thread uses the time, some 50 ms
+ * of it at most. One that lies here is packed meanwhile, by whoever would lose a core. */
 enum { IDLE_MS = 100, WARM_ROUNDS = 60 };
 
 /* The engine optimizes a form between the trial that first runs it and the next. */

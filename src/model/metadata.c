@@ -98,7 +98,8 @@ static void read_channels(tsr_builder *b, const tsr_json *from, const char *key,
   if (i != 3) tsr_fail(b, TSR_ERR_CONFIG, "preprocess key \"%s\" is not a list of three numbers", key);
 }
 
-/* preprocess: size, resize, fit, max_patches, crop_pct, mean, std. What is missing follows from the model's default input. */
+/* preprocess: size, resize, fit, max_patches, crop_pct, mean, std. What is missing follows from the model's default
+ * input. */
 static tsr_status read_preprocess(tsr_model *model) {
   static const char *const filters[] = {"nearest", "bilinear", "bicubic", "lanczos", "box", NULL};
   static const char *const fits[] = {"crop", "squash", "native", NULL};
@@ -120,7 +121,7 @@ static tsr_status read_preprocess(tsr_model *model) {
     model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,
                                          TSR_MAX_SIDE * TSR_MAX_SIDE);
   else if (fit == 2)
-    tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's pictures have one size");
+    tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's images have one size");
   spec.fit = fit ? TSR_FIT_SQUASH : TSR_FIT_CROP;
   spec.crop_pct = (float)tsr_setting_number(&b, &from, "crop_pct", 1, 0.05, 1);
   read_channels(&b, given, "mean", -1e6f, spec.mean);

@@ -1,6 +1,6 @@
 /* Every architecture, found by name. The list is generated from the files in src/arch/ (build/gen/arch_list.inc has a
- * row TSR_ARCH(vit) or TSR_MORE(mae) for each), so that adding a file is all it takes. The first WebAssembly file has those
- * of TSR_ARCH (COMMON in the Makefile) and knows the others' names; all else has all. */
+ * row TSR_ARCH(vit) or TSR_MORE(mae) for each), so that adding a file is all it takes. The first WebAssembly file has
+ * those of TSR_ARCH (COMMON in the Makefile) and knows the others' names; all else has all. */
 #ifndef TSR_MODEL_REGISTRY_H
 #define TSR_MODEL_REGISTRY_H
 

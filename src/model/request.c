@@ -16,7 +16,7 @@ struct tsr_request {
   float *layers, *heads; /* [L] and [K], which ones; floats since an output is */
   int rollout, mean;     /* instead of heads side by side */
   int cells;             /* tokens without prefix and suffix */
-  int groups;            /* pictures, and in each its windows */
+  int groups;            /* images, and in each its windows */
   int rows, tokens;      /* of one: those who look, those looked at */
   int all_heads;
   size_t area;       /* of one head */
@@ -27,7 +27,8 @@ struct tsr_request {
   float *data; /* of `shape` */
 };
 
-/* The model's own, or that of the network inside a wrapper, whose prefix stands in front; one that is there with the main input alone. */
+/* The model's own, or that of the network inside a wrapper, whose prefix stands in front; one that is there with the
+ * main input alone. */
 static const tsr_tap *find_tap(const tsr_graph *g, const char *name) {
   for (int t = 0; t < g->tap_count; t++)
     if (g->taps[t].prefix >= 0 && !strcmp(g->taps[t].name + g->taps[t].prefix, name)) return &g->taps[t];
@@ -63,8 +64,8 @@ static void take_taps(tsr_request *v, tsr_builder *b, int count) {
   v->values = take(b, sizeof *v->values, count + 1);
 }
 
-/* [*count] indices below `known`: all, or those that `value` has (one or an array, negative from the end), if NULL the last. `words` are
- * what it might be besides. NULL: failed. */
+/* [*count] indices below `known`: all, or those that `value` has (one or an array, negative from the end), if NULL
+ * the last. `words` are what it might be besides. NULL: failed. */
 static float *read_indices(tsr_builder *b, const tsr_json *value, const char *request, const char *what,
                            const char *words, int all, int known, int *count) {
   int listed = value && value->kind == TSR_JSON_ARRAY;
@@ -115,7 +116,8 @@ static void open_attention(tsr_request *v, tsr_builder *b, const tsr_graph *g, c
   if ((v->taps[count] = find_tap(g, "pool.weights"))) v->tap_count++;
 }
 
-/* pooling "auto" is what the model's own head sees: its embedding, or else its class token, or else the mean of the tokens. */
+/* pooling "auto" is what the model's own head sees: its embedding, or else its class token, or else the mean of the
+ * tokens. */
 static void open_embedding(tsr_request *v, tsr_builder *b, const tsr_graph *g, const tsr_json *asked) {
   static const char *const poolings[] = {"auto", "cls", "mean", NULL};
   tsr_settings settings = {.given = asked, .what = "embed option", .code = TSR_ERR_ARGUMENT};
@@ -166,7 +168,7 @@ static tsr_status plan_attention(tsr_request *v, tsr_error *err) {
                            tsr_shape_print(&v->taps[l]->shape, other));
   if (v->rollout && (v->rows != v->tokens || v->groups > 1))
     return tsr_error_set(err, TSR_ERR_ARGUMENT,
-                         "attention: rollout needs one square matrix a head, of one picture; %s is %s",
+                         "attention: rollout needs one square matrix a head, of one image; %s is %s",
                          v->taps[0]->name, tsr_shape_print(first, text));
   int heads = v->mean ? 1 : v->head_count;
   v->shape = v->rollout      ? tsr_shape_of(2, v->rows, v->rows)
@@ -208,8 +210,8 @@ static void mean_of(const tsr_request *v, const float *layer, float *out) {
   }
 }
 
-/* The class token's row, the first, where there is one; else the cells' rows weighted as the pooling weights them, equally where it has no
- * weights. */
+/* The class token's row, the first, where there is one; else the cells' rows weighted as the pooling weights them,
+ * equally where it has no weights. */
 static void look(const tsr_request *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
   int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows == n ? v->cells : v->rows;

@@ -1,6 +1,6 @@
-/* Attention rollout, Abnar and Zuidema 2020, arXiv 2005.00928: how much each token's final state draws on each input token, if
- * attention were all there is. With residuals as A' = rows of (mean over heads of A + I) made to sum to 1, the rollout is
- * A'_L ... A'_2 A'_1. */
+/* Attention rollout, Abnar and Zuidema 2020, arXiv 2005.00928: how much each token's final state draws on each input
+ * token, if attention were all there is. With residuals as A' = rows of (mean over heads of A + I) made to sum to 1,
+ * the rollout is A'_L ... A'_2 A'_1. */
 #include <string.h>
 
 #include "rollout.h"
@@ -23,7 +23,8 @@ static void with_residual(float *out, const float *layer, int heads, int tokens)
 float *tsr_rollout_take(tsr_context *ctx, int tokens) {
   int overflow = 0;
   size_t n = (size_t)tokens, square = tsr_size_mul(tsr_size_mul(n, n, &overflow), sizeof(float), &overflow);
-  /* two work matrices, the second also for rows laid out; and the running product packed as a weight: columns padded to a panel */
+  /* two work matrices, the second also for rows laid out; and the running product packed as a weight: columns padded
+   * to a panel */
   size_t packed = ctx->kernels->gemm_f32_packed_bytes(tokens, tokens);
   size_t padding = tsr_size_mul(TSR_ROW_GROUP * sizeof(float), n, &overflow);
   size_t bytes = tsr_size_add(tsr_size_add(tsr_size_mul(square, 2, &overflow), padding, &overflow), packed, &overflow);

@@ -117,7 +117,7 @@ tsr_status tsr_model_preprocess(tsr_model *model, const uint8_t *pixels, int wid
   const tsr_image image = {(uint8_t *)pixels, width, height, channels}; /* only read */
   tsr_context *ctx = model->ctx;
   if (!model->has_image_spec)
-    return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "%s takes no pictures of 1 or 3 channels; hand in a tensor",
+    return tsr_error_set(&ctx->err, TSR_ERR_ARGUMENT, "%s takes no images of 1 or 3 channels; hand in a tensor",
                          model->arch->name);
   tsr_image_spec spec = model->image_spec;
   if (model->max_patches && width > 0 && height > 0)

@@ -1,4 +1,5 @@
-/* A loaded model from the inside: what run.c (life and runs), session.c, loader.c (from a file) and info.c (JSON) share. */
+/* A loaded model from the inside: what run.c (life and runs), session.c, loader.c (from a file) and info.c (JSON)
+ * share. */
 #ifndef TSR_MODEL_STATE_H
 #define TSR_MODEL_STATE_H
 
@@ -39,7 +40,7 @@ struct tsr_model {
   int key_count;
   int has_image_spec;
   tsr_image_spec image_spec;
-  int max_patches; /* of a picture that keeps its own size (fit "native"); 0: all get the size of image_spec */
+  int max_patches; /* of an image that keeps its own size (fit "native"); 0: all get the size of image_spec */
   tsr_input inputs[TSR_MAX_INPUTS];
   int input_count;
   tsr_session session;
@@ -56,9 +57,9 @@ void tsr_model_build(const tsr_model *model, tsr_builder *b);
 /* An empty model of this context. NULL: out of memory. */
 tsr_model *tsr_model_create(tsr_context *ctx);
 
-/* Sessions (session.c). Find: the session for this request, the last one if it fits, else a new one; after a failure there is
- * none. Check: TSR_ERR_ARGUMENT if an input holds a NaN or an infinity. Bind: the graph reads the inputs that are set now.
- * End: gives the session's memory back. */
+/* Sessions (session.c). Find: the session for this request, the last one if it fits, else a new one; after a failure
+ * there is none. Check: TSR_ERR_ARGUMENT if an input holds a NaN or an infinity. Bind: the graph reads the inputs
+ * that are set now. End: gives the session's memory back. */
 tsr_status tsr_session_find(tsr_model *model, const char *request);
 tsr_status tsr_session_check_numbers(tsr_model *model);
 void tsr_session_bind_inputs(tsr_model *model);

@@ -1,5 +1,5 @@
-/* Losses, and networks inside a wrapper that trains them: what pretraining does alike whatever it trains. Conventions as in layers.h. A loss is a
- * value [1], of kind "loss", the mean over the batch as the references have it; all of it is plain ops. */
+/* Losses, made of plain ops. A loss is a value [1], the mean over the batch as in the references. Conventions as in
+ * layers.h. */
 #ifndef TSR_NN_LOSS_H
 #define TSR_NN_LOSS_H
 
@@ -7,11 +7,12 @@
 
 /* The mean of all numbers: [..] -> [1]. */
 tsr_value tsr_nn_mean_all(tsr_builder *b, tsr_value x);
-/* The mean over rows of -sum t log(softmax(scale x) + eps): x [..,K], t shares [..,K] or numbers of classes [..] -> [1]. */
+/* The mean over rows of -sum t log(softmax(scale x) + eps): x [..,K], t shares [..,K] or numbers of classes [..] ->
+ * [1]. */
 tsr_value tsr_nn_cross_entropy(tsr_builder *b, tsr_value x, tsr_value t, float scale, float eps);
 /* The mean over rows of KL(softmax(scale t) || softmax(scale x)): x and t [B,K] -> [1] (torch's 'batchmean'). */
 tsr_value tsr_nn_kl_divergence(tsr_builder *b, tsr_value x, tsr_value t, float scale);
-/* Which is the largest of the last dim: [..,K] -> [..]. */
+/* The index of the largest number along the last dim: [..,K] -> [..]. */
 tsr_value tsr_nn_argmax(tsr_builder *b, tsr_value x);
 
 #endif

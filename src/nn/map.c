@@ -205,7 +205,7 @@ int tsr_nn_common_multiple(int a, int c) {
     x = y, y = rest;
   }
   double multiple = (double)a / x * c;
-  return multiple > 1 << 20 ? 1 << 20 : (int)multiple; /* beyond any picture */
+  return multiple > 1 << 20 ? 1 << 20 : (int)multiple; /* beyond any image */
 }
 
 tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit) {
@@ -217,6 +217,6 @@ tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit) {
   if (h % unit || w % unit)
     return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE,
                     "%s %d x %d; this model takes sides that are multiples of %d",
-                    b->declaring ? "config key \"image_size\" is" : "the picture is", h, w, unit);
+                    b->declaring ? "config key \"image_size\" is" : "the image is", h, w, unit);
   return tsr_nn_channels_last(b, image);
 }

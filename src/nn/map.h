@@ -1,5 +1,6 @@
-/* Layers over feature maps [B,H,W,C] that several papers share. The references have channels first; ours are last, so a 1x1 convolution
- * is a linear layer and a norm over channels a layer norm. Conventions as in layers.h; weights keep the reference's shapes. */
+/* Layers over feature maps [B,H,W,C] that several papers have in common. The references have channels first. Here
+ * they are last, so that a 1x1 convolution is a linear layer and a norm over channels a layer norm. Weights keep the
+ * reference's shapes. Conventions as in layers.h. */
 #ifndef TSR_NN_MAP_H
 #define TSR_NN_MAP_H
 
@@ -8,34 +9,36 @@
 /* vit-pytorch's LayerNorm over dim 1, eps 1e-5: name.g, name.b [1,C,1,1]. */
 tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x);
 
-/* torch.nn.Conv2d(C, out, 1): name.weight [out,C,1,1], name.bias; and with an activation, or a residual added. */
+/* torch.nn.Conv2d(C, out, 1): name.weight [out,C,1,1], name.bias [out]; also with an activation, or plus a residual. */
 tsr_value tsr_nn_pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias);
 tsr_value tsr_nn_pointwise_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation);
 tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual);
 
-/* A convolution and the BatchNorm2d (of conv.norm_eps) after it as one: the norm becomes a scale and an offset of what the product gives, of
- * the depthwise kernel's weights. conv.activation follows the norm. Weights `name` as for conv2d, and norm.weight, bias,
- * running_mean, running_var. `residual` (1x1 with stride 1 only) or TSR_NO_VALUE. */
+/* A convolution with the BatchNorm2d that follows it, as one node: the norm (eps conv.norm_eps) becomes a scale and
+ * an offset of the product, or of the depthwise kernel's weights. conv.activation follows the norm. Weights: `name`
+ * as for conv2d, and norm.weight, norm.bias, norm.running_mean, norm.running_var [C]. residual: TSR_NO_VALUE, or for
+ * 1x1 kernels with stride 1 a value that is added. */
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv,
                              tsr_value residual);
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv);
 
-/* Channel norm, 1x1 convolution, GELU, 1x1 convolution, named 0, 1 and 4, plus x. */
+/* x + MLP(x): channel norm 0, 1x1 convolution 1, GELU, 1x1 convolution 4. */
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden);
 
-/* x + depthwise convolution of x, with bias and a border of half the kernel: a positional encoding generator. */
+/* Positional encoding generator: x + a depthwise convolution of x, with bias and padding kernel / 2. */
 tsr_value tsr_nn_peg(tsr_builder *b, const char *name, tsr_value x, int kernel);
 
-/* A map cut into windows of h x w tokens: neighbours, or with `spread` tokens as far apart as the windows are many. */
+/* How a map is cut into windows of h x w tokens: of neighbours, or with `spread` of tokens H / h rows and W / w columns
+ * apart. */
 typedef struct tsr_windows {
   int h, w, spread;
 } tsr_windows;
-/* [B,H,W,C] -> [B * windows, h w, C]; windows in the order of rows. Fails when H and W are no multiples of h and w. */
+/* [B,H,W,C] -> [B * windows, h * w, C], windows row by row. Fails unless H and W are multiples of h and w. */
 tsr_value tsr_nn_windows(tsr_builder *b, tsr_value x, tsr_windows windows);
-/* The way back: to [B,H,W,*] of `like`'s B, H and W. */
+/* The inverse: [B * windows, h * w, *] -> [B,H,W,*] with B, H and W of `like`. */
 tsr_value tsr_nn_unwindows(tsr_builder *b, tsr_value x, tsr_windows windows, tsr_value like);
 
-/* What a tap of `map`'s windows means: a window's grid, and how the windows lie. A map of one window has none. */
+/* The meaning of a tap over the windows of `map`: a window's grid, and how the windows lie. */
 tsr_meaning tsr_nn_window_meaning(const tsr_builder *b, tsr_value map, tsr_windows windows, const char *kind);
 
 /* [B,H,W,C] <-> [B,H W,C]; `like` gives H and W. */
@@ -44,16 +47,18 @@ tsr_value tsr_nn_map(tsr_builder *b, tsr_value tokens, tsr_value like);
 /* The mean over pixels: [B,H,W,C] -> [B,C]. */
 tsr_value tsr_nn_map_mean(tsr_builder *b, tsr_value x);
 
-/* A bias of attention from a table [positions, heads]: [heads,n,m] with scale * table[index(user, i, j)], 0 where index is negative. */
+/* Relative position bias: [heads,n,m] with scale * table[index(user, i, j)], 0 where the index is negative. table:
+ * [positions, heads]. */
 typedef int tsr_bias_index(const void *user, int i, int j);
 tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float scale, tsr_bias_index *index,
                             const void *user);
 
-/* What a map's taps mean: "features" with its grid, or tokens of another kind. */
+/* The meaning of a tap of `map`: its grid, and `kind`, such as "features". */
 tsr_meaning tsr_nn_map_meaning(const tsr_builder *b, tsr_value map, const char *kind);
 
-/* The picture of a model that takes any whose sides are multiples of `unit`, as a map [B,H,W,C]. The config key image_size, which references
- * of such models lack, says what the model's description shows: 224, or the next multiple, unless it is given. */
+/* The input image as a map [B,H,W,C], for models that take any image whose sides are multiples of `unit`. The config
+ * key image_size, which their references lack, is the size in the model's description; by default 224 or the next
+ * multiple. */
 tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit);
 int tsr_nn_common_multiple(int a, int c);
 

@@ -15,17 +15,17 @@ tsr_value tsr_nn_plus(tsr_builder *b, tsr_value x, float number);
 /* function(x), TSR_EXP, TSR_SIN or TSR_COS */
 tsr_value tsr_nn_elementary(tsr_builder *b, tsr_value x, int function);
 tsr_value tsr_nn_activate(tsr_builder *b, tsr_value x, int activation);
-/* x by y, or by y transposed: see ops.inc. */
+/* x [..,N,K] by y [..,K,M], or by the transpose of y [..,M,K]. */
 tsr_value tsr_nn_bmm(tsr_builder *b, tsr_value x, tsr_value y, int transposed);
 tsr_value tsr_nn_unfold(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
-/* Over the last dim, of scale * x. */
+/* softmax(scale * x) over the last dim. */
 tsr_value tsr_nn_softmax(tsr_builder *b, tsr_value x, float scale);
 tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps);
 tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
-/* The same down the columns alone: windows of `kernel` rows. */
+/* The same with windows of `kernel` rows and one column. */
 tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
-/* x[.., begin:end, ..]; x itself when that is all of it. */
+/* x[.., begin:end, ..] along `axis`; x itself if that is all of it. */
 tsr_value tsr_nn_slice(tsr_builder *b, tsr_value x, int axis, int begin, int end);
 /* Rows of x [B,N,..] by indices [B or 1,K]: [B,K,..]; see ops.inc. */
 tsr_value tsr_nn_gather(tsr_builder *b, tsr_value x, tsr_value indices);
@@ -36,7 +36,7 @@ tsr_value tsr_nn_expand(tsr_builder *b, tsr_value x, tsr_shape shape);
 tsr_value tsr_nn_mean(tsr_builder *b, tsr_value x, int axis);
 tsr_value tsr_nn_weighted_sum(tsr_builder *b, tsr_value weights, tsr_value x);
 tsr_value tsr_nn_patchify(tsr_builder *b, tsr_value image, int patch_h, int patch_w);
-/* [B,C,H,W] -> [B,H,W,C]: from a picture to a feature map. */
+/* [B,C,H,W] -> [B,H,W,C]: an image as a feature map. */
 tsr_value tsr_nn_channels_last(tsr_builder *b, tsr_value image);
 tsr_value tsr_nn_neighbour_similarity(tsr_builder *b, tsr_value x, int grid_w);
 

@@ -8,7 +8,7 @@
 typedef struct tsr_cct {
   int image[2], dim, channels, conv_layers, kernel, stride, padding, pool_kernel, pool_stride, pool_padding;
   int layers, heads, mlp_dim, num_classes, position, seq_pool;
-  int frames; /* of a video, and the rest of its kernels and windows; 0: a picture */
+  int frames; /* of a video, and the rest of its kernels and windows; 0: an image */
   int frame_kernel, frame_stride, frame_padding, frame_pool_kernel, frame_pool_stride, frame_pool_padding;
 } tsr_cct;
 

@@ -16,7 +16,7 @@ double tsr_masking_ratio(tsr_builder *b, double fallback) {
   return tsr_setting_number(b, &b->config, "masking_ratio", fallback, 1e-6, 1 - 1e-6);
 }
 
-/* How many patches of picture `i` a given mask hides; -1: it is none. */
+/* How many patches of image `i` a given mask hides; -1: it is none. */
 static int count_given(tsr_builder *b, const float *row, int n, int i) {
   int count = 0;
   for (int k = 0; k < n; k++) {
@@ -44,11 +44,11 @@ tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double
   const float *given = tsr_input_numbers(b, "mask", tsr_shape_of(2, batch, n));
   ratio = tsr_setting_number(b, &b->options, "ratio", ratio, 0, 1) * n;
   uint64_t state = (uint64_t)tsr_setting_int(b, &b->options, "seed", 0, 0, INT32_MAX);
-  m.random = ~state; /* apart from the masks' draws, so that a picture's do not depend on how many follow it */
+  m.random = ~state; /* apart from the masks' draws, so that an image's do not depend on how many follow it */
   m.count = given ? count_given(b, given, n, 0) : (int)ratio + (up && ratio > (int)ratio);
   for (int i = 1; given && i < batch; i++)
     if (count_given(b, given + (size_t)i * n, n, i) != m.count)
-      tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" hides %d patches of picture 0, not so many of picture %d", m.count,
+      tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" hides %d patches of image 0, not so many of image %d", m.count,
                i);
   if (!tsr_failed(b) && (m.count < 1 || m.count >= n))
     tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_ARGUMENT, "%d of %d patches would be hidden; expected 1 to %d",

@@ -1,5 +1,6 @@
-/* What models share that are trained by hiding patches: which ones (from the input "mask", or drawn), tokens in place of hidden ones, and the
- * loss of what was made up for them. All of it plain ops: rows by number, concatenation, means. */
+/* What models share that are trained by hiding patches: which ones (from the input "mask", or drawn), tokens in place
+ * of hidden ones, and the loss of what was made up for them. All of it plain ops: rows by number, concatenation,
+ * means. */
 #ifndef TSR_PARTS_MASKING_H
 #define TSR_PARTS_MASKING_H
 
@@ -7,7 +8,7 @@
 #include "base/random.h"
 #include "vit.h"
 
-/* Of each of B pictures of N patches the same number K is hidden. Indices are in the order of patches, as constants. */
+/* Of each of B images of N patches the same number K is hidden. Indices are in the order of patches, as constants. */
 typedef struct tsr_masking {
   int count;                     /* K */
   tsr_value hidden, seen, place; /* [B,K], [B,N-K]; and where a patch is in [hidden; seen]: [B,N] */
@@ -15,9 +16,9 @@ typedef struct tsr_masking {
   uint64_t random;               /* for what else is to be drawn */
 } tsr_masking;
 
-/* Reads the optional input "mask" [B,N] of 0 and 1 (hidden), as many of each picture. Without it the options "ratio" (default: that of the config) and
- * "seed" (0) choose: int(ratio N) patches, or the next larger number if `up`, any set of them as likely as any other. At least one is hidden
- * and at least one seen. Tap mask. */
+/* Reads the optional input "mask" [B,N] of 0 and 1 (hidden), as many of each image. Without it the options "ratio"
+ * (default: that of the config) and "seed" (0) choose: int(ratio N) patches, or the next larger number if `up`, any
+ * set of them as likely as any other. At least one is hidden and at least one seen. Tap mask. */
 tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double ratio, int up);
 
 /* The config of the ViT inside, at `key` of the wrapper's; `what` as tsr_config_open takes it. */
@@ -31,8 +32,9 @@ tsr_value tsr_masking_merge(tsr_builder *b, const tsr_masking *m, tsr_value hidd
 /* The same with `token`, C numbers, for each hidden one. */
 tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token, tsr_value seen);
 
-/* The end of models that make up pixels: x [B,K,C] is what they made of the hidden tokens; through Linear to_pixels it is `prediction`. The loss is
- * `scale` times the mean of squared or absolute differences. Returns the picture [B,C,H,W]: patches [B,N,P] with the hidden ones made up. */
+/* The end of models that make up pixels: x [B,K,C] is what they made of the hidden tokens; through Linear to_pixels
+ * it is `prediction`. The loss is `scale` times the mean of squared or absolute differences. Returns the image
+ * [B,C,H,W]: patches [B,N,P] with the hidden ones made up. */
 tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
                               tsr_meaning grid, int squared, float scale);
 

@@ -15,8 +15,8 @@ typedef struct tsr_max_vit {
 /* Every key but that of registers. */
 tsr_max_vit tsr_max_vit_config(tsr_builder *b);
 
-/* Windows of `map`, neighbours or spread, [B * windows, registers + w w, C] -> x + attention below the current scope, with the tap
- * blocks.<block>.block_attn or .grid_attn. */
+/* Windows of `map`, neighbours or spread, [B * windows, registers + w w, C] -> x + attention below the current scope,
+ * with the tap blocks.<block>.block_attn or .grid_attn. */
 tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const tsr_max_vit *c, tsr_windows windows,
                              int block);
 

@@ -12,7 +12,7 @@ typedef struct picture {
 typedef struct navit {
   const tsr_vit *c;
   int nested, qk_norm;
-  int batch, count; /* a tensor of pictures of one size is a batch with one entry here */
+  int batch, count; /* a tensor of images of one size is a batch with one entry here */
   picture pictures[TSR_MAX_PICTURES];
   tsr_value images[TSR_MAX_PICTURES];
 } navit;
@@ -31,7 +31,7 @@ static tsr_value join(tsr_builder *b, int axis, int count, tsr_value *values) {
 }
 
 static tsr_value refuse(tsr_builder *b, const tsr_vit *c, int h, int w) {
-  return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; sides are multiples of %d, up to %d x %d", h, w,
+  return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; sides are multiples of %d, up to %d x %d", h, w,
                   c->patch[0], c->image[0], c->image[1]);
 }
 
@@ -44,7 +44,7 @@ static void read_pictures(tsr_builder *b, navit *m) {
   for (int i = 0; i < listed; i++) {
     int64_t n = (int64_t)c->channels * sizes[i][0] * sizes[i][1];
     if (n > INT32_MAX - total)
-      return (void)tsr_fail(b, TSR_ERR_SHAPE, "%d pictures have more numbers than one input holds", listed);
+      return (void)tsr_fail(b, TSR_ERR_SHAPE, "%d images have more numbers than one input holds", listed);
     total += (int)n;
   }
   tsr_value all = listed ? tsr_input_optional(b, "image", tsr_shape_of(1, total))
@@ -69,7 +69,7 @@ static tsr_meaning meaning_of(const navit *m, int i, const char *kind) {
 
 static int tokens_of(const navit *m, int i) { return m->pictures[i].h * m->pictures[i].w; }
 
-/* One picture's tokens. */
+/* One image's tokens. */
 static tsr_value part(tsr_builder *b, const navit *m, tsr_value x, int i) {
   return m->count == 1 ? x : tsr_nn_slice(b, x, 1, m->pictures[i].from, m->pictures[i].from + tokens_of(m, i));
 }
@@ -81,7 +81,8 @@ static void tap_tokens(tsr_builder *b, const navit *m, tsr_value x, const char *
       tsr_tap_give(b, part(b, m, x, i));
 }
 
-/* Norms of the packed form have an offset that no gradient reaches; those of the nested form have none, but for the first of the patches. */
+/* Norms of the packed form have an offset that no gradient reaches; those of the nested form have none, but for the
+ * first of the patches. */
 static tsr_value norm(tsr_builder *b, const navit *m, const char *name, tsr_value x) {
   return tsr_nn_norm(b, name, x, (tsr_norm){m->nested ? TSR_NORM_NO_OFFSET : TSR_NORM_FIXED_OFFSET});
 }
@@ -112,7 +113,7 @@ static void project(tsr_builder *b, const navit *m, tsr_value x, tsr_value seen,
   qkv[1] = norm_heads(b, m, m->nested ? "key_norm" : "k_norm.gamma", qkv[1]);
 }
 
-/* Heads of picture `i`; the packed form's norms carry the scores' scale, the root of D in each of q and k. */
+/* Heads of image `i`; the packed form's norms carry the scores' scale, the root of D in each of q and k. */
 static tsr_attention heads_of(const navit *m, int i, int layer) {
   tsr_attention a = tsr_nn_heads(m->c->heads, m->c->dim_head, meaning_of(m, i, "attention"), layer);
   if (!m->nested) a.scale = (float)m->c->dim_head;
@@ -140,7 +141,7 @@ static tsr_value layer(tsr_builder *b, const navit *m, tsr_value x, int i) {
   return x;
 }
 
-/* [B,count,C]: a learned query looks at each picture. */
+/* [B,count,C]: a learned query looks at each image. */
 static tsr_value pool(tsr_builder *b, const navit *m, tsr_value x) {
   int dim = m->c->dim, width = m->c->heads * m->c->dim_head;
   tsr_value query = tsr_nn_reshape(b, tsr_weight_vector(b, "attn_pool_queries", tsr_shape_of(1, dim)),
@@ -166,7 +167,7 @@ static tsr_value pool(tsr_builder *b, const navit *m, tsr_value x) {
   return x;
 }
 
-/* Patches of one picture in the reference's order, (c p1 p2): [B,N,C*P*P] */
+/* Patches of one image in the reference's order, (c p1 p2): [B,N,C*P*P] */
 static tsr_value patches_of(tsr_builder *b, const navit *m, int i) {
   int c = m->c->channels, p = m->c->patch[0], h = m->pictures[i].h, w = m->pictures[i].w;
   tsr_value x = tsr_nn_reshape(b, m->images[i], tsr_shape_of(6, m->batch, c, h, p, w, p));
@@ -198,20 +199,20 @@ static tsr_value embed(tsr_builder *b, const navit *m) {
   return tsr_nn_add(b, x, join(b, 0, m->count, parts));
 }
 
-/* How the reference would pack the pictures into sequences. */
+/* How the reference would pack the images into sequences. */
 typedef struct packing {
   int by_length, most, group_count, listed, sizes[TSR_MAX_PICTURES];
   int groups, longest; /* what comes out */
 } packing;
 
-/* Goes through the pictures in order; with `map` [groups,longest] writes each place's picture. */
+/* Goes through the images in order; with `map` [groups,longest] writes each place's image. */
 static void pack(tsr_builder *b, const navit *m, packing *p, float *map) {
   int length = 0, filled = 0, total = m->count == 1 ? m->batch : m->count, group = 0;
   for (int i = 0; i < total; i++) {
     const picture *picture = &m->pictures[m->count == 1 ? 0 : i];
     int n = picture->h * picture->w, side = m->c->patch[0];
     if (p->by_length && n > p->most)
-      tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; the option group_max_seq_len is %d",
+      tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d gives %d tokens; the option group_max_seq_len is %d",
                picture->h * side, picture->w * side, n, p->most);
     if (p->by_length ? length + n > p->most : p->listed && group < TSR_MAX_PICTURES && filled == p->sizes[group])
       group++, length = filled = 0;
@@ -232,7 +233,7 @@ static void tap_packing(tsr_builder *b, const navit *m) {
   for (int i = 0; i < p.group_count; i++) sum += p.sizes[i];
   const tsr_json *given = tsr_json_get(b->options.given, "groups");
   if (p.listed && (p.by_length || (given->kind == TSR_JSON_ARRAY && sum != total)))
-    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"groups\" has %d pictures of %d%s", sum, total,
+    tsr_fail(b, TSR_ERR_ARGUMENT, "option \"groups\" has %d images of %d%s", sum, total,
              p.by_length ? ", and \"group_images\" makes groups of its own" : "");
   pack(b, m, &p, NULL);
   tsr_shape shape = tsr_shape_of(2, p.groups, p.longest);

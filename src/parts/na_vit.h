@@ -1,16 +1,18 @@
-/* Pictures of different sizes in one run, and NaViT, which both of its forms are. Tokens of all pictures lie side by side, [1,N,C], so that each layer
- * has one product for all of them; attention is of one picture at a time. That is what the reference's masks over packed sequences
- * mean, whichever pictures share a sequence. */
+/* Images of different sizes in one run, and NaViT, which both of its forms are. Tokens of all images lie side by
+ * side, [1,N,C], so that each layer has one product for all of them; attention is of one image at a time. That is
+ * what the reference's masks over packed sequences mean, whichever images share a sequence. */
 #ifndef TSR_PARTS_NA_VIT_H
 #define TSR_PARTS_NA_VIT_H
 
 #include "vit.h"
 
-/* One value is a list of pictures: the input "image" is then all of their numbers [sum of C*H*W] and the option "sizes" [[H,W], ...]. */
+/* One value is a list of images: the input "image" is then all of their numbers [sum of C*H*W] and the option
+ * "sizes" [[H,W], ...]. */
 enum { TSR_MAX_PICTURES = 256 };
 
-/* The model of a config: c.image is the position tables' size, c.patch square. nested: the form over nested tensors, with other norms and
- * names, where qk_norm may be 0. Options of the packed form: groups, group_images, group_max_seq_len, which the tap "packing" shows. */
+/* The model of a config: c.image is the position tables' size, c.patch square. nested: the form over nested tensors,
+ * with other norms and names, where qk_norm may be 0. Options of the packed form: groups, group_images,
+ * group_max_seq_len, which the tap "packing" shows. */
 tsr_value tsr_na_vit(tsr_builder *b, const tsr_vit *c, int nested, int qk_norm);
 
 #endif

@@ -5,7 +5,7 @@
 #include "graph/settings.h"
 #include "base/elementary.h"
 
-/* What pictures and video have in common. */
+/* What images and video have in common. */
 static void tsr_vit_config_common(tsr_builder *b, tsr_vit *c, int least_classes) {
   static const char *const training[] = {"dropout", "emb_dropout", NULL};
   c->num_classes = tsr_config_int(b, "num_classes", TSR_REQUIRED, least_classes, TSR_MAX_CLASSES);
@@ -77,7 +77,7 @@ static tsr_value add_positions(tsr_builder *b, tsr_value x, tsr_shape table, int
                     tokens.grid_f * c->frame_patch, tokens.grid_h * c->patch[0], tokens.grid_w * c->patch[1], used,
                     rows, c->frames, c->image[0], c->image[1]);
   if (!tsr_failed(b) && used > rows)
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d gives %d tokens; this model takes at most %d",
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d gives %d tokens; this model takes at most %d",
                     tokens.grid_h * c->patch[0], tokens.grid_w * c->patch[1], used, rows);
   position = tsr_nn_slice(b, tsr_nn_reshape(b, position, tsr_shape_of(2, all, c->dim)), 0, first, first + used);
   tokens.kind = "position";
@@ -186,7 +186,7 @@ tsr_vit tsr_vit_config_simple(tsr_builder *b, int least_classes) {
 tsr_value tsr_vit_start_simple(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens) {
   tsr_value x = tsr_vit_embed(b, c, tokens);
   if (!tsr_failed(b) && (tokens->grid_h != c->image[0] / c->patch[0] || tokens->grid_w != c->image[1] / c->patch[1]))
-    return tsr_fail(b, TSR_ERR_SHAPE, "a picture of %d x %d does not fit; this model takes %d x %d",
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
                     tokens->grid_h * c->patch[0], tokens->grid_w * c->patch[1], c->image[0], c->image[1]);
   return tsr_vit_add_sincos(b, x, *tokens);
 }

@@ -1,8 +1,9 @@
-/* Calls every row of kernels.inc at the shapes that models have. scripts/bench/kernels.mjs loads this as wasm, built as the
- * library is, and holds the clock (`make bench-kernels`); nothing here knows time.
+/* Calls every row of kernels.inc at the shapes that models have. scripts/bench/kernels.mjs loads this as wasm, built
+ * as the library is, and holds the clock (`make bench-kernels`); nothing here knows time.
  *
- * A row that is new is timed without further ado. An op that is new does not compile without a TIMED line below. Values are
- * uniform in [-1, 1), weights are packed and quantized by the kernels of the row's isa; no call changes what it reads. */
+ * A row that is new is timed without further ado. An op that is new does not compile without a TIMED line below.
+ * Values are uniform in [-1, 1), weights are packed and quantized by the kernels of the row's isa; no call changes
+ * what it reads. */
 #include "check.h"
 #include "kernels/kernels.h"
 #include "kernels/simd.h"
@@ -11,8 +12,8 @@
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
-/* c [m, n] = a [m, k] w [n, k], rows of a and c `apart` times as far from each other as they are long; with k = 0, m rows
- * of n. A list ends with n = 0. */
+/* c [m, n] = a [m, k] w [n, k], rows of a and c `apart` times as far from each other as they are long; with k = 0, m
+ * rows of n. A list ends with n = 0. */
 typedef struct bench_shape {
   int m, n, k, apart;
 } bench_shape;

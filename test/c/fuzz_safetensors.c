@@ -1,6 +1,6 @@
 /* Fuzzes the streaming reader: each input is a whole file, read three times: at once, in chunks, and with memory that
- * runs out. No crash, no leak, and the same code, message and tensors however it is cut. How it is cut comes from a hash
- * of the input, so that the golden files are seeds as they are. For a minute, from the repository's root:
+ * runs out. No crash, no leak, and the same code, message and tensors however it is cut. How it is cut comes from a
+ * hash of the input, so that the golden files are seeds as they are. For a minute, from the repository's root:
  *   make fuzz FUZZERS=build/native/fuzz_safetensors FUZZ_SECONDS=60 */
 #include <stdlib.h>
 #include <string.h>

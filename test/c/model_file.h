@@ -1,5 +1,5 @@
-/* A model file in memory, for native tests: the tiny preset of an architecture with seeded weights. The list of tensors is the
- * architecture's own; the bytes are laid out as the safetensors format says. */
+/* A model file in memory, for native tests: the tiny preset of an architecture with seeded weights. The list of
+ * tensors is the architecture's own; the bytes are laid out as the safetensors format says. */
 #ifndef MODEL_FILE_H
 #define MODEL_FILE_H
 

@@ -1,6 +1,7 @@
 /* The counting heap, arenas, size arithmetic, shapes' overflow and the table of error names. Alone, from the
  * repository's root:
- *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_arena.c src/base/arena.c src/base/status.c src/base/tensor.c -lm \
+ *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_arena.c src/base/arena.c src/base/status.c
+ *   src/base/tensor.c -lm \
  *     -o t && ./t */
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* The executor on random graphs: with memory planned and reused, every output must be what it is when each value has memory of
- * its own; on any number of threads. Views, taps and values read long after they were made are where a wrong lifetime shows.
- * Alone: make native-tests && build/native/test_exec */
+/* The executor on random graphs: with memory planned and reused, every output must be what it is when each value has
+ * memory of its own; on any number of threads. Views, taps and values read long after they were made are where a
+ * wrong lifetime shows. Alone: make native-tests && build/native/test_exec */
 #include "exec/exec.h"
 
 #include <stdlib.h>
@@ -185,9 +185,10 @@ int main(void) {
   int narrower = 0;
   for (int i = 0; i < ROUNDS; i++) random_graph(&seed, &reuse, &narrower);
   CHECK(narrower > ROUNDS / 10);
-  CHECK(
-      reuse <
-      0.6); /* memory is shared at all: without reuse this is 1 for graphs of more than 20 nodes (half of them), plus scratch */
+  CHECK(reuse <
+        /* memory is shared at all: without reuse this is 1 for graphs of more than 20 nodes (half of them), plus
+       * scratch */
+        0.6);
   sticky();
   return check_done("exec");
 }

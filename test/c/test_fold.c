@@ -1,6 +1,6 @@
-/* What depends on weights alone: folded, a graph has fewer nodes and every output and tap the bits it had; and where weights change between
- * two runs of one session, the second run goes by the new ones. Expected numbers are worked out here, as the reference does.
- * Alone: make native-tests && build/native/test_fold */
+/* What depends on weights alone: folded, a graph has fewer nodes and every output and tap the bits it had; and where
+ * weights change between two runs of one session, the second run goes by the new ones. Expected numbers are worked
+ * out here, as the reference does. Alone: make native-tests && build/native/test_fold */
 #include "exec/fold.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@ enum { C = 3, H = 4, W = 5, KERNEL = 3, POSITIONS = 9, HEADS = 2, N = 3, M = 7, 
 
 static int row_of(const void *user, int i, int j) { return (void)user, (i * M + j) % (POSITIONS + 1) - 1; }
 
-/* x [1,H,W,C] through a convolution with its norm, times e^t, plus a token that all pixels share; the bias table is a tap. */
+/* x [1,H,W,C] through a convolution with its norm, times e^t, plus a token that all pixels share; the bias table is a
+ * tap. */
 static void build(tsr_builder *b) {
   tsr_conv conv = {
       .kernel_h = KERNEL, .kernel_w = KERNEL, .stride_h = 1, .stride_w = 1, .pad_h = 1, .pad_w = 1, .bias = TSR_BIAS};

@@ -1,7 +1,7 @@
 /* The JSON reader against Python's json (test/golden/safetensors/json.txt), its own limits and failures. Alone, from
  * the repository's root:
- *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_json.c src/files/json.c src/base/arena.c src/base/status.c -lm -o t
- *   ./t */
+ *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_json.c src/files/json.c src/base/arena.c
+ *   src/base/status.c -lm -o t ./t */
 #include <locale.h>
 #include <stdlib.h>
 

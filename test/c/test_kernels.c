@@ -167,7 +167,8 @@ static void check_gemm_f32(const char *isa, tsr_kf_gemm_f32 *kernel) {
   }
 }
 
-/* Strassen's product is for products of some size, is never chosen by the builds that promise the same bits everywhere, and sizes fit it. */
+/* Strassen's product is for products of some size, is never chosen by the builds that promise the same bits
+ * everywhere, and sizes fit it. */
 static void check_gemm_f32_levels(const char *isa, tsr_kf_gemm_f32_levels *kernel) {
   static const int HEIGHTS[] = {0, 1, 12, 95, 96, 197, 1025, 1 << 20};
   int chosen = 0;
@@ -183,7 +184,8 @@ static void check_gemm_f32_levels(const char *isa, tsr_kf_gemm_f32_levels *kerne
   CHECK_INT(chosen, strcmp(isa, "relaxed") ? 1 : 7);
 }
 
-/* Whole numbers, so small that every sum and product is exact in any order: the result is the reference's to the bit. */
+/* Whole numbers, so small that every sum and product is exact in any order: the result is the reference's to the
+ * bit. */
 static float *whole_numbers(size_t n) {
   float *x = exact(n * sizeof *x);
   for (size_t i = 0; i < n; i++) x[i] = (float)(check_random(&seed) % 9) - 4;
@@ -221,7 +223,8 @@ static void check_gemm_f32_strassen_rows(const char *isa, tsr_kf_gemm_f32_strass
   CHECK(tsr_kernels_select(isa)->gemm_f32_strassen_rows == kernel); /* both at once, below */
 }
 
-/* Rounding: where numbers are about as large as their neighbours, off by a few times what the plain product is, two levels included. */
+/* Rounding: where numbers are about as large as their neighbours, off by a few times what the plain product is, two
+ * levels included. */
 static void strassen_rounding(const char *isa, tsr_kf_gemm_f32_strassen *kernel, int levels) {
   enum { M = 53, N = 64, K = 512 };
   float *a = floats(M * K, 1), *w = floats(N * K, 1), *panels = exact(sizeof(float) * N * K),
@@ -296,7 +299,8 @@ static void check_gemm_q8_row_bytes(const char *isa, tsr_kf_gemm_q8_row_bytes *k
   }
 }
 
-/* Element p of row i in the format of an isa: rows in groups, whose units of 4 bytes lie side by side; plain rows in the reference's. */
+/* Element p of row i in the format of an isa: rows in groups, whose units of 4 bytes lie side by side; plain rows in
+ * the reference's. */
 static int q_at(const char *isa, const void *q, int k, int i, int p) {
   int rows = is_ref(isa)           ? 1
              : strcmp(isa, "simd") ? 3
@@ -396,8 +400,8 @@ static void check_gemm_q8_rest(const char *isa, tsr_kf_gemm_q8_rest *kernel) {
   }
 }
 
-/* `extreme`: rows all of one sign, so that sums are as large as they can be, and by column 1: weights of -128 or 127, 2: the largest
- * that TSR_Q8_PAIRS allows, of either sign. */
+/* `extreme`: rows all of one sign, so that sums are as large as they can be, and by column 1: weights of -128 or 127,
+ * 2: the largest that TSR_Q8_PAIRS allows, of either sign. */
 static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, int k, int n0, int n1, int with_bias,
                          int extreme) {
   const tsr_kernels *family = tsr_kernels_select(isa);
@@ -581,8 +585,8 @@ static void check_softmax_part(const char *isa, tsr_kf_softmax_part *kernel) {
   }
 }
 
-/* q of one part, [M,N], against double: 127 e^(scale * x - top), rounded; padding is 0; `rows` has the sum before rounding. `top`: the largest
- * scale * x so far; `before`: the same before this part, and `sum` the sum. */
+/* q of one part, [M,N], against double: 127 e^(scale * x - top), rounded; padding is 0; `rows` has the sum before
+ * rounding. `top`: the largest scale * x so far; `before`: the same before this part, and `sum` the sum. */
 static int part_q8_is_right(const char *isa, const void *q, const float *x, int n, float scale, double top,
                             double before, double sum, const tsr_softmax_row *row, int i) {
   double all = 0, shift = top == -INFINITY ? 0 : top, keep = exp(before - shift);
@@ -761,7 +765,8 @@ static void check_copy_rows(const char *isa, tsr_kf_copy_rows *kernel) {
   }
 }
 
-/* A window of 3 rows and 2 columns that moves by `apart` pixels over a map of width + 5 columns; weights of 4 columns. */
+/* A window of 3 rows and 2 columns that moves by `apart` pixels over a map of width + 5 columns; weights of 4
+ * columns. */
 static void window_case(const char *isa, tsr_kf_depthwise *depthwise, tsr_kf_max_window *max_window, int c, int pixels,
                         int apart) {
   int rows = 3, columns = 2, step = apart * c, line = (pixels * apart + 5) * c, w_line = 4 * c, ok = 1, equal = 1;
@@ -843,7 +848,8 @@ static void check_widening(const char *isa, tsr_kf_f16_to_f32 *kernel, int expon
 static void check_f16_to_f32(const char *isa, tsr_kf_f16_to_f32 *kernel) { check_widening(isa, kernel, 5); }
 static void check_bf16_to_f32(const char *isa, tsr_kf_bf16_to_f32 *kernel) { check_widening(isa, kernel, 8); }
 
-/* The largest sum of positive or of negative parts among k = 0, 1, 4, 5 or 2, 3, 6, 7 of eight neighbours, of w or of q. */
+/* The largest sum of positive or of negative parts among k = 0, 1, 4, 5 or 2, 3, 6, 7 of eight neighbours, of w or of
+ * q. */
 static double most_of_pairs(const float *w, const int8_t *q, int k) {
   double most = 0, sums[2][2] = {{0}};
   for (int p = 0; p < k; p++) {

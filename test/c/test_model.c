@@ -1,7 +1,7 @@
-/* Every architecture's tiny preset, natively: threads and batches change no bit, captures change no output, running out of
- * memory at any allocation is an error and no leak, and bad requests leave the model usable.
- * Whether the numbers are right is checked against the references in test/golden.test.js and make parity.
- * Alone: make native-tests && build/native/test_model */
+/* Every architecture's tiny preset, natively: threads and batches change no bit, captures change no output, running
+ * out of memory at any allocation is an error and no leak, and bad requests leave the model usable. Whether the
+ * numbers are right is checked against the references in test/golden.test.js and make parity. Alone: make
+ * native-tests && build/native/test_model */
 #include "model_file.h"
 
 enum { MOST_OUTPUT = 1 << 16 };
@@ -63,7 +63,8 @@ static int finite(const float *y, size_t n) {
   return 1;
 }
 
-/* Same bits for 1 to 4 threads, with and without captures; a batch of three is three single pictures, unless they are `coupled`. */
+/* Same bits for 1 to 4 threads, with and without captures; a batch of three is three single pictures, unless they are
+ * `coupled`. */
 static void same_bits(const model_file *file, tsr_load_dtype dtype, int coupled) {
   static float one[MOST_OUTPUT], other[MOST_OUTPUT], batch[MOST_OUTPUT];
   size_t n = run(file, dtype, 1, 1, NULL, one);
@@ -108,7 +109,8 @@ static void out_of_memory(const model_file *file) {
   CHECK(ended);
 }
 
-/* Attention and embeddings (model/request.c), each allocation failing once; then the answer comes, finite. What they hold: test/web/load.test.js. */
+/* Attention and embeddings (model/request.c), each allocation failing once; then the answer comes, finite. What they
+ * hold: test/web/load.test.js. */
 static void views(const model_file *file) {
   static const char *const requests[] = {"{\"attention\":{\"layers\":\"all\",\"heads\":\"all\"}}",
                                          "{\"attention\":{\"rollout\":true}}", "{\"attention\":{}}",
@@ -219,7 +221,8 @@ static void metadata_of_the_wrong_kind(void) {
   tsr_context_destroy(ctx);
 }
 
-/* A config of a few bytes asks for a table of a gigabyte: nothing of that size is taken before the weights are there. */
+/* A config of a few bytes asks for a table of a gigabyte: nothing of that size is taken before the weights are
+ * there. */
 static void a_config_takes_no_memory(void) {
   static const char text[] =
       "{\"tesserae\":\"{\\\"arch\\\":\\\"glom\\\",\\\"config\\\":{\\\"dim\\\":8,\\\"levels\\\":2,\\\"image_size\\\":1024,"
@@ -234,7 +237,8 @@ static void a_config_takes_no_memory(void) {
   tsr_context_destroy(ctx);
 }
 
-/* What a model would be: counts of docs/models.md, words for what is wrong, and nothing left behind when memory ends anywhere. */
+/* What a model would be: counts of docs/models.md, words for what is wrong, and nothing left behind when memory ends
+ * anywhere. */
 static void description(void) {
   static const char wanted[] = "{\"arch\":\"vit\",\"config\":{\"preset\":\"vit_b_16\"}}";
   tsr_context *ctx = tsr_context_create(1);

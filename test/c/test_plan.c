@@ -26,7 +26,8 @@ static size_t lower_bound(const tsr_plan_item *items, int count, int steps) {
   return most;
 }
 
-/* Whether item `i` at `offset` lies clear of every item that comes before it: larger, or as large and earlier in the list. */
+/* Whether item `i` at `offset` lies clear of every item that comes before it: larger, or as large and earlier in the
+ * list. */
 static int comes_before(const tsr_plan_item *items, int j, int i) {
   return items[j].bytes > items[i].bytes || (items[j].bytes == items[i].bytes && j < i);
 }
@@ -38,7 +39,8 @@ static int fits(const tsr_plan_item *items, int count, int i, size_t offset) {
   return 1;
 }
 
-/* What greedy by size says of each item: of offset 0 and the ends of those that come before it, the lowest that fits. */
+/* What greedy by size says of each item: of offset 0 and the ends of those that come before it, the lowest that
+ * fits. */
 static int misplaced(const tsr_plan_item *items, int count) {
   int wrong = 0;
   for (int i = 0; i < count; i++) {
@@ -82,8 +84,9 @@ static void random_plans(void) {
     CHECK(total >= bound);
     if (bound && (double)total / (double)bound > worst) worst = (double)total / (double)bound;
   }
-  /* Greedy by size is within a few percent of the bound on real networks (Pisarchyk and Lee, table 1); random lifetimes are
-   * harder, and sizes here are small against the alignment: twice the bound would mean that memory is hardly reused. */
+  /* Greedy by size is within a few percent of the bound on real networks (Pisarchyk and Lee, table 1); random
+   * lifetimes are harder, and sizes here are small against the alignment: twice the bound would mean that memory is
+   * hardly reused. */
   CHECK(worst < 2);
 }
 

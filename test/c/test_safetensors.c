@@ -1,7 +1,8 @@
-/* The safetensors reader against the safetensors library (test/golden/safetensors, scripts/parity/golden_safetensors.py):
- * good files in chunks of any size, bad ones with the code and the place that the message names, exhausted memory,
- * damaged bytes. Alone, from the repository's root:
- *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_safetensors.c src/files/safetensors.c src/files/json.c \
+/* The safetensors reader against the safetensors library (test/golden/safetensors,
+ * scripts/parity/golden_safetensors.py): good files in chunks of any size, bad ones with the code and the place that
+ * the message names, exhausted memory, damaged bytes. Alone, from the repository's root:
+ *   gcc -std=c11 -g -fsanitize=address,undefined -Isrc test/c/test_safetensors.c src/files/safetensors.c
+ *   src/files/json.c \
  *     src/base/tensor.c src/base/arena.c src/base/status.c -lm -o t && ./t */
 #include <stdlib.h>
 
@@ -353,7 +354,8 @@ static void test_staging(void) {
   size_t start = n - 49408;
   char *data = aligned_alloc(64, 49408);
   memcpy(data, bytes + start, 49408);
-  /* aligned, not aligned, cut up, cut up but not wanted; cut up and wanted in pieces that do not fit the cuts, that do */
+  /* aligned, not aligned, cut up, cut up but not wanted; cut up and wanted in pieces that do not fit the cuts, that
+   * do */
   static const struct {
     int only, elements, expected;
   } ways[] = {{-1, 0, 0}, {-1, 0, 8192 * 4}, {-1, 0, 8192 * 4}, {99, 0, 0}, {-1, 24, 24 * 4}, {-1, 8, 0}};

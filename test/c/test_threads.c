@@ -21,8 +21,8 @@ static void count_task(void *user, int task, int thread) {
   if (thread < 0 || thread >= t->threads) t->bad_thread = 1;
 }
 
-/* Two tasks. The caller holds on to its own until another thread has taken the other one, which takes longer than anybody waits
- * busily: before it that thread slept, during it the caller does, and both must be woken. */
+/* Two tasks. The caller holds on to its own until another thread has taken the other one, which takes longer than
+ * anybody waits busily: before it that thread slept, during it the caller does, and both must be woken. */
 typedef struct handover {
   atomic_int taken, done;
   int alone;

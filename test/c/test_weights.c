@@ -195,7 +195,8 @@ static void peak(tsr_load_dtype dtype, size_t most) {
   free(file.bytes);
 }
 
-/* Given up anywhere - in the header, inside a tensor, inside a panel, while integers wait for their scales - nothing stays. */
+/* Given up anywhere - in the header, inside a tensor, inside a panel, while integers wait for their scales - nothing
+ * stays. */
 static void abandoned(const char *arch, file_kind kind) {
   model_file file = file_as(arch, "{\"preset\":\"tiny\"}", kind);
   tsr_context *ctx = tsr_context_create(1);

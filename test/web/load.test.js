@@ -252,7 +252,7 @@ for (const worker of [true, false]) {
       });
       await assert.rejects(model.attention(BATCH, { rollout: true }), {
         code: 'ERR_ARGUMENT',
-        message: /attention: rollout needs one square matrix a head, of one picture; blocks\.0\.attn is \[2,.*\]$/,
+        message: /attention: rollout needs one square matrix a head, of one image; blocks\.0\.attn is \[2,.*\]$/,
       });
       await stillFine();
     });
