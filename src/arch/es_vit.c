@@ -1,5 +1,5 @@
 /* EsViT: "Efficient Self-supervised Vision Transformers for Representation Learning" (Li et al., 2021, arXiv
- * 2106.09785), DINO with a loss of regions besides, over CvT.
+ * 2106.09785), DINO with a second loss, of regions, over CvT.
  * Reference: vit-pytorch 1.26.11, module es_vit, class EsViTTrainer.
  *
  *   z = f(crop) [B,N,C], the last stage's map          f, P_v, P_r of the student, or f', P_v', P_r' of the teacher

@@ -42,7 +42,7 @@ static rvt_config read_config(tsr_builder *b) {
 
 /* Factors [1,1+n n,1,D] of the rotation: each number is multiplied by its cosine, the other one of its pair by its sine
  * (negative for the first of a pair). */
-static void turns(tsr_builder *b, tsr_value scales, int n, int width, tsr_value *cosines, tsr_value *sines) {
+static void rotations(tsr_builder *b, tsr_value scales, int n, int width, tsr_value *cosines, tsr_value *sines) {
   float *place, *index, *sign, step = n > 1 ? 2.0f / (float)(n - 1) : 0;
   int quarter = width / 4;
   tsr_value places = tsr_constant(b, tsr_shape_of(4, 1, 1 + n * n, 1, width), &place); /* the class token has angle 0 */
@@ -61,7 +61,7 @@ static void turns(tsr_builder *b, tsr_value scales, int n, int width, tsr_value 
 }
 
 /* x [B,N,H*D], rotated. */
-static tsr_value turn(tsr_builder *b, tsr_value x, int heads, tsr_value cosines, tsr_value sines) {
+static tsr_value rotate(tsr_builder *b, tsr_value x, int heads, tsr_value cosines, tsr_value sines) {
   tsr_shape s = tsr_shape_at(b, x);
   if (x == TSR_NO_VALUE) return x;
   tsr_shape by_head = tsr_shape_of(4, s.dims[0], s.dims[1], heads, s.dims[2] / heads);
@@ -112,14 +112,14 @@ static tsr_value build(tsr_builder *b) {
   x = tsr_nn_prepend(b, tsr_weight_vector(b, "cls_token", tsr_shape_of(3, 1, 1, dim)), x);
   tokens.prefix_tokens = 1;
   tsr_enter(b, "transformer");
-  turns(b, tsr_weight_buffer(b, "pos_emb.scales", tsr_shape_of(1, c.vit.dim_head / 4)), n, c.vit.dim_head, &cosines,
-        &sines);
+  rotations(b, tsr_weight_buffer(b, "pos_emb.scales", tsr_shape_of(1, c.vit.dim_head / 4)), n, c.vit.dim_head, &cosines,
+            &sines);
   for (int i = 0; i < c.vit.depth; i++) {
     tsr_enter(b, "layers.%d.0", i);
     tsr_value y = tsr_nn_layer_norm(b, "norm", x), q = queries(b, y, &c, n),
               kv = tsr_nn_linear(b, "to_kv", y, 2 * width, TSR_NO_BIAS);
     tsr_value k = tsr_nn_slice(b, kv, 2, 0, width);
-    if (c.rotary) q = turn(b, q, heads, cosines, sines), k = turn(b, k, heads, cosines, sines);
+    if (c.rotary) q = rotate(b, q, heads, cosines, sines), k = rotate(b, k, heads, cosines, sines);
     y = tsr_nn_attention(b, q, k, tsr_nn_slice(b, kv, 2, width, 2 * width),
                          tsr_nn_heads(heads, c.vit.dim_head, tokens, i));
     x = tsr_nn_linear_add(b, "to_out.0", y, dim, TSR_BIAS, x);
