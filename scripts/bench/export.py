@@ -1,4 +1,5 @@
-"""The files that `make bench` compares: one model's weights as ours and as the peer's, and what PyTorch says of some pictures.
+"""The files that `make bench` compares: one model's weights as ours and as the peer's, and PyTorch's outputs for some
+images.
 
     python scripts/bench/export.py MODEL FOLDER
 
@@ -11,6 +12,7 @@ Writes into the folder, from the model's description in scripts/bench/models.jso
 
 scripts/bench/files.mjs calls this for what is not there yet.
 """
+
 import json
 import logging
 import sys
@@ -46,14 +48,24 @@ def write_onnx(call: torch.nn.Module, example: torch.Tensor, path: Path) -> None
     eye = mock.patch("torch.eye", lambda n, dtype=None, **_: torch.from_numpy(np.eye(int(n))).to(dtype))
     with warnings.catch_warnings(), eye:
         warnings.simplefilter("ignore")  # the tracer's, about sizes that become constants: they are constant here
-        torch.onnx.export(call, (example,), str(path), opset_version=OPSET, dynamo=False, do_constant_folding=True,
-                          input_names=["image"], output_names=["output"])
+        torch.onnx.export(
+            call,
+            (example,),
+            str(path),
+            opset_version=OPSET,
+            dynamo=False,
+            do_constant_folding=True,
+            input_names=["image"],
+            output_names=["output"],
+        )
 
 
 def write_int8(source: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
+
     logging.getLogger().setLevel(logging.ERROR)  # it recommends a preparation that the session does anyway
-    # unsigned weights: as fast as signed ones in products, and three times as fast in convolutions (CCT-14 309 ms against 955)
+    # Unsigned weights, because they are as fast as signed ones in products, and three times as fast in convolutions
+    # (CCT-14: 309 ms, signed 955 ms).
     quantize_dynamic(str(source), str(path), weight_type=QuantType.QUInt8)
 
 
@@ -67,7 +79,7 @@ def export(name: str, model: dict, folder: Path) -> None:
     save_file(state, folder / f"{name}.safetensors", metadata=dict(format="pt", tesserae=about))
     call = Call(module, model.get("options", {}))
     images = np.concatenate([pictures(f"bench/{name}/{i}", "image", (1, *model["input"])) for i in range(PICTURES)])
-    outputs = torch.cat([call(torch.from_numpy(images[i:i + 1])) for i in range(PICTURES)])
+    outputs = torch.cat([call(torch.from_numpy(images[i : i + 1])) for i in range(PICTURES)])
     images.tofile(folder / f"{name}.inputs.f32")
     outputs.numpy().tofile(folder / f"{name}.outputs.f32")
     write_onnx(call, torch.from_numpy(images[:1]), folder / f"{name}.onnx")

@@ -1,19 +1,25 @@
 """What the roundings of q8 alone change: the reference once more, with them put into its own products.
 
-    python scripts/parity/emulation.py CASE [--inputs 40] [--attention] [--first N] [--weights-only] [--fine REGEX] [--leave REGEX]
+    python scripts/parity/emulation.py CASE [--inputs 40] [--first N] [--attention] [--weights-only]
+                                            [--fine REGEX] [--leave REGEX]
 
-Every Linear and convolution of the reference (but depthwise ones, and those that q8 leaves in f32 too) multiplies weights rounded to 8 bits per output
-channel with activations rounded to 7 bits a row; a picture's only row keeps 14 bits. All else, and the sums, are PyTorch's.
-If as many winners change as with q8, and the logits are off as far, then the roundings explain what scripts/parity/parity.py sees, and nothing is
-wrong in the core; if q8 loses clearly more, something is. Inputs and the reference's answers are parity.py's; what it keeps of q8 is compared as well.
+Every Linear and convolution of the reference multiplies weights rounded to 8 bits per output channel with activations
+rounded to 7 bits per row; an image's only row keeps 14 bits. Depthwise convolutions, and the products that q8 leaves in
+f32, are not rounded. All else, and the sums, are PyTorch's.
+If as many winners change as with q8, and the logits are off as far, then the roundings explain what
+scripts/parity/parity.py sees, and nothing is wrong in the core; if q8 loses clearly more, something is. Inputs and the
+reference's outputs are parity.py's; the q8 outputs that it keeps are compared as well.
 
-    --attention     round in attention of 64 keys and more as well (for architectures that use the attention op, not products of their own)
+    --attention     round in attention of 64 keys and more as well (for architectures that use the attention op, not
+                    products of their own)
     --first N       the first N tokens keep 14 bits: class tokens that a head reads
     --weights-only  activations are left alone
-    --fine REGEX    rows of these weights (names in the state_dict) keep 14 bits, --leave REGEX: these products stay in f32. Both tell where an error comes from
+    --fine REGEX    rows of these weights (names in the state_dict) keep 14 bits
+    --leave REGEX   products with these weights stay in f32; this and --fine tell where an error comes from
 
 Last line: CASE: emulation SAME of N, off by SHARE of the spread; q8 ...
 """
+
 import argparse
 import re
 import tempfile
@@ -39,7 +45,8 @@ def rounded_rows(x):
 
 
 def scale_of(w):
-    """Of each row: 127 steps to the largest; and no more than 256 in the sum of four neighbours of one sign, as TSR_Q8_PAIRS has it."""
+    """Of each row: 127 steps to the largest, and no more than 256 in the sum of four neighbours of one sign, as with
+    TSR_Q8_PAIRS."""
     eights = F.pad(w, (0, -w.shape[-1] % 8)).unflatten(-1, (-1, 8))
     fours = torch.stack([eights[..., [0, 1, 4, 5]], eights[..., [2, 3, 6, 7]]])
     most = torch.maximum(fours.clamp(min=0).sum(-1), (-fours).clamp(min=0).sum(-1)).amax((0, -1))
@@ -65,7 +72,8 @@ class Rounded(torch.overrides.TorchFunctionMode):
     def weights(self, w):
         key = (w.data_ptr(), w.shape)
         if key not in self.kept:
-            self.kept[key] = rounded_weights(w.flatten(1), scale_of(w.movedim(1, -1).flatten(1)))  # neighbours are channels of a pixel
+            scale = scale_of(w.movedim(1, -1).flatten(1))  # neighbours are channels of a pixel
+            self.kept[key] = rounded_weights(w.flatten(1), scale)
         return self.kept[key]
 
     def rows(self, x, w):
@@ -87,13 +95,21 @@ class Rounded(torch.overrides.TorchFunctionMode):
         n = w.ndim - 2
         stride, padding, dilation = (v if isinstance(v, tuple) else (v,) * n for v in (stride, padding, dilation))
         area = w[0, 0].numel()
-        if (groups > 1 and w.shape[1] == 1 or w.shape[0] // groups < LEAST_OUTPUTS or area > 1 and w[0].numel() < LEAST_FILTER
-                or max(dilation) > 1 or self.named(self.args.leave, w)):
+        if (
+            groups > 1
+            and w.shape[1] == 1
+            or w.shape[0] // groups < LEAST_OUTPUTS
+            or area > 1
+            and w[0].numel() < LEAST_FILTER
+            or max(dilation) > 1
+            or self.named(self.args.leave, w)
+        ):
             return f(x, w, bias, stride, padding, dilation, groups)
         x = F.pad(x, [p for side in reversed(padding) for p in (side, side)])
         for i in range(n):
             x = x.unfold(2 + i, w.shape[2 + i], stride[i])
-        x = x.unflatten(1, (groups, -1)).movedim((1, 2), (n + 1, n + 2)).flatten(n + 2)  # [B, places..., groups, filter]
+        # [B, places..., groups, filter]
+        x = x.unflatten(1, (groups, -1)).movedim((1, 2), (n + 1, n + 2)).flatten(n + 2)
         parts = zip(x.unbind(-2), w.chunk(groups))
         y = torch.cat([F.linear(self.rows(rows, part), self.weights(part)) for rows, part in parts], -1)
         return (y if bias is None else y + bias).movedim(-1, 1)
@@ -108,8 +124,8 @@ class Rounded(torch.overrides.TorchFunctionMode):
         each = -(-(-(-m // parts)) // 8) * 8 if parts > 1 else m
         y = mean
         for at in range(0, m, each):
-            columns = (v[..., at:at + each, :] - mean).transpose(-1, -2)
-            y = y + p[..., at:at + each] @ rounded_weights(columns, scale_of(columns)).transpose(-1, -2)
+            columns = (v[..., at : at + each, :] - mean).transpose(-1, -2)
+            y = y + p[..., at : at + each] @ rounded_weights(columns, scale_of(columns)).transpose(-1, -2)
         return y
 
     def product(self, a, b):
@@ -173,12 +189,12 @@ def main():
     rounded = Rounded(bench.model, args, size)
     for i in range(0, args.inputs, size):
         inputs = bench.inputs(f"q8/{i}", size)
-        want += list(known[i:i + size] if len(known) >= i + size else bench.reference(inputs)[0])
+        want += list(known[i : i + size] if len(known) >= i + size else bench.reference(inputs)[0])
         with rounded:
             got += list(bench.reference(inputs)[0])
     want, got = np.stack(want), np.stack(got)
-    q8 = q8[:len(got)]
-    told = f"; q8 {judged(q8, want[:len(q8)])}; of both {judged(got[:len(q8)], q8)}" if len(q8) else ""
+    q8 = q8[: len(got)]
+    told = f"; q8 {judged(q8, want[: len(q8)])}; of both {judged(got[: len(q8)], q8)}" if len(q8) else ""
     print(f"{case.name}: emulation {judged(got, want)}{told}")
 
 

@@ -27,8 +27,14 @@ from PIL import Image, ImageOps
 
 OUT = os.path.join(os.path.dirname(__file__), "..", "..", "test", "golden", "image")
 GAMMA, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
-FILTERS = [Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC,
-           Image.Resampling.LANCZOS, Image.Resampling.BOX]  # in the order of enum tsr_filter
+# in the order of enum tsr_filter
+FILTERS = [
+    Image.Resampling.NEAREST,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+    Image.Resampling.BOX,
+]
 FILTER_NAMES = ["nearest", "bilinear", "bicubic", "lanczos", "box"]
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -85,6 +91,7 @@ def write_lines(name, lines):
 
 # ---- resize ----
 
+
 def random_box(rng, w, h):
     kind = rng.between(0, 3)
     if kind == 0:
@@ -101,8 +108,18 @@ def random_box(rng, w, h):
 
 def resize_cases():
     rng, lines = Random(2024), []
-    sizes = [(1, 1, 1, 1), (1, 1, 300, 7), (300, 200, 1, 1), (1, 300, 300, 1), (64, 64, 64, 64), (64, 64, 64, 32),
-             (64, 64, 32, 64), (2, 3, 224, 224), (300, 300, 299, 301), (256, 192, 224, 168)]
+    sizes = [
+        (1, 1, 1, 1),
+        (1, 1, 300, 7),
+        (300, 200, 1, 1),
+        (1, 300, 300, 1),
+        (64, 64, 64, 64),
+        (64, 64, 64, 32),
+        (64, 64, 32, 64),
+        (2, 3, 224, 224),
+        (300, 300, 299, 301),
+        (256, 192, 224, 168),
+    ]
     for i in range(320):
         if i < 50:
             w, h, ow, oh = sizes[i // 5]
@@ -118,16 +135,26 @@ def resize_cases():
         if channels == 4:  # RGBX: four channels that have nothing to do with each other, as in C
             picture = Image.frombytes("RGBX", (w, h), picture.tobytes())
         result = picture.resize((ow, oh), FILTERS[i % 5], box)
-        lines.append(f"{w} {h} {channels} {i} {ow} {oh} {i % 5} {' '.join(map(digits, box))} "
-                     f"{zlib.crc32(result.tobytes()):08x}")
-    for i, (w, h, ow, oh) in enumerate([(1200, 900, 224, 224), (640, 480, 341, 256), (500, 1400, 448, 400),
-                                        (1000, 1000, 900, 790), (1000, 1000, 900, 800), (8192, 2, 64, 3)]):
+        lines.append(
+            f"{w} {h} {channels} {i} {ow} {oh} {i % 5} {' '.join(map(digits, box))} {zlib.crc32(result.tobytes()):08x}"
+        )
+    for i, (w, h, ow, oh) in enumerate(
+        [
+            (1200, 900, 224, 224),
+            (640, 480, 341, 256),
+            (500, 1400, 448, 400),
+            (1000, 1000, 900, 790),
+            (1000, 1000, 900, 800),
+            (8192, 2, 64, 3),
+        ]
+    ):
         result = random_picture(w, h, 3, 900 + i).resize((ow, oh), FILTERS[1 + i % 4])
         lines.append(f"{w} {h} 3 {900 + i} {ow} {oh} {1 + i % 4} 0 0 {w} {h} {crc(result):08x}")
     write_lines("resize.txt", lines)
 
 
 # ---- fit ----
+
 
 def center_crop(image, width, height):
     """torchvision's CenterCrop of a picture that is not smaller."""
@@ -151,12 +178,18 @@ def fit(image, width, height, filter_, squash, crop_pct):
 
 def check_timm(image, got, width, height, filter_index, squash, crop_pct):
     from timm.data.transforms_factory import transforms_imagenet_eval
+
     square = math.floor(width / crop_pct) == math.floor(height / crop_pct)
     if not squash and not square and filter_index != 1:
         return 0
     transform = transforms_imagenet_eval(
-        (height, width), crop_pct=1.0 if squash else crop_pct, crop_mode="squash" if squash else "center",
-        interpolation=FILTER_NAMES[filter_index], mean=tuple(MEAN.tolist()), std=tuple(STD.tolist()))
+        (height, width),
+        crop_pct=1.0 if squash else crop_pct,
+        crop_mode="squash" if squash else "center",
+        interpolation=FILTER_NAMES[filter_index],
+        mean=tuple(MEAN.tolist()),
+        std=tuple(STD.tolist()),
+    )
     steps = transform.transforms[:2]
     picture = image
     for step in steps:
@@ -189,14 +222,17 @@ def fit_cases(with_timm):
         result = fit(picture, width, height, FILTERS[filter_index], squash, crop_pct)
         if with_timm:
             compared += check_timm(picture, result, width, height, filter_index, squash, crop_pct)
-        lines.append(f"{w} {h} {channels} {1000 + i} {width} {height} {want} {filter_index} {int(squash)} {crop_pct} "
-                     f"{crc(result):08x} {zlib.crc32(floats(result).tobytes()):08x}")
+        lines.append(
+            f"{w} {h} {channels} {1000 + i} {width} {height} {want} {filter_index} {int(squash)} {crop_pct} "
+            f"{crc(result):08x} {zlib.crc32(floats(result).tobytes()):08x}"
+        )
     write_lines("fit.txt", lines)
     if with_timm:
         print(f"equal to timm: {compared} cases")
 
 
 # ---- orient ----
+
 
 def tiff_block(orientation, big, tag_type=3):
     """EXIF with two tags, so that the reader has to look for the right one."""
@@ -226,12 +262,13 @@ def orient_cases():
 
 # ---- encoded images ----
 
+
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def filter_row(kind, row, above, back):
-    shifted = lambda line: np.concatenate([np.zeros(back, np.int32), line])[:len(line)]
+    shifted = lambda line: np.concatenate([np.zeros(back, np.int32), line])[: len(line)]
     left, corner = shifted(row), shifted(above)
     if kind == 4:
         p = left + above - corner
@@ -306,8 +343,13 @@ def save(name, data, lines, expected=None):
 
 def png_cases(lines):
     seed = 5000
-    kinds = ((0, "grey", 1, (1, 2, 4, 8, 16)), (2, "rgb", 3, (8, 16)), (3, "palette", 1, (1, 2, 4, 8)),
-             (4, "la", 2, (8, 16)), (6, "rgba", 4, (8, 16)))
+    kinds = (
+        (0, "grey", 1, (1, 2, 4, 8, 16)),
+        (2, "rgb", 3, (8, 16)),
+        (3, "palette", 1, (1, 2, 4, 8)),
+        (4, "la", 2, (8, 16)),
+        (6, "rgba", 4, (8, 16)),
+    )
     for color, name, channels, depths in kinds:
         for depth in depths:
             for interlaced in (False, True):

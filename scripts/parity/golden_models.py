@@ -24,6 +24,7 @@ by the root of eight, and so does its tolerance (test/parity/golden.js). test/pa
 one wrong value that is off by four times the tolerance, many that are off by one and a half times. A digest of results
 would not do, because they may differ by rounding.
 """
+
 import argparse
 import base64
 import hashlib
@@ -59,9 +60,13 @@ def packed(tensor: torch.Tensor, case: str, name: str) -> dict:
     u = references.uniform(f"{case}/golden/{name}", 2 * n)
     order = np.argsort(u[:n], kind="stable")
     signed = np.where(u[n:] < 0, -1.0, 1.0) * values
-    sums = [math.fsum(signed[order[at:at + GROUP]]) for at in range(PROBES, n, GROUP)]
-    return dict(dims=dims, largest=float(f"{np.abs(values).max():.9g}"), probes=base64_of(values[order[:PROBES]]),
-                sums=base64_of(np.array(sums)))
+    sums = [math.fsum(signed[order[at : at + GROUP]]) for at in range(PROBES, n, GROUP)]
+    return dict(
+        dims=dims,
+        largest=float(f"{np.abs(values).max():.9g}"),
+        probes=base64_of(values[order[:PROBES]]),
+        sums=base64_of(np.array(sums)),
+    )
 
 
 def golden(module, case) -> dict:
@@ -75,17 +80,30 @@ def golden(module, case) -> dict:
         if not tensor.is_floating_point():
             entry += [DTYPES[tensor.dtype], base64.b64encode(data).decode()]
         tensors.append(entry)
-    inputs = {name: torch.from_numpy(references.draw_input(case.name, name, dims)) for name, dims in case.inputs.items()}
+    inputs = {
+        name: torch.from_numpy(references.draw_input(case.name, name, dims)) for name, dims in case.inputs.items()
+    }
     for tensor in inputs.values():
         digest.update(tensor.numpy().tobytes())
     with torch.no_grad():
-        output, taps = module.run(model.double(), {name: x.double() for name, x in inputs.items()}, case.options, case.compares)
+        output, taps = module.run(
+            model.double(), {name: x.double() for name, x in inputs.items()}, case.options, case.compares
+        )
     kept = {name: packed(taps[name], case.name, name) for name in sorted(taps) if case.compares(name)}
     for pattern in case.keep:
         assert any(references.fnmatch.fnmatchcase(name, pattern) for name in taps), f"{case.name}: no tap is {pattern}"
-    return dict(name=case.name, arch=module.ARCH, config=case.config, inputs=case.inputs, options=case.options,
-                parameters=references.parameters(module, model), sha256=digest.hexdigest(), tensors=tensors,
-                output=packed(output, case.name, "output"), taps=kept)
+    return dict(
+        name=case.name,
+        arch=module.ARCH,
+        config=case.config,
+        inputs=case.inputs,
+        options=case.options,
+        parameters=references.parameters(module, model),
+        sha256=digest.hexdigest(),
+        tensors=tensors,
+        output=packed(output, case.name, "output"),
+        taps=kept,
+    )
 
 
 def text(entry: dict) -> str:

@@ -13,6 +13,7 @@ Formats of the text files, one record a line, names and texts as hex of their UT
     bad.txt        <accepts|refuses> <file>
     json.txt       accepts <text> <tree> (see tree()) | refuses <text> - | stricter <text> <our error>
 """
+
 import json
 import shutil
 import struct
@@ -26,11 +27,14 @@ import safetensors.torch
 import torch
 
 OUT = Path(__file__).resolve().parent.parent.parent / "test" / "golden" / "safetensors"
-TESSERAE = json.dumps({
-    "arch": "vit",
-    "config": {"image_size": 8, "patch_size": 4, "num_classes": 3, "dim": 8, "depth": 1, "heads": 2, "mlp_dim": 16},
-    "preprocess": {"size": [8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
-    "labels": ["cat", "Käfer", "\"dog\""]})
+TESSERAE = json.dumps(
+    {
+        "arch": "vit",
+        "config": {"image_size": 8, "patch_size": 4, "num_classes": 3, "dim": 8, "depth": 1, "heads": 2, "mlp_dim": 16},
+        "preprocess": {"size": [8, 8], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        "labels": ["cat", "Käfer", '"dog"'],
+    }
+)
 
 
 def hexed(text: str) -> str:
@@ -52,34 +56,86 @@ def entry(begin: int, end: int, shape=None, dtype="F32"):
 
 def good_files():
     random = np.random.RandomState(20240501)
-    f32 = {"transformer.layers.0.0.to_qkv.weight": random.randn(24, 8), "pos_embedding": random.randn(1, 5, 8),
-           "mlp_head.bias": random.randn(3)}
+    f32 = {
+        "transformer.layers.0.0.to_qkv.weight": random.randn(24, 8),
+        "pos_embedding": random.randn(1, 5, 8),
+        "mlp_head.bias": random.randn(3),
+    }
     yield "f32", safetensors.numpy.save({k: v.astype(np.float32) for k, v in f32.items()}, {"tesserae": TESSERAE})
     t = lambda *shape: torch.from_numpy(random.randn(*shape).astype(np.float32))
-    yield "dtypes", safetensors.torch.save({
-        "f32": t(2, 3), "f16": t(5).half(), "bf16": t(3, 7).bfloat16(), "f64": t(2).double(),
-        "f8_e4m3": t(6).to(torch.float8_e4m3fn), "f8_e5m2": t(6).to(torch.float8_e5m2),
-        "bool": torch.tensor([True, False, True]), "u8": torch.arange(9, dtype=torch.uint8),
-        "i8": torch.arange(-4, 4, dtype=torch.int8), "i16": torch.arange(-3, 3, dtype=torch.int16),
-        "u16": torch.tensor([0, 1, 65535], dtype=torch.uint16), "u32": torch.tensor([0, 7], dtype=torch.uint32),
-        "u64": torch.tensor([0, 2**63], dtype=torch.uint64),
-        "i32": torch.arange(4, dtype=torch.int32).reshape(2, 2), "i64": torch.arange(2, dtype=torch.int64)})
-    yield "shapes", safetensors.torch.save({
-        "scalar": torch.tensor(2.5), "none": torch.zeros(0), "none_wide": torch.zeros(3, 0, 5),
-        "one": torch.ones(1, 1, 1, 1), "six": torch.arange(64, dtype=torch.float32).reshape(2, 2, 2, 2, 2, 2)})
-    yield "quantized", safetensors.torch.save({  # as compressed-tensors writes int8 and packed 4-bit weights
-        "head.weight": torch.randint(-127, 128, (3, 8), dtype=torch.int8, generator=torch.Generator().manual_seed(1)),
-        "head.weight_scale": t(3, 1).abs(), "mlp.weight_packed": torch.arange(6, dtype=torch.int32).reshape(3, 2),
-        "mlp.weight_scale": t(3, 1).abs(), "mlp.weight_shape": torch.tensor([3, 16])})
-    yield "names", safetensors.torch.save({
-        "": t(1), "dots.and spaces": t(2), "Gewöhnlich.größe": t(3), "重み": t(1), "😀": t(2),
-        "tab\tquote\"back\\slash\nline": t(1), "long." + "x" * 300: t(1)}, {"note": "ünï 😀 \u0001 \" \\"})
+    yield (
+        "dtypes",
+        safetensors.torch.save(
+            {
+                "f32": t(2, 3),
+                "f16": t(5).half(),
+                "bf16": t(3, 7).bfloat16(),
+                "f64": t(2).double(),
+                "f8_e4m3": t(6).to(torch.float8_e4m3fn),
+                "f8_e5m2": t(6).to(torch.float8_e5m2),
+                "bool": torch.tensor([True, False, True]),
+                "u8": torch.arange(9, dtype=torch.uint8),
+                "i8": torch.arange(-4, 4, dtype=torch.int8),
+                "i16": torch.arange(-3, 3, dtype=torch.int16),
+                "u16": torch.tensor([0, 1, 65535], dtype=torch.uint16),
+                "u32": torch.tensor([0, 7], dtype=torch.uint32),
+                "u64": torch.tensor([0, 2**63], dtype=torch.uint64),
+                "i32": torch.arange(4, dtype=torch.int32).reshape(2, 2),
+                "i64": torch.arange(2, dtype=torch.int64),
+            }
+        ),
+    )
+    yield (
+        "shapes",
+        safetensors.torch.save(
+            {
+                "scalar": torch.tensor(2.5),
+                "none": torch.zeros(0),
+                "none_wide": torch.zeros(3, 0, 5),
+                "one": torch.ones(1, 1, 1, 1),
+                "six": torch.arange(64, dtype=torch.float32).reshape(2, 2, 2, 2, 2, 2),
+            }
+        ),
+    )
+    yield (
+        "quantized",
+        safetensors.torch.save(
+            {  # as compressed-tensors writes int8 and packed 4-bit weights
+                "head.weight": torch.randint(
+                    -127, 128, (3, 8), dtype=torch.int8, generator=torch.Generator().manual_seed(1)
+                ),
+                "head.weight_scale": t(3, 1).abs(),
+                "mlp.weight_packed": torch.arange(6, dtype=torch.int32).reshape(3, 2),
+                "mlp.weight_scale": t(3, 1).abs(),
+                "mlp.weight_shape": torch.tensor([3, 16]),
+            }
+        ),
+    )
+    yield (
+        "names",
+        safetensors.torch.save(
+            {
+                "": t(1),
+                "dots.and spaces": t(2),
+                "Gewöhnlich.größe": t(3),
+                "重み": t(1),
+                "😀": t(2),
+                'tab\tquote"back\\slash\nline': t(1),
+                "long." + "x" * 300: t(1),
+            },
+            {"note": 'ünï 😀 \u0001 " \\'},
+        ),
+    )
     big = random.randint(0, 256, 4000).astype(np.uint8)
     yield "larger", safetensors.numpy.save({"bytes": big, "tail": np.arange(40, dtype=np.float32).reshape(5, 8)})
-    yield "by_hand", raw(  # what the library reads, but does not write: order, white space, escapes, padding
-        b'{ "b\\u00e4\\ud83d\\ude00\\/" : {"shape":[ 2 ],\n "data_offsets":[4,12],"dtype":"F32"},\t"\\u0061":'
-        b'{"dtype":"F32","shape":[],"data_offsets":[0,4]}, "__metadata__":{"a":"1","b":"\\"\\n"} }     ',
-        bytes(range(12)))
+    yield (
+        "by_hand",
+        raw(  # what the library reads, but does not write: order, white space, escapes, padding
+            b'{ "b\\u00e4\\ud83d\\ude00\\/" : {"shape":[ 2 ],\n "data_offsets":[4,12],"dtype":"F32"},\t"\\u0061":'
+            b'{"dtype":"F32","shape":[],"data_offsets":[0,4]}, "__metadata__":{"a":"1","b":"\\"\\n"} }     ',
+            bytes(range(12)),
+        ),
+    )
     yield "empty", raw("{}")
     yield "only_metadata", raw({"__metadata__": {"tesserae": TESSERAE}})
     yield "only_empty_tensors", raw({"z": entry(0, 0, [0]), "a": entry(0, 0, [0, 4])})
@@ -155,9 +211,20 @@ def bad_files():
     yield "dtype_f4", raw({"w": entry(0, 4, [8], "F4")}, bytes(4))
     yield "dtype_f8_e8m0", raw({"w": entry(0, 4, [4], "F8_E8M0")}, bytes(4))
     yield "dtype_c64", raw({"w": entry(0, 8, [1], "C64")}, bytes(8))
-    for name, shape in (("negative", "[-1]"), ("fraction", "[1.5]"), ("point_zero", "[1.0]"), ("exponent", "[1e0]"),
-                        ("minus_zero", "[-0]"), ("string", '["1"]'), ("nested", "[[1]]"), ("leading_zero", "[01]"),
-                        ("huge", "[18446744073709551616]"), ("object", "{}"), ("number", "1"), ("null", "[null]")):
+    for name, shape in (
+        ("negative", "[-1]"),
+        ("fraction", "[1.5]"),
+        ("point_zero", "[1.0]"),
+        ("exponent", "[1e0]"),
+        ("minus_zero", "[-0]"),
+        ("string", '["1"]'),
+        ("nested", "[[1]]"),
+        ("leading_zero", "[01]"),
+        ("huge", "[18446744073709551616]"),
+        ("object", "{}"),
+        ("number", "1"),
+        ("null", "[null]"),
+    ):
         yield f"shape_{name}", raw('{"a":{"dtype":"F32","shape":%s,"data_offsets":[0,4]}}' % shape, bytes(4))
     yield "shape_seven_dims", raw({"a": entry(0, 4, [1] * 7)}, bytes(4))
     yield "shape_wraps_twice", raw({"a": entry(0, 0, [4294967296, 4294967296])})
@@ -199,13 +266,14 @@ JSON_TEXTS = [
     b'"\x7f"', b'"', b'"a', b'"\\"', b'"\\', b'"\\a"', b'"\\u"', b'"\\u12"', b'"\\u12g4"', b'"\\U00000041"', b'"a\nb"',
     b'"a\tb"', b'"\x00"', b'"\x1f"', b"'a'",
     b'"\xff"', b'"\xc0\x80"', b'"\xc1\xbf"', b'"\xe0\x80\x80"', b'"\xed\xa0\x80"', b'"\xf0\x80\x80\x80"',
-    b'"\xf4\x90\x80\x80"', b'"\xf8\x88\x80\x80\x80"', b'"\xe2\x82"', b'"\x80"', b'"\xef\xbf\xbf"', b'"\xf4\x8f\xbf\xbf"',
+    b'"\xf4\x90\x80\x80"', b'"\xf8\x88\x80\x80\x80"', b'"\xe2\x82"', b'"\x80"', b'"\xef\xbf\xbf"',
+    b'"\xf4\x8f\xbf\xbf"',
     b"[]", b"[ ]", b"[1]", b"[1,2,[3,[]],{}]", b"[ 1 , 2 ]", b"[", b"]", b"[1", b"[1,", b"[1,]", b"[,1]", b"[1 2]",
     b"[1,,2]", b"[1}", b"{}", b"{ }", b'{"a":1}', b'{ "a" : 1 , "b" : [ true , null ] }', b'{"":0}',
-    b'{"a":{"a":{"a":[]}}}', b'{"a":1,"A":2}', b"{", b"}", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,', b'{"a":1,}', b"{,}",
-    b'{"a" 1}', b"{a:1}", b"{1:1}", b"{'a':1}", b'{"a":1]', b'{"a":1}}', b'{"a":1 "b":2}',
+    b'{"a":{"a":{"a":[]}}}', b'{"a":1,"A":2}', b"{", b"}", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,', b'{"a":1,}',
+    b"{,}", b'{"a" 1}', b"{a:1}", b"{1:1}", b"{'a':1}", b'{"a":1]', b'{"a":1}}', b'{"a":1 "b":2}',
     b"[" * 64 + b"]" * 64, b'{"a":' * 64 + b"1" + b"}" * 64, b"[" + b"[]," * 99 + b"{}]",  # depth is not breadth
-]
+]  # fmt: skip
 JSON_STRICTER = [  # Python's json takes these, we do not
     *((text, "ERR_MODEL_HEADER") for text in (
         b"1.7976931348623159e308", b"1e309", b"-1e400", b"1e99999999999999999999",  # Python: infinity
@@ -214,7 +282,7 @@ JSON_STRICTER = [  # Python's json takes these, we do not
     *((text, "ERR_MODEL_DUPLICATE_KEY") for text in (
         b'{"a":1,"a":2}', b'{"a":1,"\\u0061":2}', b'{"x":{"k":1,"j":2,"k":3}}', "{\"é\":1,\"\\u00e9\":2}".encode(),
         "{\"😀\":1,\"\\ud83d\\ude00\":2}".encode(), b'[{"":1,"b":2,"":3}]')),
-]
+]  # fmt: skip
 
 
 def tree(value) -> str:
@@ -234,6 +302,7 @@ def json_line(text: bytes, stricter: str | None = None) -> str:
     # Python takes NaN and Infinity by default, and turns -0 into the integer 0; both are not JSON's doing.
     def refuse(word):
         raise ValueError(word)
+
     try:
         value = json.loads(text.decode(), parse_constant=refuse, parse_int=float)
     except ValueError:
@@ -254,7 +323,7 @@ def expected(name: str, data: bytes):
     for key in order:
         t = tensors[key]
         content = bytes(t["data"])
-        assert content == data[start + at:start + at + len(content)]
+        assert content == data[start + at : start + at + len(content)]
         dims = "x".join(map(str, t["shape"])) or "-"
         line = f"tensor {t['dtype']} {dims} {at} {at + len(content)} {zlib.crc32(content):08x} {hexed(key)}"
         lines.append((at, at + len(content), key.encode(), line))  # empty tensors at one place: by name
@@ -293,7 +362,8 @@ def main() -> None:
     write_lines("bad.txt", lines)
     write_lines("json.txt", [*map(json_line, JSON_TEXTS), *(json_line(*case) for case in JSON_STRICTER)])
     (OUT / "README.md").write_text(
-        f"Written by scripts/parity/golden_safetensors.py with safetensors {safetensors.__version__}; see there.\n")
+        f"Written by scripts/parity/golden_safetensors.py with safetensors {safetensors.__version__}; see there.\n"
+    )
     print(sum(f.stat().st_size for f in OUT.rglob("*") if f.is_file()), "bytes in", OUT)
 
 

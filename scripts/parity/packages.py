@@ -4,6 +4,7 @@ vit_pytorch and timm import torchvision for augmentations, which only their trai
 package index is built for CUDA; with the CPU build of PyTorch its extension does not load. A stand-in, whose every name
 is an empty class, lets the imports pass; any use of it fails loudly.
 """
+
 import enum
 import importlib
 import importlib.abc
@@ -27,6 +28,7 @@ class Nothing:
 
 class InterpolationMode(enum.Enum):
     """timm looks these up by name when it is imported."""
+
     NEAREST, BILINEAR, BICUBIC, BOX, HAMMING, LANCZOS = "nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"
 
 
@@ -41,7 +43,9 @@ class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """torchvision and every module below it."""
 
     def find_spec(self, name, path=None, target=None):
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+        return (
+            importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+        )
 
     def create_module(self, spec):
         return StandIn(spec.name)

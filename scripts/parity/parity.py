@@ -2,27 +2,30 @@
 
     python scripts/parity/parity.py [CASE ...] [--q8-inputs 200] [--only q8] [--fresh] [--list] [--docs] [--shapes]
 
-Per case: the reference is built from the config and given random weights (norms, biases and tables too, none left at 0 or 1),
-saved as a model file outside the tree, and run by both sides: with batch 1, comparing the output and every tap, and
-with batch 2, comparing the output. A row says max |difference| over max |reference value| of each; 1e-4 is the
-limit. Where a case asks for it, q8 is judged on random inputs:
+Per case: the reference is built from the config and given random weights (norms, biases and tables too, none left at 0
+or 1), saved as a model file outside the tree, and run by both sides: with batch 1, comparing the output and every tap,
+and with batch 2, comparing the output. A row gives max |difference| / max |reference value| of each; 1e-4 is the limit.
+Where a case says so (Case.q8), q8 is judged on random inputs:
 
-    top1    the winner is the reference's on at least 95 % of the inputs, or on the share that the case declares (Case.least), which
-            docs/models/measured.json must have with its reason
-    cosine  no classes: the cosine of our output and the reference's is at least 0.99 on every input; a tenth of the inputs,
-            as nothing is counted and such a model costs a hundred times more
+    top1    the winner is the reference's on at least 95 % of the inputs, or on the share that the case declares
+            (Case.least), which docs/models/measured.json must have with its reason
+    cosine  no classes: the cosine of our output and the reference's is at least 0.99 on every input; a tenth of the
+            inputs, because nothing is counted and such a model costs a hundred times more
 
-Weights are random, so logits lie closer together than a trained model's do. So the row also says how far q8's logits are off (the
-root of the mean square, as a share of how far the classes' logits spread), and how many inputs are near ties: the reference's own
-winner leads by less than what an error of that size moves two logits against each other, and either may win.
+Weights are random, so logits lie closer together than a trained model's do. So the row also says how far q8's logits
+are off (the root of the mean square, as a share of how far the classes' logits spread), and how many inputs are near
+ties: the reference's own winner leads by less than what an error of that size moves two logits against each other, and
+either may win.
 
-Results are kept below ~/.cache/tesserae/parity, for the same builds, case and scripts: a run that was broken off goes on where it
-ended, and --fresh begins anew. What the references say of the many inputs for q8 is kept as well, for as long as the case is the
-same, and what q8 says of them, for the same builds. --docs writes the cases, and what is kept of them,
-into docs/models/measured.json, each count with the commit whose core it was counted with; `make docs` makes the tables from it.
+Results are kept below ~/.cache/tesserae/parity, for the same builds, case and scripts: a run that was broken off goes
+on where it ended, and --fresh begins anew. The reference's outputs for the many inputs of q8 are kept as well, for as
+long as the case is the same, and q8's, for the same builds. --docs writes the cases, and what is kept of them, into
+docs/models/measured.json, each count with the commit whose core it was counted with; `make docs` makes the tables from
+it.
 Exits with 1 if a case fails.
 Last line: N cases, N pass
 """
+
 import argparse
 import hashlib
 import inspect
@@ -65,8 +68,8 @@ def difference(got: np.ndarray, want: np.ndarray) -> float:
 
 
 def pictures(case: str, name: str, dims) -> np.ndarray:
-    """f32: noise over coarse patches over a colour of the picture's own. Of noise alone every picture has the same mean, which is
-    most of what a model with random weights sees: all of them would have one winner."""
+    """f32: noise over coarse patches over a colour of the image's own. Noise alone has the same mean in every image,
+    and the mean is most of what a model with random weights sees: all images would have one winner."""
     x = references.draw_input(case, name, dims)
     if name in ("image", "video") and len(dims) > 2:  # a list of pictures of many sizes is one row of numbers
         *front, h, w = dims
@@ -77,7 +80,8 @@ def pictures(case: str, name: str, dims) -> np.ndarray:
 
 
 def turned(given: dict, batch: int) -> np.ndarray:
-    """Values that a case gives for one picture, for `batch` of them: each has the row of the one before turned by a few places."""
+    """The values that a case gives for one image, for `batch` images: each has the row of the one before, rotated by a
+    few places."""
     row = references.draw_input("", "", given)
     return np.concatenate([np.roll(row, 5 * i, axis=1) for i in range(batch)])
 
@@ -98,9 +102,14 @@ class Bench:
         save_file(state, folder / "model.safetensors", metadata=dict(format="pt", tesserae=about))
 
     def inputs(self, label: str, batch: int) -> dict:
-        given = self.case.inputs  # a batch stands first, and is 1 there; what has another first dim is the same for all pictures
-        return {name: turned(dims, batch) if isinstance(dims, dict) else
-                pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:]) if dims[0] == 1 else dims) for name, dims in given.items()}
+        given = self.case.inputs
+        # The batch is the first dim, and is 1 there; what has another first dim is the same for all images.
+        return {
+            name: turned(dims, batch)
+            if isinstance(dims, dict)
+            else pictures(f"{self.case.name}/{label}", name, (batch, *dims[1:]) if dims[0] == 1 else dims)
+            for name, dims in given.items()
+        }
 
     @torch.no_grad()
     def reference(self, inputs: dict, wants=lambda tap: False):
@@ -109,7 +118,8 @@ class Bench:
         return output.numpy(), {name: tap.detach().numpy() for name, tap in taps.items() if wants(name)}
 
     def ours(self, dtype: str, runs: list, meanwhile=lambda ended: None) -> dict:
-        """runs: [(inputs, captured taps)]. The runner's report, each result as {name: array}. It runs on one core; meanwhile(ended) here."""
+        """runs: [(inputs, captured taps)]. Returns the runner's report, each result as {name: array}. The runner takes
+        one core; meanwhile(ended) is called here while it runs."""
         job = dict(model=str(self.folder / "model.safetensors"), dtype=dtype, runs=[])
         for i, (inputs, capture) in enumerate(runs):
             out = self.folder / f"{dtype}{i}"
@@ -120,7 +130,9 @@ class Bench:
                 files[name] = dict(path=str(out / f"{name}.in"), dims=x.shape)
             job["runs"].append(dict(inputs=files, options=self.case.options, capture=capture, out=str(out)))
         (self.folder / "job.json").write_text(json.dumps(job))
-        process = subprocess.Popen([NODE, RUNNER, self.folder / "job.json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [NODE, RUNNER, self.folder / "job.json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         try:
             meanwhile(lambda: process.poll() is not None)
             stdout, stderr = process.communicate()
@@ -145,12 +157,17 @@ class Bench:
         batch1 = difference(first["output"], want)
         batch2 = difference(second["output"], self.reference(two)[0])
         good = max(batch1, batch2, errors[worst]) <= TOLERANCE and report["parameters"] == self.parameters
-        note = "" if report["parameters"] == self.parameters else f", {report['parameters']:,} parameters of {self.parameters:,}"
+        note = (
+            ""
+            if report["parameters"] == self.parameters
+            else f", {report['parameters']:,} parameters of {self.parameters:,}"
+        )
         text = f"batch 1 {batch1:.1e}, batch 2 {batch2:.1e}, {len(taps)} taps {errors[worst]:.1e} ({worst}){note}"
         return dict(good=good, output=max(batch1, batch2), taps=errors[worst], text=text)
 
     def references_of(self, batches: list, count: int, ended) -> np.ndarray:
-        """What the reference says of all inputs for q8. Kept after each batch: a run that was broken off has it until there."""
+        """The reference's outputs for all inputs of q8. Kept after each batch, so that a run that was broken off goes
+        on there."""
         path = KEPT / f"{self.case.name}-{reference_key(self.module, self.case)}-{count}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         values = list(np.load(path)) if path.exists() else []
@@ -158,7 +175,7 @@ class Bench:
             if old != path:
                 old.unlink()
         threads = torch.get_num_threads()
-        for batch in batches[len(values) // Q8_BATCH:]:
+        for batch in batches[len(values) // Q8_BATCH :]:
             torch.set_num_threads(threads if ended() else max(1, threads - 1))  # ours has a core as long as it runs
             values += list(self.reference(batch)[0])
             save(path, values)
@@ -167,7 +184,8 @@ class Bench:
 
     def q8_of(self, batches: list, count: int) -> tuple:
         """What q8 and the reference say of all inputs. q8's is kept after each chunk, for these builds."""
-        path = KEPT / f"{self.case.name}-{digest(reference_key(self.module, self.case), RUNNER.read_text(), builds())}-{count}-q8.npy"
+        key = digest(reference_key(self.module, self.case), RUNNER.read_text(), builds())
+        path = KEPT / f"{self.case.name}-{key}-{count}-q8.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         values = list(np.load(path)) if path.exists() else []
         for old in path.parent.glob(f"{self.case.name}-*-{count}-q8.npy"):
@@ -175,7 +193,11 @@ class Bench:
                 old.unlink()
         for begin in range(len(values) // Q8_BATCH, len(batches), Q8_CHUNK):
             end = begin + Q8_CHUNK
-            report = self.ours("q8", [(batch, []) for batch in batches[begin:end]], lambda ended: self.references_of(batches[:end], count, ended))
+            report = self.ours(
+                "q8",
+                [(batch, []) for batch in batches[begin:end]],
+                lambda ended: self.references_of(batches[:end], count, ended),
+            )
             values += [row for run in report["runs"] for row in run["values"]["output"]]
             save(path, values)
         return np.stack(values), self.references_of(batches, count, lambda: True)
@@ -189,17 +211,27 @@ class Bench:
         if self.case.q8 == "cosine":
             a, b = got.reshape(count, -1), want.reshape(count, -1)
             cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-            return dict(good=bool(cosines.min() >= COSINE), text=f"cosine >= {cosines.min():.5f} on {count} inputs (off by {off:.1e})",
-                        count=count, cosine=float(cosines.min()))
+            return dict(
+                good=bool(cosines.min() >= COSINE),
+                text=f"cosine >= {cosines.min():.5f} on {count} inputs (off by {off:.1e})",
+                count=count,
+                cosine=float(cosines.min()),
+            )
         same = int((got.argmax(1) == want.argmax(1)).sum())
         top = np.sort(want, axis=1)[:, -2:]
         error = np.sqrt(((got - want) ** 2).mean(axis=1))
         noise = float(np.median(error / want.std(axis=1)))
         near = float((top[:, 1] - top[:, 0] < np.sqrt(2) * error).mean())
         least = self.case.least
-        return dict(good=same >= least * count, count=count, same=same, noise=noise, near=near,
-                    text=f"top-1 same on {same} of {count}, {least:.0%} asked for ({len(set(want.argmax(1)))} different winners; off by {off:.1e} of the "
-                         f"largest logit, {noise:.1%} of the spread; {near:.0%} near ties)")
+        return dict(
+            good=same >= least * count,
+            count=count,
+            same=same,
+            noise=noise,
+            near=near,
+            text=f"top-1 same on {same} of {count}, {least:.0%} asked for ({len(set(want.argmax(1)))} different "
+            f"winners; off by {off:.1e} of the largest logit, {noise:.1%} of the spread; {near:.0%} near ties)",
+        )
 
 
 def digest(*parts) -> str:
@@ -208,8 +240,15 @@ def digest(*parts) -> str:
 
 def reference_key(module, case) -> str:
     same = {**vars(case), "least": 0, "why": ""}
-    return digest(Path(module.__file__).read_text(), inspect.getsource(references), (HERE / "requirements.txt").read_text(),
-                  inspect.getsource(pictures), inspect.getsource(Bench.inputs), Q8_BATCH, same)
+    return digest(
+        Path(module.__file__).read_text(),
+        inspect.getsource(references),
+        (HERE / "requirements.txt").read_text(),
+        inspect.getsource(pictures),
+        inspect.getsource(Bench.inputs),
+        Q8_BATCH,
+        same,
+    )
 
 
 def builds() -> list:
@@ -218,7 +257,9 @@ def builds() -> list:
 
 def commit() -> str:
     """The commit that the builds are of; with a + where src differs from it, or is newer than they are."""
-    short = subprocess.run(["git", "rev-parse", "--short=7", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    short = subprocess.run(
+        ["git", "rev-parse", "--short=7", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
     changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "src"], cwd=ROOT, check=False).returncode
     newest = max(path.stat().st_mtime for path in (ROOT / "src").rglob("*.*"))
     return short + "+" * bool(changed or newest > min(path.stat().st_mtime for path in (ROOT / "dist").glob("*.wasm")))
@@ -233,7 +274,15 @@ def save(path: Path, values: list) -> None:
 
 
 def result_file(module, case, q8_inputs: int) -> Path:
-    key = digest(reference_key(module, case), case.least, case.why, q8_inputs, Path(__file__).read_text(), RUNNER.read_text(), builds())
+    key = digest(
+        reference_key(module, case),
+        case.least,
+        case.why,
+        q8_inputs,
+        Path(__file__).read_text(),
+        RUNNER.read_text(),
+        builds(),
+    )
     return KEPT / f"{case.name}-{key}.json"
 
 
@@ -243,7 +292,9 @@ def judge(module, case, folder: Path, q8_inputs: int, only: str, result: dict, k
     bench = Bench(module, case, folder)
     result["parameters"] = bench.parameters
     if case.parameters and bench.parameters != case.parameters:
-        result["rows"][""] = dict(good=False, text=f"{bench.parameters:,} parameters, the document's config has {case.parameters:,}")
+        result["rows"][""] = dict(
+            good=False, text=f"{bench.parameters:,} parameters, the document's config has {case.parameters:,}"
+        )
         return
     for dtype, measure in dict(f32=bench.f32, q8=lambda: bench.q8(q8_inputs)).items():
         if dtype in result["rows"] or only not in ("", dtype) or dtype == "q8" and (not case.q8 or not q8_inputs):
@@ -275,12 +326,16 @@ def run(module, case, q8_inputs: int, only: str, fresh: bool, place: str) -> boo
     for i, (dtype, row) in enumerate(rows):
         left = f"{place} {case.name:28}" if i == 0 else " " * (len(place) + 29)
         print(f"{left} {'pass' if row['good'] else 'FAIL'} {dtype:3} {row['text']}", flush=True)
-    print(f"{'':{len(place) + 29}} {result['parameters']:,} parameters, {result['seconds']:.0f} s{', known' if known else ''}", flush=True)
+    print(
+        f"{'':{len(place) + 29}} {result['parameters']:,} parameters, {result['seconds']:.0f} s"
+        f"{', known' if known else ''}",
+        flush=True,
+    )
     return all(row["good"] for _, row in rows)
 
 
 def row_of(module):
-    """The case that an architecture's row in docs/models.md is about: the largest of those whose parameters are known."""
+    """The case of an architecture's row in docs/models.md: the largest of those whose parameters are known."""
     return max((case for case in module.CASES if not case.tiny), key=lambda case: case.parameters or 0, default=None)
 
 
@@ -307,11 +362,13 @@ def read_measured() -> dict:
 
 def write_measured(data: dict) -> None:
     """One line an entry, as scripts/bench/rows.mjs writes it too."""
+
     def line(value) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
     def part(name: str, entries: dict) -> str:
         return line(name) + ":{\n" + ",\n".join(f"{line(key)}:{line(value)}" for key, value in entries.items()) + "\n}"
+
     parts = [part(name, entries) for name, entries in data.items()]
     MEASURED.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
@@ -328,7 +385,8 @@ def percent(share: float) -> float:
 
 
 def measured(case, old: dict) -> dict:
-    """A case's entry: of f32 the newest result, of q8 the newest of those with most inputs. What is not kept stays as it was."""
+    """A case's entry: of f32 the newest result, of q8 the newest of those with most inputs. What is not kept stays
+    as it was."""
     entry = dict(q8=case.q8, least=case.least, why=case.why, f32=old.get("f32"), counted=old.get("counted"))
     for row in kept_rows(case, "f32"):
         if "output" in row:
@@ -352,8 +410,11 @@ def write_docs() -> None:
     for name, module in references.architectures().items():
         text = Path(module.__file__).read_bytes()
         row = row_of(module)
-        data["architectures"][name] = dict(reference=hashlib.sha256(text).hexdigest()[:16], row=row and row.name,
-                                           tiny=[case.name for case in module.CASES if case.tiny])
+        data["architectures"][name] = dict(
+            reference=hashlib.sha256(text).hexdigest()[:16],
+            row=row and row.name,
+            tiny=[case.name for case in module.CASES if case.tiny],
+        )
         for case in module.CASES:
             if not case.tiny:
                 expected = dict(parameters=case.parameters) if case.parameters else {}
@@ -364,17 +425,29 @@ def write_docs() -> None:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", help="names, or an architecture's; all of the documents' size when none is given")
-    parser.add_argument("--q8-inputs", type=int, default=20, help="random inputs for the 8-bit comparison (the zoo asks for 200)")
-    parser.add_argument("--only", choices=("f32", "q8"), default="", help="leave the other comparison out; a later run makes up for it")
+    parser.add_argument(
+        "cases", nargs="*", help="names, or an architecture's; all of the documents' size when none is given"
+    )
+    parser.add_argument(
+        "--q8-inputs", type=int, default=20, help="random inputs for the 8-bit comparison (the zoo asks for 200)"
+    )
+    parser.add_argument(
+        "--only", choices=("f32", "q8"), default="", help="leave the other comparison out; a later run makes up for it"
+    )
     parser.add_argument("--fresh", action="store_true", help="run again what is known")
     parser.add_argument("--docs", action="store_true", help=f"write {MEASURED.name} from what is kept, and stop")
-    parser.add_argument("--shapes", action="store_true", help="print config, inputs and tensors of each row as JSON, and stop")
+    parser.add_argument(
+        "--shapes", action="store_true", help="print config, inputs and tensors of each row as JSON, and stop"
+    )
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     args = parser.parse_args()
     warnings.filterwarnings("ignore", message="torch.meshgrid")  # glom_pytorch's own call
     every = [(module, case) for module in references.architectures().values() for case in module.CASES]
-    chosen = [(m, c) for m, c in every if (c.name in args.cases or m.ARCH in args.cases and not c.tiny or not args.cases and not c.tiny)]
+    chosen = [
+        (m, c)
+        for m, c in every
+        if (c.name in args.cases or m.ARCH in args.cases and not c.tiny or not args.cases and not c.tiny)
+    ]
     unknown = set(args.cases) - {c.name for _, c in every} - {m.ARCH for m, _ in every}
     if unknown:
         sys.exit(f"no such case: {', '.join(sorted(unknown))}; --list names them")
@@ -388,7 +461,9 @@ def main():
         return write_docs()
     passed = 0
     for i, (module, case) in enumerate(chosen):
-        passed += run(module, case, args.q8_inputs, args.only, args.fresh, f"[{i + 1:{len(str(len(chosen)))}}/{len(chosen)}]")
+        passed += run(
+            module, case, args.q8_inputs, args.only, args.fresh, f"[{i + 1:{len(str(len(chosen)))}}/{len(chosen)}]"
+        )
     print(f"{len(chosen)} cases, {passed} pass")
     sys.exit(0 if passed == len(chosen) and chosen else 1)
 

@@ -2,14 +2,16 @@
 
     python scripts/train/accuracy.py [--images N]
 
-PyTorch runs vit_pytorch's own module, with the weights of models/cct_4_cifar10_f32.safetensors and pixels normalised here. Ours
-gets the 8-bit pixels, so that its preprocessing is measured too: scripts/train/accuracy_run.mjs, through the public API.
-Exits with 1 unless ours in f32 is within 3 images of PyTorch (near-ties that rounding decides) and q8 within 30 (below the
-standard error of the measurement itself, sqrt(p (1 - p) 10,000): 36 images at 85 %). With --images these stand for as
-large a share. A full run of the shipped files writes the figures into README.md and the model's card. Last line:
+PyTorch runs vit_pytorch's own module, with the weights of models/cct_4_cifar10_f32.safetensors and pixels normalised
+here. Ours gets the 8-bit pixels, so that its preprocessing is measured too: scripts/train/accuracy_run.mjs, through the
+public API. Exits with 1 unless ours in f32 is within 3 images of PyTorch (near-ties that rounding decides) and q8
+within 30 (below the standard error of the measurement itself, sqrt(p (1 - p) 10,000): 36 images at 85 %). With --images
+the same shares are allowed. A full run of the shipped files writes the figures into README.md and the model's card.
+Last line:
 
     top-1: pytorch f32 0.xxxx, tesserae f32 0.xxxx, tesserae q8 0.xxxx
 """
+
 import argparse
 import json
 import math
@@ -62,7 +64,9 @@ def ours(path: Path, images: np.ndarray) -> np.ndarray:
         pixels, winners = Path(folder) / "pixels", Path(folder) / "winners"
         images.tofile(pixels)
         height, width = images.shape[1:3]
-        subprocess.run(["node", SCRIPTS / "accuracy_run.mjs", path, pixels, str(width), str(height), winners], check=True)
+        subprocess.run(
+            ["node", SCRIPTS / "accuracy_run.mjs", path, pixels, str(width), str(height), winners], check=True
+        )
         return np.fromfile(winners, dtype="<i4")
 
 
@@ -95,13 +99,17 @@ Of the {r["images"]:,} images f32 names another class than PyTorch on {differs["
 def readme_part(r: dict) -> str:
     """The part `accuracy` of README.md."""
     percent = {name: f"{100 * r[name] / r['images']:.2f} %" for name in ("pytorch", "f32", "q8")}
-    return (f"Of the {r['images']:,} test images it names {percent['q8']} right in 8 bits and {percent['f32']} in f32; "
-            f"PyTorch names {percent['pytorch']} right.")
+    return (
+        f"Of the {r['images']:,} test images it names {percent['q8']} right in 8 bits and {percent['f32']} in f32; "
+        f"PyTorch names {percent['pytorch']} right."
+    )
 
 
 def write_pages(r: dict) -> None:
     pages = {"README.md": dict(accuracy=readme_part(r)), f"models/{Q8.stem}.md": dict(accuracy=card_part(r))}
-    subprocess.run(["node", SCRIPTS.parent / "build" / "docs_marks.mjs"], input=json.dumps(pages), text=True, check=True)
+    subprocess.run(
+        ["node", SCRIPTS.parent / "build" / "docs_marks.mjs"], input=json.dumps(pages), text=True, check=True
+    )
 
 
 def main():
@@ -118,8 +126,10 @@ def main():
     for name in ("f32", "q8"):
         off, allowed = abs(r[name] - r["pytorch"]), round(ALLOWED[name] * r["images"])
         good &= off <= allowed
-        print(f"{name}: {r[name]} right, {off} from PyTorch's {r['pytorch']} (allowed {allowed}); "
-              f"names another class on {r[f'{name}_differs']} of {r['images']}")
+        print(
+            f"{name}: {r[name]} right, {off} from PyTorch's {r['pytorch']} (allowed {allowed}); "
+            f"names another class on {r[f'{name}_differs']} of {r['images']}"
+        )
     share = {name: r[name] / r["images"] for name in ("pytorch", "f32", "q8")}
     if good and (args.f32, args.q8) == (F32, Q8) and r["images"] == 10_000:
         write_pages(r)

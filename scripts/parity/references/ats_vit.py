@@ -1,4 +1,5 @@
 """ATS-ViT: vit_pytorch.ats_vit. Its random draws are inputs, so that both sides have the same."""
+
 import torch
 import torch.nn.functional as F
 
@@ -25,15 +26,35 @@ def inputs(batch, side, patches, keep):
 
 CASES = [
     # sampled three times; the first layer keeps all
-    Case("ats_vit_tiny", config(TINY, (16, 9, 5, 2), image_size=16, patch_size=4), inputs(2, 16, 16, (16, 9, 5, 2)), keep=("*",)),
+    Case(
+        "ats_vit_tiny",
+        config(TINY, (16, 9, 5, 2), image_size=16, patch_size=4),
+        inputs(2, 16, 16, (16, 9, 5, 2)),
+        keep=("*",),
+    ),
     # from the first layer on; widths that are no multiples of 4; draws that may leave fewer than the next layer keeps
-    Case("ats_vit_tails", config(TINY, (12, 11, 3), image_size=16, patch_size=4, dim=20, heads=3, dim_head=5, mlp_dim=27, num_classes=7),
-         inputs(3, 16, 16, (12, 11, 3)), keep=("blocks.2", "blocks.*.attn", "blocks.*.sampled_token_ids")),
+    Case(
+        "ats_vit_tails",
+        config(TINY, (12, 11, 3), image_size=16, patch_size=4, dim=20, heads=3, dim_head=5, mlp_dim=27, num_classes=7),
+        inputs(3, 16, 16, (12, 11, 3)),
+        keep=("blocks.2", "blocks.*.attn", "blocks.*.sampled_token_ids"),
+    ),
     # fewer patches than the config's, one channel's worth of layers that never sample
-    Case("ats_vit_smaller", config(TINY, (9, 4), image_size=32), dict(image=[1, 3, 16, 24], **{"noise.1": [1, 4, 6]}), keep=("*",)),
-
-    Case("ats_vit_document", config(STD, (256, 128, 64, 32, 16, 8), patch_size=16, dropout=0.1, emb_dropout=0.1),
-         inputs(1, 256, 256, (256, 128, 64, 32, 16, 8)), parameters=52_463_080, q8="top1", least=0.85, why="another patch is drawn now and then"),
+    Case(
+        "ats_vit_smaller",
+        config(TINY, (9, 4), image_size=32),
+        dict(image=[1, 3, 16, 24], **{"noise.1": [1, 4, 6]}),
+        keep=("*",),
+    ),
+    Case(
+        "ats_vit_document",
+        config(STD, (256, 128, 64, 32, 16, 8), patch_size=16, dropout=0.1, emb_dropout=0.1),
+        inputs(1, 256, 256, (256, 128, 64, 32, 16, 8)),
+        parameters=52_463_080,
+        q8="top1",
+        least=0.85,
+        why="another patch is drawn now and then",
+    ),
 ]
 
 
@@ -42,14 +63,15 @@ def build(config):
 
 
 def run(model, inputs, options, wants):
-    """Taps have the shapes of ours: the most tokens that can stay, zeros (ids: -1) behind those that do. Attention is of the
-    picture's own patches: a column for each, 0 for those that are gone."""
+    """Taps have the shapes of ours: the most tokens that can stay, zeros (ids: -1) behind those that do. Attention has
+    a column for each patch of the image, 0 for those that are gone."""
     assert not options
     module = vit_pytorch("ats_vit")
     x, layers = inputs["image"], model.transformer.layers
     patches = x.shape[2] // model.patch_size[0] * (x.shape[3] // model.patch_size[1])
     ids = torch.arange(patches + 1).expand(len(x), -1)
-    state = dict(layer=0, ids=ids)  # 1 + the patch that each of the layer's tokens is, [B,N]; 0 for the class token and behind the last
+    # ids [B,N]: 1 + the patch that each of the layer's tokens is; 0 for the class token and behind the last
+    state = dict(layer=0, ids=ids)
     rows = []  # of each layer: which patches its tokens are, which it lets go on, and which of these are there
 
     def sample_gumbel(shape, device, dtype, eps=1e-6):
@@ -88,7 +110,9 @@ def run(model, inputs, options, wants):
         most = min(most, layers[i][0].output_num_tokens)
         attn = taps.pop(f"ats.{i}", taps[f"attend.{i}"])
         taps.pop(f"attend.{i}")
-        wide = attn.new_zeros(*attn.shape[:3], patches + 1).scatter_add_(3, columns[:, None, None].expand_as(attn), attn)
+        wide = attn.new_zeros(*attn.shape[:3], patches + 1).scatter_add_(
+            3, columns[:, None, None].expand_as(attn), attn
+        )
         short = most + 1 - there.shape[1]
         taps[f"blocks.{i}.attn"] = F.pad(wide * there[:, None, :, None], (0, 0, 0, short))
         taps[f"blocks.{i}"] = F.pad(taps[f"blocks.{i}"] * there[..., None], (0, 0, 0, short))

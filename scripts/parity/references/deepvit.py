@@ -1,4 +1,5 @@
 """DeepViT: vit_pytorch.deepvit."""
+
 from packages import vit_pytorch
 from references import Case, Softmaxes, Taps, keywords
 from references.vit import STD, TINY, image
@@ -8,11 +9,21 @@ CASES = [
     # four heads: the norm over two makes +-1 of a difference, however small, and of its rounding
     Case("deepvit_tiny", dict(TINY, heads=4, dim_head=4), image(2, 3, 16, 16), keep=("*",)),
     # no width a multiple of 4, three heads in the norm; a picture smaller than the table
-    Case("deepvit_tails", dict(TINY, image_size=32, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27, pool="mean", channels=1), image(1, 1, 16, 24),
-         keep=("blocks.1.reattn", "blocks.1.attn", "tokens", "embedding")),
-
-    Case("deepvit_document", dict(STD, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=54_632_104, q8="top1",
-         least=0.9, why="near ties; the norm over heads magnifies small differences of attention"),
+    Case(
+        "deepvit_tails",
+        dict(TINY, image_size=32, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27, pool="mean", channels=1),
+        image(1, 1, 16, 24),
+        keep=("blocks.1.reattn", "blocks.1.attn", "tokens", "embedding"),
+    ),
+    Case(
+        "deepvit_document",
+        dict(STD, dropout=0.1, emb_dropout=0.1),
+        image(1, 3, 256, 256),
+        parameters=54_632_104,
+        q8="top1",
+        least=0.9,
+        why="near ties; the norm over heads magnifies small differences of attention",
+    ),
 ]
 
 
@@ -32,5 +43,7 @@ def run(model, inputs, options, wants):
         output = model(inputs["image"])
     for i, probabilities in enumerate(softmaxes.values):
         taps[f"blocks.{i}.attn"] = probabilities
-    taps["pos_embedding"] = model.pos_embedding[0, :taps["tokens"].shape[1]] if "tokens" in taps else model.pos_embedding[0]
+    taps["pos_embedding"] = (
+        model.pos_embedding[0, : taps["tokens"].shape[1]] if "tokens" in taps else model.pos_embedding[0]
+    )
     return output, taps

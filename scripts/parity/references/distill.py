@@ -1,4 +1,6 @@
-"""DistillWrapper over DistillableViT: vit_pytorch.distill. What the teacher says is an input, and the teacher a module that repeats it."""
+"""DistillWrapper over DistillableViT: vit_pytorch.distill. The teacher's logits are an input, and the teacher is a
+module that returns them."""
+
 import torch
 
 from packages import vit_pytorch
@@ -19,11 +21,19 @@ def lesson(classes, *dims):
 CASES = [
     Case("distill_tiny", SMALL, image(2, 3, 16, 16), keep=("blocks.*", "distill_*")),
     Case("distill_soft", SMALL, lesson(10, 2, 3, 16, 16), keep=("loss.*", "logits", "distill_logits")),
-    Case("distill_hard", dict(SMALL, student=dict(TINY, depth=1, channels=1), hard=True, alpha=0.25, mlp_layernorm=True), lesson(10, 3, 1, 16, 16), keep=("loss.*", "distill_logits")),
+    Case(
+        "distill_hard",
+        dict(SMALL, student=dict(TINY, depth=1, channels=1), hard=True, alpha=0.25, mlp_layernorm=True),
+        lesson(10, 3, 1, 16, 16),
+        keep=("loss.*", "distill_logits"),
+    ),
     Case("distill_options", SMALL, lesson(10, 1, 3, 16, 16), options=dict(temperature=2, alpha=0.75), keep=("loss.*",)),
-
     Case("distill_document", dict(DOCUMENT, hard=False), image(1, 3, 256, 256), parameters=43_073_488, q8="top1"),
-    Case("distill_document_soft", dict(DOCUMENT, student=dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), hard=False), lesson(1000, 1, 3, 256, 256)),
+    Case(
+        "distill_document_soft",
+        dict(DOCUMENT, student=dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), hard=False),
+        lesson(1000, 1, 3, 256, 256),
+    ),
     Case("distill_document_hard", dict(DOCUMENT, hard=True), lesson(1000, 1, 3, 256, 256)),
 ]
 
@@ -34,7 +44,9 @@ class Teacher(torch.nn.Module):
 
 
 def build(config):
-    student = vit_pytorch("distill").DistillableViT(**{key: value for key, value in keywords(config["student"]).items() if key != "arch"})
+    student = vit_pytorch("distill").DistillableViT(
+        **{key: value for key, value in keywords(config["student"]).items() if key != "arch"}
+    )
     return vit_pytorch("distill").DistillWrapper(**dict(config, teacher=Teacher(), student=student))
 
 
@@ -46,5 +58,8 @@ def run(model, inputs, options, wants):
         assert not options
         return logits, taps
     model.teacher.logits, taps["logits"] = inputs["teacher_logits"], logits
-    parts = {f"loss.{name}": model(x, inputs["labels"], **dict(options, alpha=alpha)).reshape(1) for name, alpha in (("labels", 0), ("teacher", 1))}
+    parts = {
+        f"loss.{name}": model(x, inputs["labels"], **dict(options, alpha=alpha)).reshape(1)
+        for name, alpha in (("labels", 0), ("teacher", 1))
+    }
     return model(x, inputs["labels"], **options).reshape(1), taps | parts

@@ -1,4 +1,5 @@
 """DistillableViT: vit_pytorch.distill. Its distillation token belongs to DistillWrapper, so it is an input."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image
@@ -14,11 +15,26 @@ CASES = [
     Case("distillable_vit_tiny", TINY, image(1, 3, 16, 16), keep=("blocks.1", "embedding")),
     Case("distillable_vit_token", TINY, with_token(16, 2, 3, 16, 16), keep=("*",)),
     # fewer patches than the table has rows
-    Case("distillable_vit_smaller", dict(TINY, image_size=32), with_token(16, 1, 3, 16, 24), keep=("distill_token", "embedding", "pos_embedding")),
+    Case(
+        "distillable_vit_smaller",
+        dict(TINY, image_size=32),
+        with_token(16, 1, 3, 16, 24),
+        keep=("distill_token", "embedding", "pos_embedding"),
+    ),
     # the mean leaves the distillation token out
-    Case("distillable_vit_mean", dict(TINY, pool="mean", dim=20), with_token(20, 1, 3, 16, 16), keep=("distill_token", "embedding")),
-
-    Case("distillable_vit_document", dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=42_047_464, q8="top1"),
+    Case(
+        "distillable_vit_mean",
+        dict(TINY, pool="mean", dim=20),
+        with_token(20, 1, 3, 16, 16),
+        keep=("distill_token", "embedding"),
+    ),
+    Case(
+        "distillable_vit_document",
+        dict(STD, heads=8, dropout=0.1, emb_dropout=0.1),
+        image(1, 3, 256, 256),
+        parameters=42_047_464,
+        q8="top1",
+    ),
     Case("distillable_vit_document_token", dict(STD, heads=8), with_token(1024, 1, 3, 256, 256)),
 ]
 

@@ -1,18 +1,62 @@
-"""ViT with a jumbo class token: vit_pytorch.jumbo_vit. Its document is the example at the module's end; at the size of others the MLP, which is
-dim * mlp_dim wide, would not fit into a file."""
+"""ViT with a jumbo class token: vit_pytorch.jumbo_vit. Its document is the example at the module's end; at the size of
+others the MLP, which is dim * mlp_dim wide, would not fit into a file."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import image
 
 ARCH = "jumbo_vit"
-TINY = dict(image_size=16, patch_size=8, num_classes=10, dim=8, depth=2, heads=2, mlp_dim=2, dim_head=4, jumbo_cls_k=2, jumbo_ff_mult=1)
+TINY = dict(
+    image_size=16,
+    patch_size=8,
+    num_classes=10,
+    dim=8,
+    depth=2,
+    heads=2,
+    mlp_dim=2,
+    dim_head=4,
+    jumbo_cls_k=2,
+    jumbo_ff_mult=1,
+)
 CASES = [
     Case("jumbo_vit_tiny", TINY, image(2, 3, 16, 16), keep=("*",)),
     # several jumbo tokens, no squares, a factor that is no whole number
-    Case("jumbo_vit_several", dict(TINY, image_size=[16, 12], patch_size=[8, 4], depth=1, num_classes=7, dim=12, heads=3, dim_head=5, channels=1, num_jumbo_cls=2,
-                                   jumbo_cls_k=3, jumbo_ff_mult=0.2), image(1, 1, 16, 12), keep=("blocks.*", "embedding")),
-    Case("jumbo_vit_document", dict(image_size=64, patch_size=8, num_classes=1000, dim=16, depth=2, heads=2, mlp_dim=32, jumbo_cls_k=3, jumbo_ff_mult=2),
-         image(1, 3, 64, 64), parameters=518_040, q8="top1"),
+    Case(
+        "jumbo_vit_several",
+        dict(
+            TINY,
+            image_size=[16, 12],
+            patch_size=[8, 4],
+            depth=1,
+            num_classes=7,
+            dim=12,
+            heads=3,
+            dim_head=5,
+            channels=1,
+            num_jumbo_cls=2,
+            jumbo_cls_k=3,
+            jumbo_ff_mult=0.2,
+        ),
+        image(1, 1, 16, 12),
+        keep=("blocks.*", "embedding"),
+    ),
+    Case(
+        "jumbo_vit_document",
+        dict(
+            image_size=64,
+            patch_size=8,
+            num_classes=1000,
+            dim=16,
+            depth=2,
+            heads=2,
+            mlp_dim=32,
+            jumbo_cls_k=3,
+            jumbo_ff_mult=2,
+        ),
+        image(1, 3, 64, 64),
+        parameters=518_040,
+        q8="top1",
+    ),
 ]
 
 

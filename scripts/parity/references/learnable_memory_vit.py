@@ -1,5 +1,6 @@
 """ViT with adapters that have learnable memories: vit_pytorch.learnable_memory_vit. Adapters are inputs; the reference
 runs one at a time, so it runs the backbone for each."""
+
 import torch
 
 from packages import vit_pytorch
@@ -7,7 +8,14 @@ from references import Case, Taps, keywords
 from references.vit import STD, TINY, image
 
 ARCH = "learnable_memory_vit"
-NAMES = ("memory_cls_token", "memories_per_layer", "mlp_head.0.weight", "mlp_head.0.bias", "mlp_head.1.weight", "mlp_head.1.bias")
+NAMES = (
+    "memory_cls_token",
+    "memories_per_layer",
+    "mlp_head.0.weight",
+    "mlp_head.0.bias",
+    "mlp_head.1.weight",
+    "mlp_head.1.bias",
+)
 
 
 def adapters(dims, config, *kinds):
@@ -22,15 +30,47 @@ def adapters(dims, config, *kinds):
 CASES = [
     Case("learnable_memory_vit_tiny", TINY, image(2, 3, 16, 16), keep=("blocks.*", "embedding")),
     # no width a multiple of 4; the mean is asked for and the class token answers
-    Case("learnable_memory_vit_tails", dict(TINY, image_size=[16, 8], num_classes=7, dim=20, depth=1, heads=3, dim_head=5, mlp_dim=27, pool="mean", channels=1),
-         image(1, 1, 16, 8), keep=("*",)),
-
-    Case("learnable_memory_vit_adapter", dict(TINY, depth=1), adapters((2, 3, 16, 16), dict(TINY, depth=1), (2, 5)), keep=("*",)),
-    Case("learnable_memory_vit_adapters", TINY, adapters((2, 3, 16, 16), TINY, (2, 5), (4, 10)), keep=("adapters.*", "logits")),
-
-    Case("learnable_memory_vit_document_adapters", dict(STD, patch_size=16, heads=8), adapters((1, 3, 256, 256), STD, (2, 5), (4, 10))),
-    Case("learnable_memory_vit_document", dict(STD, patch_size=16, heads=8, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=39_880_168,
-         q8="top1"),
+    Case(
+        "learnable_memory_vit_tails",
+        dict(
+            TINY,
+            image_size=[16, 8],
+            num_classes=7,
+            dim=20,
+            depth=1,
+            heads=3,
+            dim_head=5,
+            mlp_dim=27,
+            pool="mean",
+            channels=1,
+        ),
+        image(1, 1, 16, 8),
+        keep=("*",),
+    ),
+    Case(
+        "learnable_memory_vit_adapter",
+        dict(TINY, depth=1),
+        adapters((2, 3, 16, 16), dict(TINY, depth=1), (2, 5)),
+        keep=("*",),
+    ),
+    Case(
+        "learnable_memory_vit_adapters",
+        TINY,
+        adapters((2, 3, 16, 16), TINY, (2, 5), (4, 10)),
+        keep=("adapters.*", "logits"),
+    ),
+    Case(
+        "learnable_memory_vit_document_adapters",
+        dict(STD, patch_size=16, heads=8),
+        adapters((1, 3, 256, 256), STD, (2, 5), (4, 10)),
+    ),
+    Case(
+        "learnable_memory_vit_document",
+        dict(STD, patch_size=16, heads=8, dropout=0.1, emb_dropout=0.1),
+        image(1, 3, 256, 256),
+        parameters=39_880_168,
+        q8="top1",
+    ),
 ]
 
 
@@ -55,8 +95,16 @@ def run(model, inputs, options, wants):
     taps["logits"], outputs = output, []
     for k in range(count):
         state = {name: inputs[f"adapters.{k}.{name}"] for name in NAMES}
-        adapter = vit_pytorch("learnable_memory_vit").Adapter(
-            vit=model, num_memories_per_layer=state["memories_per_layer"].shape[1], num_classes=len(state["mlp_head.1.bias"])).to(x.dtype).eval()
+        adapter = (
+            vit_pytorch("learnable_memory_vit")
+            .Adapter(
+                vit=model,
+                num_memories_per_layer=state["memories_per_layer"].shape[1],
+                num_classes=len(state["mlp_head.1.bias"]),
+            )
+            .to(x.dtype)
+            .eval()
+        )
         adapter.load_state_dict(state, strict=False)
         with Taps(wants) as own:
             for i, (attention, _) in enumerate(model.transformer.layers):

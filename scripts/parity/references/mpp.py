@@ -1,5 +1,6 @@
-"""Masked patch prediction: vit_pytorch.mpp around vit_pytorch.vit. Inputs: the mask, and for each hidden patch what stands in its
-place; the reference's random draws are replaced so that they come to the same."""
+"""Masked patch prediction: vit_pytorch.mpp around vit_pytorch.vit. Inputs: the mask, and for each hidden patch what
+stands in its place; the reference's random draws are replaced so that they come to the same."""
+
 from unittest import mock
 
 import torch
@@ -30,19 +31,50 @@ def config(transformer, **others):
 
 NORMAL = dict(mean=[0.4, 0.5, 0.6], std=[0.4, 0.5, 0.55])
 CASES = [
-    Case("mpp_tiny", config(SMALL, output_channel_bits=1, mask_prob=0.3, **NORMAL), replaced((2, 3, 16, 16), 16, 5), keep=("blocks.1.attn", "patch_embed", "mask", "loss")),
+    Case(
+        "mpp_tiny",
+        config(SMALL, output_channel_bits=1, mask_prob=0.3, **NORMAL),
+        replaced((2, 3, 16, 16), 16, 5),
+        keep=("blocks.1.attn", "patch_embed", "mask", "loss"),
+    ),
     # two channels, two bits, values over max_pixel_val; a smaller picture
-    Case("mpp_tails", config(dict(SMALL, dim=12, depth=1, heads=1, dim_head=5, mlp_dim=9, channels=2), output_channel_bits=2, channels=2, max_pixel_val=0.7,
-                             replace_prob=0.2, random_patch_prob=0.1, mean=[0.4, 0.3], std=[0.5, 0.4]), replaced((1, 2, 12, 16), 12, 7), keep=("*",)),
-
-    Case("mpp_document", config(dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), mask_prob=0.15, random_patch_prob=0.30, replace_prob=0.50),
-         replaced((1, 3, 256, 256), 64, 10), parameters=41_550_336, q8="cosine"),
-    Case("mpp_document_normal", config(dict(STD, heads=8), mask_prob=0.15, random_patch_prob=0.30, replace_prob=0.50, **NORMAL), replaced((1, 3, 256, 256), 64, 30)),
+    Case(
+        "mpp_tails",
+        config(
+            dict(SMALL, dim=12, depth=1, heads=1, dim_head=5, mlp_dim=9, channels=2),
+            output_channel_bits=2,
+            channels=2,
+            max_pixel_val=0.7,
+            replace_prob=0.2,
+            random_patch_prob=0.1,
+            mean=[0.4, 0.3],
+            std=[0.5, 0.4],
+        ),
+        replaced((1, 2, 12, 16), 12, 7),
+        keep=("*",),
+    ),
+    Case(
+        "mpp_document",
+        config(
+            dict(STD, heads=8, dropout=0.1, emb_dropout=0.1), mask_prob=0.15, random_patch_prob=0.30, replace_prob=0.50
+        ),
+        replaced((1, 3, 256, 256), 64, 10),
+        parameters=41_550_336,
+        q8="cosine",
+    ),
+    Case(
+        "mpp_document_normal",
+        config(dict(STD, heads=8), mask_prob=0.15, random_patch_prob=0.30, replace_prob=0.50, **NORMAL),
+        replaced((1, 3, 256, 256), 64, 30),
+    ),
 ]
 
 
 def build(config):
-    return vit_pytorch("mpp").MPP(transformer=encoder(config["transformer"]), **{key: value for key, value in config.items() if key != "transformer"})
+    return vit_pytorch("mpp").MPP(
+        transformer=encoder(config["transformer"]),
+        **{key: value for key, value in config.items() if key != "transformer"},
+    )
 
 
 def run(model, inputs, options, wants):
@@ -53,14 +85,18 @@ def run(model, inputs, options, wants):
     model.mask_prob = (int(mask[0].sum()) - 0.5) / n
     module, before = vit_pytorch("mpp"), torch.get_default_dtype()
     torch.set_default_dtype(x.dtype)
-    with Taps(wants) as taps, Taps(lambda name: True) as own, mock.patch("torch.rand", lambda *_, **__: draws), \
-            mock.patch("torch.randint", lambda *_, **__: source.clamp(max=n - 1)), \
-            mock.patch.object(module, "prob_mask_like", mock.Mock(side_effect=[source < n, source == n])):
+    with (
+        Taps(wants) as taps,
+        Taps(lambda name: True) as own,
+        mock.patch("torch.rand", lambda *_, **__: draws),
+        mock.patch("torch.randint", lambda *_, **__: source.clamp(max=n - 1)),
+        mock.patch.object(module, "prob_mask_like", mock.Mock(side_effect=[source < n, source == n])),
+    ):
         taps.output("patch_embed", model.patch_to_emb)
         layers(taps, model.transformer.transformer)
         taps.output("tokens", model.transformer.transformer)
         own.output("logits", model.to_bits)
         taps["loss"] = model(x)[None]
     torch.set_default_dtype(before)
-    taps.update(mask=mask.to(x.dtype), pos_embedding=model.transformer.pos_embedding[0, :n + 1])
+    taps.update(mask=mask.to(x.dtype), pos_embedding=model.transformer.pos_embedding[0, : n + 1])
     return own["logits"][:, 1:], taps

@@ -1,7 +1,8 @@
 """NaViT: vit_pytorch.na_vit.
 
-A list of pictures is the input "image" with all of their numbers, [sum of C*H*W], and the option "sizes". Taps are then those
-of the last picture, and "packing", which is of all."""
+A list of images is the input "image" with all of their numbers, [sum of C*H*W], and the option "sizes". Taps are then
+those of the last image, and "packing", which is of all."""
+
 import torch
 
 from packages import vit_pytorch
@@ -22,15 +23,40 @@ SMALL = several((16, 8), (8, 8), (24, 16), (8, 24), (8, 16), (24, 24), (16, 16))
 CASES = [
     Case("na_vit_tiny", dict(TINY, image_size=[16, 24], token_dropout_prob=0.1), image(1, 3, 16, 24), keep=("*",)),
     # seven: more than one concatenation takes; explicit groups, of which the second is longest
-    Case("na_vit_groups", dict(TINY, image_size=24, num_classes=3), SMALL[0], options=dict(SMALL[1], groups=[2, 4, 1]),
-         keep=("packing", "blocks.0", "blocks.*.attn", "pool.*", "embedding", "pos_embedding")),
-    Case("na_vit_packed", dict(TINY, image_size=24, dim=20, heads=3, dim_head=5, mlp_dim=27, num_classes=7), SMALL[0],
-         options=dict(SMALL[1], group_images=True, group_max_seq_len=9), keep=("packing", "tokens", "pool.weights")),
-    Case("na_vit_smaller", dict(TINY, image_size=24, channels=1), image(2, 1, 8, 16), keep=("patch_embed", "blocks.1", "packing")),
-
-    Case("na_vit_document", dict(STD, dropout=0.1, emb_dropout=0.1, token_dropout_prob=0.1), image(1, 3, 256, 256), parameters=58_766_336, q8="top1"),
+    Case(
+        "na_vit_groups",
+        dict(TINY, image_size=24, num_classes=3),
+        SMALL[0],
+        options=dict(SMALL[1], groups=[2, 4, 1]),
+        keep=("packing", "blocks.0", "blocks.*.attn", "pool.*", "embedding", "pos_embedding"),
+    ),
+    Case(
+        "na_vit_packed",
+        dict(TINY, image_size=24, dim=20, heads=3, dim_head=5, mlp_dim=27, num_classes=7),
+        SMALL[0],
+        options=dict(SMALL[1], group_images=True, group_max_seq_len=9),
+        keep=("packing", "tokens", "pool.weights"),
+    ),
+    Case(
+        "na_vit_smaller",
+        dict(TINY, image_size=24, channels=1),
+        image(2, 1, 8, 16),
+        keep=("patch_embed", "blocks.1", "packing"),
+    ),
+    Case(
+        "na_vit_document",
+        dict(STD, dropout=0.1, emb_dropout=0.1, token_dropout_prob=0.1),
+        image(1, 3, 256, 256),
+        parameters=58_766_336,
+        q8="top1",
+    ),
     Case("na_vit_document_groups", STD, several(*LIST)[0], options=dict(several(*LIST)[1], groups=[2, 2, 1])),
-    Case("na_vit_document_packed", STD, several(*LIST)[0], options=dict(several(*LIST)[1], group_images=True, group_max_seq_len=64)),
+    Case(
+        "na_vit_document_packed",
+        STD,
+        several(*LIST)[0],
+        options=dict(several(*LIST)[1], group_images=True, group_max_seq_len=64),
+    ),
 ]
 
 
@@ -91,7 +117,11 @@ def run(model, inputs, options, wants):
             at, number = at + n, number + 1
     # the last picture's; of a batch, which is one group, all
     n = lengths[-1][-1]
-    spans = [(0, i * n, i) for i in range(len(pictures))] if batch else [(len(groups) - 1, sum(lengths[-1][:-1]), len(lengths[-1]) - 1)]
+    spans = (
+        [(0, i * n, i) for i in range(len(pictures))]
+        if batch
+        else [(len(groups) - 1, sum(lengths[-1][:-1]), len(lengths[-1]) - 1)]
+    )
 
     def cut(x, axis=0):
         return torch.stack([x[g].narrow(axis, at, n) for g, at, _ in spans])

@@ -1,4 +1,5 @@
 """PiT: vit_pytorch.pit."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 
@@ -14,10 +15,15 @@ def image(*dims):
 CASES = [
     Case("pit_tiny", TINY, image(2, 3, 12, 12), keep=("*",)),
     # an odd patch, heads of each stage their own, one head as wide as the tokens (no projection), one input channel
-    Case("pit_tails", dict(TINY, image_size=15, patch_size=5, channels=1, depth=[1, 1, 1], heads=[2, 1, 3], dim_head=16, num_classes=7),
-         image(1, 1, 15, 15), keep=("patch_embed", "stages.*", "embedding")),
-    Case("pit_document", DOCUMENT, image(1, 3, 224, 224), parameters=47_499_752, q8="top1",
-         least=0.9, why="near ties"),
+    Case(
+        "pit_tails",
+        dict(
+            TINY, image_size=15, patch_size=5, channels=1, depth=[1, 1, 1], heads=[2, 1, 3], dim_head=16, num_classes=7
+        ),
+        image(1, 1, 15, 15),
+        keep=("patch_embed", "stages.*", "embedding"),
+    ),
+    Case("pit_document", DOCUMENT, image(1, 3, 224, 224), parameters=47_499_752, q8="top1", least=0.9, why="near ties"),
 ]
 
 

@@ -1,9 +1,17 @@
 """RegionViT: vit_pytorch.regionvit. The reference's attention is a softmax on a tensor, in no module of its own."""
+
 from packages import vit_pytorch
 from references import Case, Softmaxes, Taps, keywords
 
 ARCH = "regionvit"
-DOCUMENT = dict(dim=[64, 128, 256, 512], depth=[2, 2, 8, 2], window_size=7, num_classes=1000, tokenize_local_3_conv=False, use_peg=False)
+DOCUMENT = dict(
+    dim=[64, 128, 256, 512],
+    depth=[2, 2, 8, 2],
+    window_size=7,
+    num_classes=1000,
+    tokenize_local_3_conv=False,
+    use_peg=False,
+)
 TINY = dict(image_size=16, dim=[8, 12, 8, 8], depth=1, window_size=2, num_classes=10)
 
 
@@ -12,17 +20,35 @@ def image(*dims):
 
 
 CASES = [
-    Case("regionvit_tiny", TINY, image(2, 3, 16, 16), keep=("stages.*.attn", "stages.*.region_attn", "stages.?.local", "stages.?.region", "region_embed", "embedding")),
+    Case(
+        "regionvit_tiny",
+        TINY,
+        image(2, 3, 16, 16),
+        keep=(
+            "stages.*.attn",
+            "stages.*.region_attn",
+            "stages.?.local",
+            "stages.?.region",
+            "region_embed",
+            "embedding",
+        ),
+    ),
     # both options, no square, three regions in a row: they become 2 and then 1, and a region 2 x 2 local tokens
-    Case("regionvit_odd", dict(TINY, image_size=[16, 48], window_size=4, depth=[1, 0, 1, 2], tokenize_local_3_conv=True, use_peg=True), image(1, 3, 16, 48),
-         keep=("local_embed", "stages.2.*", "stages.3.*")),
+    Case(
+        "regionvit_odd",
+        dict(TINY, image_size=[16, 48], window_size=4, depth=[1, 0, 1, 2], tokenize_local_3_conv=True, use_peg=True),
+        image(1, 3, 16, 48),
+        keep=("local_embed", "stages.2.*", "stages.3.*"),
+    ),
     Case("regionvit_document", DOCUMENT, image(1, 3, 224, 224), parameters=12_749_176, q8="top1"),
     Case("regionvit_document_options", dict(DOCUMENT, tokenize_local_3_conv=True, use_peg=True), image(1, 3, 224, 224)),
 ]
 
 
 def build(config):
-    return vit_pytorch("regionvit").RegionViT(**{key: value for key, value in keywords(config).items() if key != "image_size"})
+    return vit_pytorch("regionvit").RegionViT(
+        **{key: value for key, value in keywords(config).items() if key != "image_size"}
+    )
 
 
 def last(y):

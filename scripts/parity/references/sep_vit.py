@@ -1,4 +1,5 @@
 """SepViT: vit_pytorch.sep_vit."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 
@@ -13,16 +14,27 @@ def image(*dims):
 
 CASES = [
     # 2 x 2 windows, then one
-    Case("sep_vit_tiny", TINY, image(2, 3, 56, 56), keep=("stages.0.blocks.0.window_attn", "stages.1.blocks.0.attn", "stages.1.blocks.0", "embedding")),
+    Case(
+        "sep_vit_tiny",
+        TINY,
+        image(2, 3, 56, 56),
+        keep=("stages.0.blocks.0.window_attn", "stages.1.blocks.0.attn", "stages.1.blocks.0", "embedding"),
+    ),
     # no square (1 x 2 windows), two heads, one stage
-    Case("sep_vit_odd", dict(TINY, image_size=[28, 56], depth=[2], heads=[2], dim=4, channels=1), image(1, 1, 28, 56),
-         keep=("stages.0.blocks.*.window_attn", "stages.0.blocks.1")),
+    Case(
+        "sep_vit_odd",
+        dict(TINY, image_size=[28, 56], depth=[2], heads=[2], dim=4, channels=1),
+        image(1, 1, 28, 56),
+        keep=("stages.0.blocks.*.window_attn", "stages.0.blocks.1"),
+    ),
     Case("sep_vit_document", DOCUMENT, image(1, 3, 224, 224), parameters=4_014_728, q8="top1"),
 ]
 
 
 def build(config):
-    return vit_pytorch("sep_vit").SepViT(**{key: value for key, value in keywords(config).items() if key != "image_size"})
+    return vit_pytorch("sep_vit").SepViT(
+        **{key: value for key, value in keywords(config).items() if key != "image_size"}
+    )
 
 
 def run(model, inputs, options, wants):

@@ -1,4 +1,5 @@
 """SimpleViT: vit_pytorch.simple_vit."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 
@@ -13,13 +14,21 @@ def image(*dims):
 
 CASES = [
     Case("simple_vit_tiny", TINY, image(2, 3, 16, 16), keep=("*",)),
-    Case("simple_vit_tails", dict(TINY, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27), image(1, 3, 16, 16), keep=("*",)),
+    Case(
+        "simple_vit_tails",
+        dict(TINY, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27),
+        image(1, 3, 16, 16),
+        keep=("*",),
+    ),
     # rows and columns of the table must not be exchanged: 2 x 3 patches
-    Case("simple_vit_nonsquare", dict(TINY, image_size=[16, 12], patch_size=[8, 4], channels=1), image(1, 1, 16, 12),
-         keep=("pos_embedding", "blocks.*")),
+    Case(
+        "simple_vit_nonsquare",
+        dict(TINY, image_size=[16, 12], patch_size=[8, 4], channels=1),
+        image(1, 1, 16, 12),
+        keep=("pos_embedding", "blocks.*"),
+    ),
     # one head as wide as the model keeps its projection here, unlike in ViT
     Case("simple_vit_one_head", dict(TINY, heads=1, dim_head=16), image(1, 3, 16, 16), keep=("blocks.*",)),
-
     Case("simple_vit_std", STD, image(1, 3, 256, 256), parameters=54_556_648, q8="top1"),
     Case("simple_vit_std_nonsquare", dict(STD, image_size=[256, 128], patch_size=[32, 16]), image(1, 3, 256, 128)),
 ]

@@ -1,4 +1,5 @@
 """SimpleViT with hyper-connections: vit_pytorch.simple_vit_with_hyper_connections."""
+
 import torch
 
 from packages import vit_pytorch
@@ -8,14 +9,33 @@ from references.simple_vit import STD, TINY, image
 ARCH = "simple_vit_with_hyper_connections"
 
 CASES = [
-    Case("simple_vit_with_hyper_connections_tiny", dict(TINY, num_residual_streams=3), image(2, 3, 16, 16), keep=("*",)),
-    Case("simple_vit_with_hyper_connections_odd",
-         dict(TINY, image_size=[16, 12], patch_size=[8, 4], channels=1, dim=20, heads=3, dim_head=5, mlp_dim=27,
-              num_register_tokens=3, num_residual_streams=5),
-         image(1, 1, 16, 12), keep=("blocks.1*", "embedding")),
-
-    Case("simple_vit_with_hyper_connections_document", dict(STD, num_residual_streams=4), image(1, 3, 256, 256),
-         parameters=54_647_072, q8="top1"),
+    Case(
+        "simple_vit_with_hyper_connections_tiny", dict(TINY, num_residual_streams=3), image(2, 3, 16, 16), keep=("*",)
+    ),
+    Case(
+        "simple_vit_with_hyper_connections_odd",
+        dict(
+            TINY,
+            image_size=[16, 12],
+            patch_size=[8, 4],
+            channels=1,
+            dim=20,
+            heads=3,
+            dim_head=5,
+            mlp_dim=27,
+            num_register_tokens=3,
+            num_residual_streams=5,
+        ),
+        image(1, 1, 16, 12),
+        keep=("blocks.1*", "embedding"),
+    ),
+    Case(
+        "simple_vit_with_hyper_connections_document",
+        dict(STD, num_residual_streams=4),
+        image(1, 3, 256, 256),
+        parameters=54_647_072,
+        q8="top1",
+    ),
 ]
 
 
@@ -25,8 +45,8 @@ def build(config):
 
 @torch.no_grad()
 def settle(model):
-    """Connections near those that training starts from. Random ones saturate tanh and cancel streams: the reference in f32
-    is then off by up to 1e-3 from itself in double, on single tokens."""
+    """Connections near those that training starts from. Random ones saturate tanh and cancel streams: the reference in
+    f32 is then off by up to 1e-3 from itself in double, on single tokens."""
     for i, (of_attention, _, of_feed_forward, _) in enumerate(model.transformer.layers):
         for connection in (of_attention, of_feed_forward):
             streams, dim = connection.num_residual_streams, len(connection.dynamic_beta_fn)

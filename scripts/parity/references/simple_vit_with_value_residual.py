@@ -1,4 +1,5 @@
 """SimpleViT with value residual: vit_pytorch.simple_vit_with_value_residual."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references import simple_vit
@@ -9,9 +10,14 @@ ARCH = "simple_vit_with_value_residual"
 CASES = [
     Case("simple_vit_with_value_residual_tiny", TINY, image(2, 3, 16, 16), keep=("*",)),
     # a third layer goes on with the first one's values
-    Case("simple_vit_with_value_residual_tails", dict(TINY, image_size=[16, 12], patch_size=[8, 4], channels=1, dim=20, depth=3, heads=3, dim_head=5, mlp_dim=27),
-         image(1, 1, 16, 12), keep=("blocks.2.*", "embedding")),
-
+    Case(
+        "simple_vit_with_value_residual_tails",
+        dict(
+            TINY, image_size=[16, 12], patch_size=[8, 4], channels=1, dim=20, depth=3, heads=3, dim_head=5, mlp_dim=27
+        ),
+        image(1, 1, 16, 12),
+        keep=("blocks.2.*", "embedding"),
+    ),
     Case("simple_vit_with_value_residual_document", STD, image(1, 3, 256, 256), parameters=54_638_648, q8="top1"),
 ]
 

@@ -5,15 +5,18 @@ its names of layers and keywords.
     each encoder: x + proj(attention) + v, where q, k, v come from norm1(x);  x + fc2(GELU(fc1(norm2(x))))
     norm, and the head over the first token
 
-The tutorial shows one encoder and does not say how many there are; `depth` does. Its `Patch_Tokenization` has patches of 50 by
-default, which do not divide its picture; the rest of it uses 20.
+The tutorial shows one encoder and does not say how many there are; `depth` does. Its `Patch_Tokenization` has patches
+of 50 by default, which do not divide its image; the rest of it uses 20.
 """
+
 import torch
 from torch import nn
 from references import Case, Taps, keywords
 
 ARCH = "tutorial_vit"
-DOCUMENT = dict(img_size=[1, 60, 100], patch_size=20, token_len=768, depth=1, num_heads=4, hidden_chan_mul=1.5, num_classes=1)
+DOCUMENT = dict(
+    img_size=[1, 60, 100], patch_size=20, token_len=768, depth=1, num_heads=4, hidden_chan_mul=1.5, num_classes=1
+)
 TINY = dict(img_size=[1, 12, 20], patch_size=4, token_len=16, num_heads=2)
 
 
@@ -23,9 +26,24 @@ def image(*dims):
 
 CASES = [
     Case("tutorial_vit_tiny", TINY, image(2, 1, 12, 20), keep=("*",)),
-    # three channels, several encoders, a bias, a scale and a wider MLP, tails; a picture of another size than the config's
-    Case("tutorial_vit_colour", dict(TINY, img_size=[3, 8, 8], token_len=21, depth=2, num_heads=3, hidden_chan_mul=2.3, qkv_bias=True, qk_scale=0.5,
-                                     num_classes=5), image(1, 3, 8, 12), keep=("patches", "pos_embedding", "blocks.*", "embedding")),
+    # three channels, several encoders, a bias, a scale and a wider MLP, tails; an image of another size than the
+    # config's
+    Case(
+        "tutorial_vit_colour",
+        dict(
+            TINY,
+            img_size=[3, 8, 8],
+            token_len=21,
+            depth=2,
+            num_heads=3,
+            hidden_chan_mul=2.3,
+            qkv_bias=True,
+            qk_scale=0.5,
+            num_classes=5,
+        ),
+        image(1, 3, 8, 12),
+        keep=("patches", "pos_embedding", "blocks.*", "embedding"),
+    ),
     Case("tutorial_vit_document", DOCUMENT, image(1, 1, 60, 100), parameters=4_444_801),
     # classes, so that 8 bits can be judged by them, and as deep as a ViT
     Case("tutorial_vit_classes", dict(DOCUMENT, depth=6, num_classes=10), image(1, 1, 60, 100), q8="top1"),
@@ -85,11 +103,23 @@ def sinusoids(count, dim):
 
 
 class TutorialViT(nn.Module):
-    def __init__(self, img_size=(1, 60, 100), patch_size=20, token_len=768, depth=1, num_heads=4, hidden_chan_mul=1.5, qkv_bias=False, qk_scale=None,
-                 num_classes=1):
+    def __init__(
+        self,
+        img_size=(1, 60, 100),
+        patch_size=20,
+        token_len=768,
+        depth=1,
+        num_heads=4,
+        hidden_chan_mul=1.5,
+        qkv_bias=False,
+        qk_scale=None,
+        num_classes=1,
+    ):
         super().__init__()
         self.patch_tokens = PatchTokens(img_size[0], patch_size, token_len)
-        self.blocks = nn.ModuleList(Encoder(token_len, num_heads, int(token_len * hidden_chan_mul), qkv_bias, qk_scale) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Encoder(token_len, num_heads, int(token_len * hidden_chan_mul), qkv_bias, qk_scale) for _ in range(depth)
+        )
         self.norm, self.head = nn.LayerNorm(token_len), nn.Linear(token_len, num_classes)
 
     def forward(self, picture):

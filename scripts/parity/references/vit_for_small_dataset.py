@@ -1,5 +1,6 @@
 """ViT with shifted patches and locality self-attention: vit_pytorch.vit_for_small_dataset,
 and its shifted patch tokenization alone."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image
@@ -8,13 +9,44 @@ ARCH = "vit_for_small_dataset"
 CASES = [
     Case("vit_for_small_dataset_tiny", TINY, image(2, 3, 16, 16), keep=("blocks.*", "embedding")),
     # no width a multiple of 4; an odd patch, a picture smaller than the table, which is not square
-    Case("vit_for_small_dataset_tails", dict(TINY, image_size=[15, 10], patch_size=5, depth=1, num_classes=7, dim=20, heads=3, dim_head=5, mlp_dim=27,
-                                             pool="mean", channels=1), image(1, 1, 10, 10), keep=("*",)),
-
+    Case(
+        "vit_for_small_dataset_tails",
+        dict(
+            TINY,
+            image_size=[15, 10],
+            patch_size=5,
+            depth=1,
+            num_classes=7,
+            dim=20,
+            heads=3,
+            dim_head=5,
+            mlp_dim=27,
+            pool="mean",
+            channels=1,
+        ),
+        image(1, 1, 10, 10),
+        keep=("*",),
+    ),
     # the tokenization alone
-    Case("spt_tiny", {"class": "SPT", "dim": 10, "patch_size": 3, "channels": 2, "image_size": 6}, image(2, 2, 6, 9), keep=("*",)),
-    Case("spt_document", {"class": "SPT", "dim": 1024, "patch_size": 16, "channels": 3}, image(1, 3, 256, 256), parameters=3_940_864),
-    Case("vit_for_small_dataset_document", dict(STD, patch_size=16, dropout=0.1, emb_dropout=0.1), image(1, 3, 256, 256), parameters=55_612_910, q8="top1"),
+    Case(
+        "spt_tiny",
+        {"class": "SPT", "dim": 10, "patch_size": 3, "channels": 2, "image_size": 6},
+        image(2, 2, 6, 9),
+        keep=("*",),
+    ),
+    Case(
+        "spt_document",
+        {"class": "SPT", "dim": 1024, "patch_size": 16, "channels": 3},
+        image(1, 3, 256, 256),
+        parameters=3_940_864,
+    ),
+    Case(
+        "vit_for_small_dataset_document",
+        dict(STD, patch_size=16, dropout=0.1, emb_dropout=0.1),
+        image(1, 3, 256, 256),
+        parameters=55_612_910,
+        q8="top1",
+    ),
 ]
 
 
@@ -46,5 +78,5 @@ def run(model, inputs, options, wants):
         output = model(inputs["image"])
     patch_height, patch_width = model.patch_size
     h, w = inputs["image"].shape[2:]
-    taps["pos_embedding"] = model.pos_embedding[0, :h // patch_height * (w // patch_width) + 1]
+    taps["pos_embedding"] = model.pos_embedding[0, : h // patch_height * (w // patch_width) + 1]
     return output, taps

@@ -1,4 +1,5 @@
 """XCiT: vit_pytorch.xcit."""
+
 from packages import vit_pytorch
 from references import Case, Taps, keywords
 from references.vit import STD, TINY, image
@@ -8,11 +9,29 @@ SMALL = dict(TINY, image_size=24, cls_depth=1)
 CASES = [
     Case("xcit_tiny", SMALL, image(2, 3, 24, 24), keep=("blocks.*", "cls.*", "embedding")),
     # no width a multiple of 4, three heads, a wide window; 2 x 3 patches of a table of 3 x 3
-    Case("xcit_tails", dict(SMALL, num_classes=7, dim=20, depth=1, cls_depth=2, heads=3, dim_head=5, mlp_dim=27, local_patch_kernel_size=5),
-         image(1, 3, 16, 24), keep=("*",)),
-
-    Case("xcit_document", dict(STD, depth=12, cls_depth=2, local_patch_kernel_size=3, dropout=0.1, emb_dropout=0.1, layer_dropout=0.05),
-         image(1, 3, 256, 256), parameters=122_141_864, q8="top1"),
+    Case(
+        "xcit_tails",
+        dict(
+            SMALL,
+            num_classes=7,
+            dim=20,
+            depth=1,
+            cls_depth=2,
+            heads=3,
+            dim_head=5,
+            mlp_dim=27,
+            local_patch_kernel_size=5,
+        ),
+        image(1, 3, 16, 24),
+        keep=("*",),
+    ),
+    Case(
+        "xcit_document",
+        dict(STD, depth=12, cls_depth=2, local_patch_kernel_size=3, dropout=0.1, emb_dropout=0.1, layer_dropout=0.05),
+        image(1, 3, 256, 256),
+        parameters=122_141_864,
+        q8="top1",
+    ),
 ]
 
 
@@ -37,5 +56,5 @@ def run(model, inputs, options, wants):
         taps.input("embedding", model.mlp_head)
         output = model(inputs["image"])
     h, w = (side // model.to_patch_embedding[0].axes_lengths["p1"] for side in inputs["image"].shape[2:])
-    taps["pos_embedding"] = model.pos_embedding[0, :h * w]
+    taps["pos_embedding"] = model.pos_embedding[0, : h * w]
     return output, taps
