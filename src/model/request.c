@@ -168,8 +168,8 @@ static tsr_status plan_attention(tsr_request *v, tsr_error *err) {
                            tsr_shape_print(&v->taps[l]->shape, other));
   if (v->rollout && (v->rows != v->tokens || v->groups > 1))
     return tsr_error_set(err, TSR_ERR_ARGUMENT,
-                         "attention: rollout needs one square matrix a head, of one image; %s is %s",
-                         v->taps[0]->name, tsr_shape_print(first, text));
+                         "attention: rollout needs one square matrix a head, of one image; %s is %s", v->taps[0]->name,
+                         tsr_shape_print(first, text));
   int heads = v->mean ? 1 : v->head_count;
   v->shape = v->rollout      ? tsr_shape_of(2, v->rows, v->rows)
              : v->groups > 1 ? tsr_shape_of(5, v->layer_count, v->groups, heads, v->rows, v->tokens)

@@ -48,8 +48,7 @@ tsr_masking tsr_masking_read(tsr_builder *b, int batch, tsr_meaning grid, double
   m.count = given ? count_given(b, given, n, 0) : (int)ratio + (up && ratio > (int)ratio);
   for (int i = 1; given && i < batch; i++)
     if (count_given(b, given + (size_t)i * n, n, i) != m.count)
-      tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" hides %d patches of image 0, not so many of image %d", m.count,
-               i);
+      tsr_fail(b, TSR_ERR_ARGUMENT, "input \"mask\" hides %d patches of image 0, not so many of image %d", m.count, i);
   if (!tsr_failed(b) && (m.count < 1 || m.count >= n))
     tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_ARGUMENT, "%d of %d patches would be hidden; expected 1 to %d",
              m.count, n, n - 1);

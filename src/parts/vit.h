@@ -9,7 +9,7 @@
 #define TSR_VIT_SIZE(dim, depth, heads, mlp)                                                                        \
   "{\"image_size\":224,\"patch_size\":16,\"num_classes\":1000,\"dim\":" dim ",\"depth\":" depth ",\"heads\":" heads \
   ",\"mlp_dim\":" mlp "}"
-#define TSR_VIT_TINY \
+#define TSR_VIT_TINY                                                                                          \
   "{\"image_size\":16,\"patch_size\":8,\"num_classes\":10,\"dim\":16,\"depth\":2,\"heads\":2,\"mlp_dim\":32," \
   "\"dim_head\":8}"
 
