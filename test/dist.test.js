@@ -15,7 +15,8 @@ const read = (/** @type {string} */ path) => readFileSync(join(root, path));
 const DESCRIBE = `
   const module = new WebAssembly.Module(require('node:fs').readFileSync(process.argv[1]));
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
-  const instance = new WebAssembly.Instance(module, { env: { memory, emscripten_notify_memory_growth() {}, tsr_now: () => 0 } });
+  const env = { memory, emscripten_notify_memory_growth() {}, tsr_now: () => 0 };
+  const instance = new WebAssembly.Instance(module, { env });
   console.log(JSON.stringify({
     imports: WebAssembly.Module.imports(module).map((i) => i.module + '.' + i.name),
     exports: WebAssembly.Module.exports(module).map((e) => e.name).sort(),

@@ -106,7 +106,8 @@ for (const golden of cases) {
       return;
     }
     const { output, info } = await run(golden, 'q8', []);
-    const matrices = golden.tensors.some(([name, dims]) => name.endsWith('weight') && dims.length > 1); // a merger alone has none
+    // a merger alone has no matrices
+    const matrices = golden.tensors.some(([name, dims]) => name.endsWith('weight') && dims.length > 1);
     assert.equal(info.dtype, matrices ? 'q8' : 'f32');
     check(golden, 'output', output, Q8_TOLERANCE);
   });
@@ -209,7 +210,8 @@ test('a class token that alone asks draws its map from its one row', async () =>
   const model = await load(file(golden), { dtype: 'f32' });
   const [image] = inputsOf({ ...golden, inputs: { image: [1, 3, 16, 16] } });
   const { dims, map, grid, prefixTokens } = await model.attention(image);
-  const row = floats(golden.taps['cls.0.attn']); // [2,2,1,5]: of the first picture the mean over two heads, without the class token
+  // [2,2,1,5]: of the first image the mean over two heads, without the class token
+  const row = floats(golden.taps['cls.0.attn']);
   assert.deepEqual([[...dims], grid, prefixTokens], [[1, 1, 1, 5], [2, 2], 1]);
   const mean = Float32Array.from({ length: 4 }, (_, j) => (row[1 + j] + row[6 + j]) / 2);
   assert.ok(map && difference(map, mean) < F32_TOLERANCE, `${map}, expected ${mean}`);

@@ -186,7 +186,7 @@ const zoo = () => ({
   pages: files('docs/models', '.md'),
   measured: JSON.parse(read('docs/models/measured.json')),
   requirements: read('scripts/parity/requirements.txt'),
-  common: /^COMMON := (.*)$/m.exec(read('Makefile'))?.[1].split(' ') ?? [],
+  common: /^COMMON := ((?:.*\\\n)*.*)$/m.exec(read('Makefile'))?.[1].match(/\w+/g) ?? [],
 });
 
 test('program, reference cases, golden files, pages and measurements agree', () => {

@@ -1,7 +1,8 @@
 // Speed, side by side with onnxruntime-web: the same weights, the same pictures, in turn, in one process (`make
 // bench`).
 //
-//   node scripts/bench/bench.mjs [MODEL ...] [--threads 1,2] [--dtype f32,q8] [--engine node,chromium] [--quick] [--docs] [--fresh]
+//   node scripts/bench/bench.mjs [MODEL ...] [--threads 1,2] [--dtype f32,q8] [--engine node,chromium]
+//                                [--quick] [--docs] [--fresh]
 //   node scripts/bench/bench.mjs vit_ti --threads 1 --engine node --quick        one model in some twenty seconds
 //
 // MODEL: names of scripts/bench/models.json, all of them by default; in Chromium vit_ti and cct_7 unless others are

@@ -1,8 +1,10 @@
 // Every row of src/kernels/kernels.inc at the shapes of real models, beside its scalar reference and beside what the
 // machine can do (`make bench-kernels`). test/c/bench_kernels.c says what each op is called with; this holds the clock.
 //
-//   node scripts/bench/kernels.mjs [WORD ...] [--docs] [--sweeps 1]       after `make bench-kernels` or its wasm files, see the Makefile
+//   node scripts/bench/kernels.mjs [WORD ...] [--docs] [--sweeps 1]
 //   node scripts/bench/kernels.mjs gemm_q8 relaxed 197x768x768
+//
+// It needs what `make bench-kernels` builds.
 //
 // WORD: an op (gemm* takes all that begin so), an isa, or a shape; all rows by default, in about a minute.
 // --docs     write the table of docs/performance.md

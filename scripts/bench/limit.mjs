@@ -9,10 +9,12 @@
  *   instruction
  */
 
-export const ACCUMULATORS = 12; // with two operands they fit the 15 vector registers of x64; 8 leave a third of the time to latency
+// With two operands 12 accumulators fit the 15 vector registers of x64; with 8 a third of the time is latency.
+export const ACCUMULATORS = 12;
 export const UNROLL = 4;
 const [STEPS, A, B, FIRST] = [0, 1, 2, 3]; // locals: the parameter, two operands, the first accumulator
-const CALL = 1 << 13; // steps of a call, 100 to 200 us: an engine replaces a function's code between calls, not within one
+// Steps of a call, 100 to 200 us, because an engine replaces a function's code between calls, not within one.
+const CALL = 1 << 13;
 
 /** @param {number} n unsigned LEB128 */
 const leb = (n) => {

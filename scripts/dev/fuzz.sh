@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the fuzz programs given as arguments, one after the other, for FUZZ_SECONDS (30) in all: a smoke test, not a campaign.
+# Runs the fuzz programs given as arguments, one after the other, for FUZZ_SECONDS (30) in all: a smoke test, not a
+# campaign.
 # Seeds come from test/golden/; what a run finds is kept in build/fuzz/<program>/ and tried first the next time.
 # A crash leaves build/fuzz/<program>-crash-...; repeat it with: build/native/<program> <that file>
 set -euo pipefail

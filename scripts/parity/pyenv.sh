@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes the Python environment of the reference checks (scripts/parity/requirements.txt), and prints its interpreter's path.
+# Makes the Python environment of the reference checks (scripts/parity/requirements.txt), and prints its interpreter's
+# path.
 #   python=$(scripts/parity/pyenv.sh) && "$python" scripts/parity/parity.py
-# It lives outside the checkout, in ${TESSERAE_CACHE:-~/.cache/tesserae}/venv, because PyTorch is large and changes seldom.
+# The environment is outside the checkout, in ${TESSERAE_CACHE:-~/.cache/tesserae}/venv, because PyTorch is large and
+# changes seldom.
 # Takes no time when every pin is met. `make test` and `make demo` need no Python.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -40,8 +42,11 @@ if command -v flock >/dev/null; then flock 9; fi
 if ! met 2>/dev/null; then
   : > "$log"
   command -v python3 >/dev/null || fail "install Python 3.11 or newer"
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python is $(python3 -V), but 3.11 or newer is needed"
-  pip() { "$venv/bin/python" -m pip --disable-pip-version-check install --no-input --retries 5 "$@" >>"$log" 2>&1 </dev/null; }
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "Python is $(python3 -V), but 3.11 or newer is needed"
+  pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check install --no-input --retries 5 "$@" >>"$log" 2>&1 </dev/null
+  }
   if [ ! -x "$venv/bin/python" ]; then
     say "making $venv"
     python3 -m venv "$venv" >>"$log" 2>&1 || fail "python3 -m venv failed; on Debian install python3-venv"

@@ -129,8 +129,8 @@ test(
       };
     });
     assert.deepEqual(dims, [1, by.length]);
-    // decoding again may give a grey level more or less (1e-4 here); frames from elsewhere in the clip move these numbers
-    // by tenths
+    // decoding again may give a grey level more or less (1e-4 here); frames from elsewhere in the clip move these
+    // numbers by tenths
     for (const pass of [first, of])
       pass.forEach((value, i) => assert.ok(Math.abs(value - by[i]) < 0.05, `${pass}, by hand ${by}`));
     assert.notDeepEqual(backwards, by);

@@ -16,7 +16,7 @@ const read = (/** @type {string} */ path) => readFileSync(new URL(path, root));
 const ARCHS = readdirSync(new URL('src/arch/', root))
   .flatMap((name) => /^(.*)\.c$/.exec(name)?.[1] ?? [])
   .sort();
-const COMMON = /^COMMON := (.*)$/m.exec(read('Makefile').toString())?.[1].split(' ') ?? [];
+const COMMON = /^COMMON := ((?:.*\\\n)*.*)$/m.exec(read('Makefile').toString())?.[1].match(/\w+/g) ?? [];
 
 /** A golden case: its file, input and output. @param {string} name */
 function caseOf(name) {
