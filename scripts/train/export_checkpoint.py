@@ -114,7 +114,7 @@ def main():
     parameters = export(checkpoint, header, f32)
     if f32.stat().st_size > F32_LIMIT:
         sys.exit(f"{f32} has {f32.stat().st_size:,} bytes, over {F32_LIMIT:,}")
-    subprocess.run(["node", ROOT / "web" / "cli.js", "quantize", f32, q8], check=True)
+    subprocess.run(["node", ROOT / "web" / "cli" / "cli.js", "quantize", f32, q8], check=True)
     print(
         f"{f32.name} {f32.stat().st_size:,} bytes, {q8.name} {q8.stat().st_size:,} bytes, "
         f"epoch {checkpoint['epoch']} of {trained['epochs']}"
