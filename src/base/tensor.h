@@ -8,13 +8,12 @@
 #include <stdint.h>
 
 /* Element types a safetensors file may name: TSR_DTYPE(suffix = name in the file, bits per element). */
-#define TSR_DTYPES(TSR_DTYPE)                                                                          \
-  TSR_DTYPE(BOOL, 8)                                                                                   \
-  TSR_DTYPE(U8, 8)                                                                                     \
-  TSR_DTYPE(I8, 8)                                                                                     \
-  TSR_DTYPE(F8_E5M2, 8) TSR_DTYPE(F8_E4M3, 8) TSR_DTYPE(I16, 16) TSR_DTYPE(U16, 16) TSR_DTYPE(F16, 16) \
-      TSR_DTYPE(BF16, 16) TSR_DTYPE(I32, 32) TSR_DTYPE(U32, 32) TSR_DTYPE(F32, 32) TSR_DTYPE(F64, 64)  \
-          TSR_DTYPE(I64, 64) TSR_DTYPE(U64, 64)
+/* clang-format off */
+#define TSR_DTYPES(TSR_DTYPE)                                                                      \
+  TSR_DTYPE(BOOL, 8) TSR_DTYPE(U8, 8) TSR_DTYPE(I8, 8) TSR_DTYPE(F8_E5M2, 8) TSR_DTYPE(F8_E4M3, 8) \
+  TSR_DTYPE(I16, 16) TSR_DTYPE(U16, 16) TSR_DTYPE(F16, 16) TSR_DTYPE(BF16, 16) TSR_DTYPE(I32, 32)  \
+  TSR_DTYPE(U32, 32) TSR_DTYPE(F32, 32) TSR_DTYPE(F64, 64) TSR_DTYPE(I64, 64) TSR_DTYPE(U64, 64)
+/* clang-format on */
 
 typedef enum tsr_dtype {
 #define TSR_DTYPE(name, bits) TSR_DTYPE_##name,

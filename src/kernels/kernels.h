@@ -140,15 +140,14 @@ typedef void tsr_kf_sum_i8(int32_t *sum, const int8_t *q, int n, int k);
 #undef TSR_KERNEL
 
 /* A table of kernels: one field per op, named like the op. */
-#define TSR_KERNEL_OPS(X)                                                                                             \
-  X(gemm_f32_packed_bytes)                                                                                            \
-  X(gemm_f32_pack)                                                                                                    \
-  X(gemm_f32_rows)                                                                                                    \
-  X(gemm_f32) X(gemm_f32_levels) X(gemm_f32_strassen_rows) X(gemm_f32_strassen) X(gemm_q8_packed_bytes)               \
-      X(gemm_q8_pack) X(gemm_q8_row_bytes) X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) X(layer_norm) X(softmax)    \
-          X(softmax_part) X(softmax_part_q8) X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) X(l2_normalize) X(dot)      \
-              X(transpose) X(copy_rows) X(depthwise) X(max_window) X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) \
-                  X(sum_i8)
+/* clang-format off */
+#define TSR_KERNEL_OPS(X)                                                                                     \
+  X(gemm_f32_packed_bytes) X(gemm_f32_pack) X(gemm_f32_rows) X(gemm_f32) X(gemm_f32_levels)                   \
+  X(gemm_f32_strassen_rows) X(gemm_f32_strassen) X(gemm_q8_packed_bytes) X(gemm_q8_pack) X(gemm_q8_row_bytes) \
+  X(gemm_q8_quantize) X(gemm_q8_rest) X(gemm_q8) X(layer_norm) X(softmax) X(softmax_part) X(softmax_part_q8)  \
+  X(gelu) X(gelu_coarse) X(relu) X(add) X(mul) X(l2_normalize) X(dot) X(transpose) X(copy_rows) X(depthwise)  \
+  X(max_window) X(f16_to_f32) X(bf16_to_f32) X(quantize_weight_q8) X(sum_i8)
+/* clang-format on */
 
 typedef struct tsr_kernels {
 #define X(op) tsr_kf_##op *op;

@@ -211,7 +211,8 @@ static void info_lists_options(void) {
 /* Lists where the metadata should have objects. */
 static void metadata_of_the_wrong_kind(void) {
   static const char text[] =
-      "{\"tesserae\":\"{\\\"arch\\\":\\\"vit\\\",\\\"config\\\":{\\\"preset\\\":\\\"tiny\\\"},\\\"preprocess\\\":[3]}\"}";
+      "{\"tesserae\":\"{\\\"arch\\\":\\\"vit\\\",\\\"config\\\":"
+      "{\\\"preset\\\":\\\"tiny\\\"},\\\"preprocess\\\":[3]}\"}";
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = tsr_model_create(ctx);
   const tsr_json *metadata = tsr_json_parse(&model->arena, &ctx->err, text, sizeof text - 1, "test");
@@ -225,7 +226,8 @@ static void metadata_of_the_wrong_kind(void) {
  * there. */
 static void a_config_takes_no_memory(void) {
   static const char text[] =
-      "{\"tesserae\":\"{\\\"arch\\\":\\\"glom\\\",\\\"config\\\":{\\\"dim\\\":8,\\\"levels\\\":2,\\\"image_size\\\":1024,"
+      "{\"tesserae\":\"{\\\"arch\\\":\\\"glom\\\",\\\"config\\\":"
+      "{\\\"dim\\\":8,\\\"levels\\\":2,\\\"image_size\\\":1024,"
       "\\\"patch_size\\\":8,\\\"local_consensus_radius\\\":2}}\"}";
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = tsr_model_create(ctx);
