@@ -204,6 +204,18 @@ function* numberFaults(file, text) {
   }
 }
 
+// Passes over a graph; they ask an op's traits (ops/ops.h), so that a new op needs no change here.
+const PASSES = /^graph\/(graph|refine)\.c$|^exec\//;
+
+/** @param {string} file @param {string} text */
+function* passFaults(file, text) {
+  if (!PASSES.test(file)) return;
+  for (const [line, code] of numbered(blank(text, true))) {
+    const named = /\bTSR_OP_\w+/.exec(code);
+    if (named) yield { line, text: `names ${named[0]}: a pass asks traits, ops/ops.h has them` };
+  }
+}
+
 /**
  * All faults of a set of C files, as "src/file:line: what".
  * @param {Map<string, string>} sources paths relative to src/
@@ -217,6 +229,7 @@ function faults(sources) {
       ...callFaults(file, text),
       ...formatFaults(text),
       ...numberFaults(file, text),
+      ...passFaults(file, text),
     ]) {
       found.push(`src/${file}:${fault.line}: ${fault.text}`);
     }
@@ -319,6 +332,9 @@ test('the checks themselves: every rule finds its fault, and names file and line
     ['files/json.c', '  tsr_print(text, n, "%d%% %04x %.*s %.9g %llu %zu %f", i);', /%f/],
     ['files/json.c', '  tsr_print(text, n, "%d%% %04x %.*s %.9g %llu %zu", i); /* "%5d" */', null],
     ['files/json.c', '  getenv("HOME");', /calls getenv/],
+    ['graph/refine.c', '  if (node->op == TSR_OP_linear) return 1;', /asks traits/],
+    ['exec/fold.c', '  return !(node->op->traits & TSR_REPEATS); /* TSR_OP_expand */', null],
+    ['nn/ops.c', '  return tsr_node_add(b, TSR_OP_add, in, 2, &attrs);', null],
     ['arch/rvt.c', '  const float *scale = w->values;', /reads values/],
     ['nn/map.c', '  x = b->graph.values[v].data[0];', /reads values/],
     ['parts/cct.c', '  x = infos[v].data;', /reads data/],
