@@ -343,7 +343,7 @@ test('hidden patches: a mask given is checked, and one of the same shape but oth
   await refused('ERR_ARGUMENT', '-1 at [0,0]', (v, i) => (i === 0 ? -1 : v));
   await refused('ERR_ARGUMENT', '16 of 16', () => 1);
   await refused('ERR_ARGUMENT', '0 of 16', () => 0);
-  await refused('ERR_ARGUMENT', 'picture 1', (v, i) => (i < 16 ? v : 1 - v));
+  await refused('ERR_ARGUMENT', 'image 1', (v, i) => (i < 16 ? v : 1 - v));
   await refused('ERR_SHAPE', 'mask', (v) => v, [4, 8]);
   await refused('ERR_SHAPE', 'mask', (v) => v, [1, 32]);
   const first = await run((v) => v);

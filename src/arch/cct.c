@@ -22,11 +22,8 @@
 
 static tsr_value build(tsr_builder *b) {
   tsr_cct c = tsr_cct_config(b);
-  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]); /* [B,channels,H,W] */
-  int h = tsr_dim(b, image, 2), w = tsr_dim(b, image, 3);
-  if (!tsr_failed(b) && (h != c.image[0] || w != c.image[1]) && c.position != TSR_CCT_NONE)
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit the position table; this model takes %d x %d",
-                    h, w, c.image[0], c.image[1]);
+  tsr_value image = (c.position == TSR_CCT_NONE ? tsr_input_image : tsr_input_image_of_size)(
+      b, c.channels, c.image[0], c.image[1]); /* [B,channels,H,W] */
 
   /* x = MaxPool(ReLU(Conv(x)));  z = tokens(x) + E_pos */
   tsr_meaning tokens;

@@ -131,15 +131,14 @@ static tsr_value part(tsr_builder *b, tsr_value x, const involution_config *c, i
 
 static tsr_value build(tsr_builder *b) {
   involution_config c = read_config(b);
-  tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]), x = tsr_nn_channels_last(b, image);
+  tsr_value image =
+      (c.network == LAYER ? tsr_input_image : tsr_input_image_of_size)(b, c.channels, c.image[0], c.image[1]);
+  tsr_value x = tsr_nn_channels_last(b, image);
   if (c.network == LAYER) {
     x = involve(b, x, &c, "");
     tsr_output_means(b, tsr_nn_map_meaning(b, x, "features"));
     return x;
   }
-  if (!tsr_failed(b) && (tsr_dim(b, image, 2) != c.image[0] || tsr_dim(b, image, 3) != c.image[1]))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1]);
   for (int i = 0; i < 3; i++) {
     x = part(b, x, &c, i);
     tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "blocks.%d", i);

@@ -52,7 +52,8 @@ static tsr_value build(tsr_builder *b) {
   tsr_enter(b, "decoder");
   x = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, x, &decoder));
   tsr_leave(b);
-  return tsr_masking_picture(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, decoder.tokens, 1, 1);
+  return tsr_masking_image(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, decoder.tokens,
+                           (tsr_pixel_loss){.squared = 1, .scale = 1});
 }
 
 /* The paper's sizes, with decoders of 8 layers, 512 wide, of 16 heads. */

@@ -21,7 +21,7 @@ static tsr_value build(tsr_builder *b) {
   tsr_vit c = tsr_vit_config(b, 1);
   c.channels = tsr_config_int(b, "channels", 3, 1, 64);
   tsr_settings_ignore(b, &b->config, training);
-  return tsr_na_vit(b, &c, 0, 1);
+  return tsr_na_vit(b, &c, (tsr_navit_form){.qk_norm = 1});
 }
 
 #define SIZE(dim, depth, heads, mlp)                                                                                \

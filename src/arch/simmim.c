@@ -36,8 +36,8 @@ static tsr_value build(tsr_builder *b) {
   tsr_leave(b);
   tsr_leave(b);
   tsr_tap_add(b, x, grid, "tokens");
-  return tsr_masking_picture(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, grid, 0,
-                             1 / (float)(m.count + !m.count));
+  return tsr_masking_image(b, &m, tsr_nn_gather(b, x, m.hidden), patches, &c, grid,
+                           (tsr_pixel_loss){.scale = 1 / (float)(m.count + !m.count)});
 }
 
 /* The paper's masking ratio and ViT-B. */

@@ -40,6 +40,9 @@ typedef enum tsr_filter {
   TSR_FILTER_BOX
 } tsr_filter;
 
+/* Names in files and options, in the order of tsr_filter; NULL ends them. */
+extern const char *const tsr_filter_names[];
+
 /* How the image is fitted to the size.
  * SQUASH: resizes to width x height and ignores the aspect ratio.
  * CROP: resizes the shorter side to floor(size / crop_pct), as timm's evaluation transform does, and crops the centre

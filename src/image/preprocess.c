@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+const char *const tsr_filter_names[] = {"nearest", "bilinear", "bicubic", "lanczos", "box", NULL};
+
 enum {
   MAX_SCALED_SIDE = 32768
 }; /* of size / crop_pct; the longer side is up to 8192 times that, which fits TSR_RESIZE_MAX_TARGET */

@@ -16,7 +16,6 @@ static void pass_on(tsr_text *text, const tsr_model *model, const char *key) {
 }
 
 static void write_preprocess(tsr_text *text, const tsr_model *model) {
-  static const char *const filters[] = {"nearest", "bilinear", "bicubic", "lanczos", "box"};
   const tsr_image_spec *s = &model->image_spec;
   tsr_text_add(text, ",\"preprocess\":");
   if (!model->has_image_spec) {
@@ -24,7 +23,7 @@ static void write_preprocess(tsr_text *text, const tsr_model *model) {
     return;
   }
   tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.9g",
-                  s->height, s->width, s->channels, filters[s->filter],
+                  s->height, s->width, s->channels, tsr_filter_names[s->filter],
                   model->max_patches         ? "native"
                   : s->fit == TSR_FIT_SQUASH ? "squash"
                                              : "crop",
@@ -51,7 +50,7 @@ static void write_taps(tsr_text *text, const tsr_graph *graph) {
   tsr_text_add(text, "]");
 }
 
-static tsr_status write_info(tsr_model *model, int with_keys) {
+tsr_status tsr_model_write_info(tsr_model *model, int with_keys) {
   tsr_text *t = &model->info;
   const tsr_graph *g = &model->declared;
   const tsr_value_info *input = &g->values[g->main_input];
@@ -91,22 +90,6 @@ static tsr_status write_info(tsr_model *model, int with_keys) {
   tsr_text_add(t, "}");
   if (tsr_text_get(t)) return TSR_OK;
   return tsr_error_set(&model->ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
-}
-
-tsr_status tsr_model_write_info(tsr_model *model) { return write_info(model, 0); }
-
-const char *tsr_describe(tsr_context *ctx, const char *metadata) {
-  tsr_json text = {.kind = TSR_JSON_STRING, .key = "tesserae", .string = metadata, .length = strlen(metadata)};
-  tsr_json root = {.kind = TSR_JSON_OBJECT, .child = &text, .count = 1};
-  tsr_model *model = tsr_model_create(ctx);
-  tsr_text_free(&ctx->description);
-  if (!model) tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
-  else if (!tsr_model_read_metadata(model, &root) && !write_info(model, 1)) {
-    ctx->description = model->info;
-    model->info = (tsr_text){.heap = &ctx->heap};
-  }
-  tsr_model_destroy(model);
-  return ctx->description.length ? tsr_text_get(&ctx->description) : NULL;
 }
 
 const char *tsr_list_architectures(tsr_context *ctx) {

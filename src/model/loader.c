@@ -91,7 +91,7 @@ tsr_model *tsr_loader_finish(tsr_loader *loader) {
       status = tsr_error_set(&ctx->err, TSR_ERR_INTEGRITY,
                              "the file's SHA-256 is not the one asked for; it was changed or damaged");
   }
-  if (!status) status = tsr_model_write_info(loader->model);
+  if (!status) status = tsr_model_write_info(loader->model, 0);
   if (!status) {
     model = loader->model;
     loader->model = NULL;
@@ -106,4 +106,18 @@ void tsr_loader_destroy(tsr_loader *loader) {
   tsr_model_destroy(loader->model);
   tsr_text_free(&loader->list);
   tsr_heap_free(&loader->ctx->heap, loader);
+}
+
+const char *tsr_describe(tsr_context *ctx, const char *metadata) {
+  tsr_json text = {.kind = TSR_JSON_STRING, .key = "tesserae", .string = metadata, .length = strlen(metadata)};
+  tsr_json root = {.kind = TSR_JSON_OBJECT, .child = &text, .count = 1};
+  tsr_model *model = tsr_model_create(ctx);
+  tsr_text_free(&ctx->description);
+  if (!model) tsr_error_set(&ctx->err, TSR_ERR_OUT_OF_MEMORY, "no memory for the model's description");
+  else if (!tsr_model_read_metadata(model, &root) && !tsr_model_write_info(model, 1)) {
+    ctx->description = model->info;
+    model->info = (tsr_text){.heap = &ctx->heap};
+  }
+  tsr_model_destroy(model);
+  return ctx->description.length ? tsr_text_get(&ctx->description) : NULL;
 }

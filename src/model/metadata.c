@@ -101,7 +101,6 @@ static void read_channels(tsr_builder *b, const tsr_json *from, const char *key,
 /* preprocess: size, resize, fit, max_patches, crop_pct, mean, std. What is missing follows from the model's default
  * input. */
 static tsr_status read_preprocess(tsr_model *model) {
-  static const char *const filters[] = {"nearest", "bilinear", "bicubic", "lanczos", "box", NULL};
   static const char *const fits[] = {"crop", "squash", "native", NULL};
   static const char *const own[] = {"mean", "std", "channels", NULL};
   const tsr_json *given = tsr_json_get(model->root, "preprocess");
@@ -115,7 +114,7 @@ static tsr_status read_preprocess(tsr_model *model) {
   tsr_setting_pair(&b, &from, "size", 0, 1, TSR_MAX_SIDE, size);
   spec.height = size[0] ? size[0] : image->shape.dims[sides];
   spec.width = size[1] ? size[1] : image->shape.dims[sides + 1];
-  spec.filter = (tsr_filter)tsr_setting_choice(&b, &from, "resize", filters, TSR_FILTER_BILINEAR);
+  spec.filter = (tsr_filter)tsr_setting_choice(&b, &from, "resize", tsr_filter_names, TSR_FILTER_BILINEAR);
   int patch = model->declared.list_patch, fit = tsr_setting_choice(&b, &from, "fit", fits, patch ? 2 : TSR_FIT_CROP);
   if (patch && fit == 2)
     model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,

@@ -69,7 +69,7 @@ void tsr_session_end(tsr_model *model);
  * Errors: TSR_ERR_MODEL_HEADER, TSR_ERR_CONFIG, TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata);
 
-/* Writes model->info. */
-tsr_status tsr_model_write_info(tsr_model *model);
+/* Writes model->info; with_keys: with the names of all weights, as tsr_describe gives it. */
+tsr_status tsr_model_write_info(tsr_model *model, int with_keys);
 
 #endif

@@ -10,8 +10,8 @@ int tsr_op_sample_tokens_shape(tsr_op_args *args, char *why) {
   const tsr_shape *p = &args->in[0].shape, *v = &args->in[1].shape, *noise = &args->in[2].shape,
                   *count = &args->in[3].shape;
   int b = p->dims[0], n = p->dims[3];
-  if (noise->ndim != 3 || (noise->dims[0] != 1 && noise->dims[0] != b) || noise->dims[2] < n - 1 || count->ndim != 1 ||
-      count->dims[0] != b || v->dims[0] != b || v->dims[1] != n) {
+  if (p->ndim != 4 || v->ndim != 3 || noise->ndim != 3 || (noise->dims[0] != 1 && noise->dims[0] != b) ||
+      noise->dims[2] < n - 1 || count->ndim != 1 || count->dims[0] != b || v->dims[0] != b || v->dims[1] != n) {
     char text[2][TSR_SHAPE_TEXT];
     tsr_print(why, TSR_WHY, "noise %s does not fit probabilities %s", tsr_shape_print(noise, text[1]),
               tsr_shape_print(p, text[0]));

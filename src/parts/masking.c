@@ -81,24 +81,24 @@ tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token
   return tsr_masking_merge(b, m, tsr_nn_expand(b, token, tsr_shape_of(3, tsr_dim(b, seen, 0), m->count, dim)), seen);
 }
 
-/* `scale` times the mean of (y - x)^2, or of |y - x|: [1] */
-static tsr_value difference(tsr_builder *b, tsr_value y, tsr_value x, int squared, float scale) {
+/* y against x: [1] */
+static tsr_value difference(tsr_builder *b, tsr_value y, tsr_value x, tsr_pixel_loss loss) {
   tsr_shape shape = tsr_shape_at(b, y);
   int last = shape.dims[2], rows = shape.dims[0] * shape.dims[1];
   tsr_value d = tsr_nn_add(b, y, tsr_nn_times(b, x, -1));
-  if (squared) d = tsr_nn_mul(b, d, d);
+  if (loss.squared) d = tsr_nn_mul(b, d, d);
   else d = tsr_nn_add(b, tsr_nn_activate(b, d, TSR_ACT_RELU), tsr_nn_activate(b, tsr_nn_times(b, d, -1), TSR_ACT_RELU));
   d = tsr_nn_mean(b, tsr_nn_reshape(b, d, tsr_shape_of(2, rows, last)), 0); /* in two steps: short sums round less */
-  return tsr_nn_times(b, tsr_nn_mean_all(b, d), scale);
+  return tsr_nn_times(b, tsr_nn_mean_all(b, d), loss.scale);
 }
 
-tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
-                              tsr_meaning grid, int squared, float scale) {
+tsr_value tsr_masking_image(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
+                            tsr_meaning grid, tsr_pixel_loss loss) {
   int batch = tsr_dim(b, patches, 0);
   x = tsr_nn_linear(b, "to_pixels", x, tsr_dim(b, patches, 2), TSR_BIAS);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "pixels"}, "prediction");
   if (tsr_tap_offer(b, tsr_shape_of(1, 1), (tsr_meaning){.kind = "loss"}, "loss"))
-    tsr_tap_give(b, difference(b, x, tsr_nn_gather(b, patches, m->hidden), squared, scale));
+    tsr_tap_give(b, difference(b, x, tsr_nn_gather(b, patches, m->hidden), loss));
   x = tsr_masking_merge(b, m, x, tsr_nn_gather(b, patches, m->seen));
   x = tsr_nn_reshape(b, x, tsr_shape_of(6, batch, grid.grid_h, grid.grid_w, c->patch[0], c->patch[1], c->channels));
   x = tsr_nn_permute(b, x, (int[]){0, 5, 1, 3, 2, 4});

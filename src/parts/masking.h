@@ -32,10 +32,16 @@ tsr_value tsr_masking_merge(tsr_builder *b, const tsr_masking *m, tsr_value hidd
 /* The same with `token`, C numbers, for each hidden one. */
 tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token, tsr_value seen);
 
-/* The end of models that make up pixels: x [B,K,C] is what they made of the hidden tokens; through Linear to_pixels
- * it is `prediction`. The loss is `scale` times the mean of squared or absolute differences. Returns the image
- * [B,C,H,W]: patches [B,N,P] with the hidden ones made up. */
-tsr_value tsr_masking_picture(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
-                              tsr_meaning grid, int squared, float scale);
+/* scale times the mean of |x - y|, or of (x - y)^2 where squared is 1. */
+typedef struct tsr_pixel_loss {
+  int squared;
+  float scale;
+} tsr_pixel_loss;
+
+/* The end of models that predict pixels: x [B,K,C] stands for the hidden patches; Linear `to_pixels` makes the tap
+ * `prediction` [B,K,P] of it, which `loss` compares with the patches. Returns the image [B,C,H,W]: patches [B,N,P],
+ * the hidden ones as predicted. */
+tsr_value tsr_masking_image(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
+                            tsr_meaning grid, tsr_pixel_loss loss);
 
 #endif

@@ -5,16 +5,16 @@
 
 #include "graph/settings.h"
 
-typedef struct picture {
+typedef struct grid {
   int h, w, from; /* of its patches, and where its tokens begin */
-} picture;
+} grid;
 
 typedef struct navit {
   const tsr_vit *c;
   int nested, qk_norm;
   int batch, count; /* a tensor of images of one size is a batch with one entry here */
-  picture pictures[TSR_MAX_PICTURES];
-  tsr_value images[TSR_MAX_PICTURES];
+  grid grids[TSR_MAX_IMAGES];
+  tsr_value images[TSR_MAX_IMAGES];
 } navit;
 
 /* The values along an axis, in groups that concat takes. */
@@ -35,11 +35,11 @@ static tsr_value refuse(tsr_builder *b, const tsr_vit *c, int h, int w) {
                   c->patch[0], c->image[0], c->image[1]);
 }
 
-static void read_pictures(tsr_builder *b, navit *m) {
+static void read_images(tsr_builder *b, navit *m) {
   static const int none[1][2];
   const tsr_vit *c = m->c;
-  int sizes[TSR_MAX_PICTURES][2], total = 0, p = c->patch[0];
-  int listed = tsr_setting_pairs(b, &b->options, "sizes", none, 0, 1, TSR_MAX_SIDE, TSR_MAX_PICTURES, sizes);
+  int sizes[TSR_MAX_IMAGES][2], total = 0, p = c->patch[0];
+  int listed = tsr_setting_pairs(b, &b->options, "sizes", none, 0, 1, TSR_MAX_SIDE, TSR_MAX_IMAGES, sizes);
   b->graph.list_patch = p;
   for (int i = 0; i < listed; i++) {
     int64_t n = (int64_t)c->channels * sizes[i][0] * sizes[i][1];
@@ -58,20 +58,20 @@ static void read_pictures(tsr_builder *b, navit *m) {
         n = c->channels * h * w;
     if (h % p || w % p || h > c->image[0] || w > c->image[1]) refuse(b, c, h, w);
     m->images[i] = listed ? tsr_nn_slice(b, all, 0, at, at + n) : all;
-    m->pictures[i] = (picture){h / p, w / p, from};
+    m->grids[i] = (grid){h / p, w / p, from};
     at += n, from += h / p * (w / p);
   }
 }
 
 static tsr_meaning meaning_of(const navit *m, int i, const char *kind) {
-  return (tsr_meaning){.kind = kind, .grid_h = m->pictures[i].h, .grid_w = m->pictures[i].w, .image = (short)i};
+  return (tsr_meaning){.kind = kind, .grid_h = m->grids[i].h, .grid_w = m->grids[i].w, .image = (short)i};
 }
 
-static int tokens_of(const navit *m, int i) { return m->pictures[i].h * m->pictures[i].w; }
+static int tokens_of(const navit *m, int i) { return m->grids[i].h * m->grids[i].w; }
 
 /* One image's tokens. */
 static tsr_value part(tsr_builder *b, const navit *m, tsr_value x, int i) {
-  return m->count == 1 ? x : tsr_nn_slice(b, x, 1, m->pictures[i].from, m->pictures[i].from + tokens_of(m, i));
+  return m->count == 1 ? x : tsr_nn_slice(b, x, 1, m->grids[i].from, m->grids[i].from + tokens_of(m, i));
 }
 
 static void tap_tokens(tsr_builder *b, const navit *m, tsr_value x, const char *name, int layer) {
@@ -125,7 +125,7 @@ static tsr_value out(tsr_builder *b, const navit *m, tsr_value y, tsr_value resi
 }
 
 static tsr_value layer(tsr_builder *b, const navit *m, tsr_value x, int i) {
-  tsr_value qkv[3], y[TSR_MAX_PICTURES];
+  tsr_value qkv[3], y[TSR_MAX_IMAGES];
   tsr_enter(b, "layers.%d.0", i);
   tsr_value normed = norm(b, m, "norm", x);
   project(b, m, normed, normed, m->qk_norm, qkv);
@@ -141,12 +141,12 @@ static tsr_value layer(tsr_builder *b, const navit *m, tsr_value x, int i) {
   return x;
 }
 
-/* [B,count,C]: a learned query looks at each image. */
+/* [B,count,C]: one learned query attends to the tokens of each image. */
 static tsr_value pool(tsr_builder *b, const navit *m, tsr_value x) {
   int dim = m->c->dim, width = m->c->heads * m->c->dim_head;
   tsr_value query = tsr_nn_reshape(b, tsr_weight_vector(b, "attn_pool_queries", tsr_shape_of(1, dim)),
                                    tsr_shape_of(3, 1, 1, dim)),
-            qkv[3], y[TSR_MAX_PICTURES];
+            qkv[3], y[TSR_MAX_IMAGES];
   tsr_enter(b, "attn_pool");
   project(b, m, norm(b, m, "norm", query), x, 1, qkv);
   qkv[0] = tsr_nn_expand(b, qkv[0], tsr_shape_of(3, m->batch, 1, width));
@@ -169,7 +169,7 @@ static tsr_value pool(tsr_builder *b, const navit *m, tsr_value x) {
 
 /* Patches of one image in the reference's order, (c p1 p2): [B,N,C*P*P] */
 static tsr_value patches_of(tsr_builder *b, const navit *m, int i) {
-  int c = m->c->channels, p = m->c->patch[0], h = m->pictures[i].h, w = m->pictures[i].w;
+  int c = m->c->channels, p = m->c->patch[0], h = m->grids[i].h, w = m->grids[i].w;
   tsr_value x = tsr_nn_reshape(b, m->images[i], tsr_shape_of(6, m->batch, c, h, p, w, p));
   x = tsr_nn_permute(b, x, (int[]){0, 2, 4, 1, 3, 5});
   return tsr_nn_reshape(b, x, tsr_shape_of(3, m->batch, h * w, c * p * p));
@@ -177,7 +177,7 @@ static tsr_value patches_of(tsr_builder *b, const navit *m, int i) {
 
 static tsr_value embed(tsr_builder *b, const navit *m) {
   const tsr_vit *c = m->c;
-  tsr_value parts[TSR_MAX_PICTURES], x;
+  tsr_value parts[TSR_MAX_IMAGES], x;
   for (int i = 0; i < m->count; i++) parts[i] = patches_of(b, m, i);
   x = join(b, 1, m->count, parts);
   tsr_enter(b, "to_patch_embedding");
@@ -190,7 +190,7 @@ static tsr_value embed(tsr_builder *b, const navit *m) {
   tsr_value tall = tsr_weight_vector(b, "pos_embed_height", tsr_shape_of(2, rows, c->dim));
   tsr_value wide = tsr_weight_vector(b, "pos_embed_width", tsr_shape_of(2, columns, c->dim));
   for (int i = 0; i < m->count; i++) {
-    int h = m->pictures[i].h, w = m->pictures[i].w;
+    int h = m->grids[i].h, w = m->grids[i].w;
     tsr_value y = tsr_nn_reshape(b, tsr_nn_slice(b, tall, 0, 0, h), tsr_shape_of(3, h, 1, c->dim));
     y = tsr_nn_add(b, y, tsr_nn_reshape(b, tsr_nn_slice(b, wide, 0, 0, w), tsr_shape_of(3, 1, w, c->dim)));
     parts[i] = tsr_nn_reshape(b, y, tsr_shape_of(2, h * w, c->dim));
@@ -201,7 +201,7 @@ static tsr_value embed(tsr_builder *b, const navit *m) {
 
 /* How the reference would pack the images into sequences. */
 typedef struct packing {
-  int by_length, most, group_count, listed, sizes[TSR_MAX_PICTURES];
+  int by_length, most, group_count, listed, sizes[TSR_MAX_IMAGES];
   int groups, longest; /* what comes out */
 } packing;
 
@@ -209,12 +209,12 @@ typedef struct packing {
 static void pack(tsr_builder *b, const navit *m, packing *p, float *map) {
   int length = 0, filled = 0, total = m->count == 1 ? m->batch : m->count, group = 0;
   for (int i = 0; i < total; i++) {
-    const picture *picture = &m->pictures[m->count == 1 ? 0 : i];
-    int n = picture->h * picture->w, side = m->c->patch[0];
+    const grid *grid = &m->grids[m->count == 1 ? 0 : i];
+    int n = grid->h * grid->w, side = m->c->patch[0];
     if (p->by_length && n > p->most)
       tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d gives %d tokens; the option group_max_seq_len is %d",
-               picture->h * side, picture->w * side, n, p->most);
-    if (p->by_length ? length + n > p->most : p->listed && group < TSR_MAX_PICTURES && filled == p->sizes[group])
+               grid->h * side, grid->w * side, n, p->most);
+    if (p->by_length ? length + n > p->most : p->listed && group < TSR_MAX_IMAGES && filled == p->sizes[group])
       group++, length = filled = 0;
     for (int j = 0; map && j < n; j++) map[(size_t)group * p->longest + length + j] = (float)i;
     length += n, filled++;
@@ -224,10 +224,10 @@ static void pack(tsr_builder *b, const navit *m, packing *p, float *map) {
 }
 
 static void tap_packing(tsr_builder *b, const navit *m) {
-  static const int none[TSR_MAX_PICTURES];
+  static const int none[TSR_MAX_IMAGES];
   packing p = {.by_length = tsr_option_bool(b, "group_images", 0),
                .most = tsr_option_int(b, "group_max_seq_len", 2048, 1, INT32_MAX)};
-  p.group_count = tsr_setting_list(b, &b->options, "groups", none, 1, TSR_MAX_PICTURES, 1, TSR_MAX_PICTURES, p.sizes);
+  p.group_count = tsr_setting_list(b, &b->options, "groups", none, 1, TSR_MAX_IMAGES, 1, TSR_MAX_IMAGES, p.sizes);
   p.listed = p.sizes[0] > 0;
   int sum = 0, total = m->count == 1 ? m->batch : m->count;
   for (int i = 0; i < p.group_count; i++) sum += p.sizes[i];
@@ -245,14 +245,14 @@ static void tap_packing(tsr_builder *b, const navit *m) {
   tsr_tap_give(b, value);
 }
 
-tsr_value tsr_na_vit(tsr_builder *b, const tsr_vit *c, int nested, int qk_norm) {
-  navit m = {.c = c, .nested = nested, .qk_norm = qk_norm};
+tsr_value tsr_na_vit(tsr_builder *b, const tsr_vit *c, tsr_navit_form form) {
+  navit m = {.c = c, .nested = form.nested, .qk_norm = form.qk_norm};
   if (c->patch[0] != c->patch[1])
     return tsr_fail(b, TSR_ERR_CONFIG, "config key \"patch_size\" is [%d,%d]; patches are square here", c->patch[0],
                     c->patch[1]);
-  read_pictures(b, &m);
+  read_images(b, &m);
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  if (!nested) tap_packing(b, &m);
+  if (!form.nested) tap_packing(b, &m);
   tsr_value x = embed(b, &m); /* [B,N,C] */
   tsr_enter(b, "transformer");
   for (int i = 0; i < c->depth; i++) x = layer(b, &m, x, i);

@@ -8,11 +8,15 @@
 
 /* One value is a list of images: the input "image" is then all of their numbers [sum of C*H*W] and the option
  * "sizes" [[H,W], ...]. */
-enum { TSR_MAX_PICTURES = 256 };
+enum { TSR_MAX_IMAGES = 256 };
 
-/* The model of a config: c.image is the position tables' size, c.patch square. nested: the form over nested tensors,
- * with other norms and names, where qk_norm may be 0. Options of the packed form: groups, group_images,
- * group_max_seq_len, which the tap "packing" shows. */
-tsr_value tsr_na_vit(tsr_builder *b, const tsr_vit *c, int nested, int qk_norm);
+typedef struct tsr_navit_form {
+  int nested;  /* the reference's form over nested tensors, with other norms and names */
+  int qk_norm; /* layers norm queries and keys; always 1 in the packed form */
+} tsr_navit_form;
+
+/* The model of a config: c.image is the position tables' size, c.patch square. Options of the packed form: groups,
+ * group_images, group_max_seq_len, which the tap "packing" shows. */
+tsr_value tsr_na_vit(tsr_builder *b, const tsr_vit *c, tsr_navit_form form);
 
 #endif

@@ -163,18 +163,19 @@ static void attention_refuses(tsr_op op) {
   tsr_attrs attrs = {
       .attention = {.heads = 2, .head_dim = 3, .value_dim = 5, .q_offset = 1, .k_offset = 2, .v_offset = 3}};
   tsr_shape q = tsr_shape_of(3, 4, 7, 7), k = tsr_shape_of(3, 4, 9, 8), v = tsr_shape_of(3, 4, 9, 13);
-  refuses(op, &attrs, 3, SHAPES(tsr_shape_of(3, 4, 7, 6), k, v), "q [4,7,6], k [4,9,8], v [4,9,13] with 2 heads of 3");
+  refuses(op, &attrs, 3, SHAPES(tsr_shape_of(3, 4, 7, 6), k, v),
+          "q [4,7,6], k [4,9,8] and v [4,9,13] do not fit 2 heads of 3");
   refuses(op, &attrs, 3, SHAPES(q, tsr_shape_of(3, 4, 9, 7), v), "k [4,9,7]");
   refuses(op, &attrs, 3, SHAPES(q, k, tsr_shape_of(3, 4, 9, 12)), "v [4,9,12]");
   refuses(op, &attrs, 3, SHAPES(q, k, tsr_shape_of(3, 4, 8, 13)), "v [4,8,13]");
   refuses(op, &attrs, 3, SHAPES(q, tsr_shape_of(3, 3, 9, 8), v), "k [3,9,8]");
   refuses(op, &attrs, 3, SHAPES(q, k, tsr_shape_of(3, 3, 9, 13)), "v [3,9,13]");
   refuses(op, &attrs, 3, SHAPES(tsr_shape_of(2, 7, 7), k, v), "q [7,7]");
-  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(3, 3, 7, 9)), "bias [3,7,9], expected [1 or 2,7,9]");
-  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(3, 2, 9, 7)), "bias [2,9,7]");
-  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(2, 7, 9)), "bias [7,9]");
+  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(3, 3, 7, 9)), "bias is [3,7,9], expected [1 or 2,7,9]");
+  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(3, 2, 9, 7)), "bias is [2,9,7]");
+  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(2, 7, 9)), "bias is [7,9]");
   attrs.attention.limited = 1;
-  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(1, 3)), "numbers of keys [3] for k [4,9,8]");
+  refuses(op, &attrs, 4, SHAPES(q, k, v, tsr_shape_of(1, 3)), "numbers of keys [3] do not fit k [4,9,8]");
   refuses(op, &attrs, 5, SHAPES(q, k, v, tsr_shape_of(3, 2, 7, 9), tsr_shape_of(2, 4, 1)), "numbers of keys [4,1]");
 }
 
@@ -260,7 +261,10 @@ static void check_sample_tokens(tsr_op op) {
   tsr_attrs attrs = {0};
   tsr_shape p = tsr_shape_of(4, 2, 3, 1, 5), v = tsr_shape_of(3, 2, 5, 6), noise = tsr_shape_of(3, 2, 3, 4);
   tsr_shape count = tsr_shape_of(1, 2), ids = tsr_shape_of(3, 2, 5, 1);
-  refuses(op, &attrs, 5, SHAPES(p, v, tsr_shape_of(3, 2, 3, 3), count, ids), "probabilities [2,3,1,5], noise [2,3,3]");
+  refuses(op, &attrs, 5, SHAPES(p, v, tsr_shape_of(3, 2, 3, 3), count, ids),
+          "noise [2,3,3] does not fit probabilities [2,3,1,5]");
+  refuses(op, &attrs, 5, SHAPES(tsr_shape_of(3, 2, 3, 5), v, noise, count, ids), "probabilities [2,3,5]");
+  refuses(op, &attrs, 5, SHAPES(p, tsr_shape_of(2, 2, 5), noise, count, ids), "probabilities");
   refuses(op, &attrs, 5, SHAPES(p, v, tsr_shape_of(3, 3, 3, 4), count, ids), "noise [3,3,4]");
   refuses(op, &attrs, 5, SHAPES(p, v, tsr_shape_of(2, 3, 4), count, ids), "noise [3,4]");
   refuses(op, &attrs, 5, SHAPES(p, tsr_shape_of(3, 2, 4, 6), noise, count, ids), "probabilities");

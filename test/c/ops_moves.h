@@ -42,13 +42,14 @@ static void broadcasts(tsr_op op, const tsr_attrs *attrs, tsr_shape y, int is_pr
 
 static void check_add(tsr_op op) {
   for (int round = 0; round < ROUNDS; round++) broadcasts(op, NULL, random_shape(60000), 0);
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 3, 4)), "[3,5] and [3,4] do not go together");
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(1, 3), tsr_shape_of(2, 3, 5)), "do not go together");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 3, 4)),
+          "[3,5] and [3,4] cannot be broadcast together");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(1, 3), tsr_shape_of(2, 3, 5)), "cannot be broadcast together");
 }
 
 static void check_mul(tsr_op op) {
   for (int round = 0; round < ROUNDS; round++) broadcasts(op, NULL, random_shape(60000), 1);
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 2, 5), tsr_shape_of(2, 3, 5)), "do not go together");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 2, 5), tsr_shape_of(2, 3, 5)), "cannot be broadcast together");
 }
 
 static void check_expand(tsr_op op) {
@@ -57,10 +58,10 @@ static void check_expand(tsr_op op) {
     broadcasts(op, &attrs, attrs.expand.shape, 0);
   }
   tsr_attrs attrs = {.expand = {.shape = tsr_shape_of(2, 3, 5)}};
-  refuses(op, &attrs, 1, SHAPES(tsr_shape_of(2, 3, 4)), "[3,4] to [3,5]");
-  refuses(op, &attrs, 1, SHAPES(tsr_shape_of(1, 3)), "[3] to [3,5]");
+  refuses(op, &attrs, 1, SHAPES(tsr_shape_of(2, 3, 4)), "[3,4] cannot be expanded to [3,5]");
+  refuses(op, &attrs, 1, SHAPES(tsr_shape_of(1, 3)), "[3] cannot be expanded to [3,5]");
   attrs.expand.shape = tsr_shape_of(2, 1, 5);
-  refuses(op, &attrs, 1, SHAPES(tsr_shape_of(2, 3, 5)), "[3,5] to [1,5]");
+  refuses(op, &attrs, 1, SHAPES(tsr_shape_of(2, 3, 5)), "[3,5] cannot be expanded to [1,5]");
 }
 
 static void check_permute(tsr_op op) {
@@ -88,9 +89,9 @@ static void check_permute(tsr_op op) {
     done(&args);
   }
   tsr_shape x = tsr_shape_of(3, 2, 3, 5);
-  refuses(op, &(tsr_attrs){.permute = {.order = {0, 2, 2}}}, 1, &x, "no permutation of 3 dims");
-  refuses(op, &(tsr_attrs){.permute = {.order = {0, 1, 3}}}, 1, &x, "no permutation");
-  refuses(op, &(tsr_attrs){.permute = {.order = {0, -1, 2}}}, 1, &x, "no permutation");
+  refuses(op, &(tsr_attrs){.permute = {.order = {0, 2, 2}}}, 1, &x, "order is not a permutation of 3 dims");
+  refuses(op, &(tsr_attrs){.permute = {.order = {0, 1, 3}}}, 1, &x, "is not a permutation");
+  refuses(op, &(tsr_attrs){.permute = {.order = {0, -1, 2}}}, 1, &x, "is not a permutation");
 }
 
 /* concat, slice and pad: y is x along all dims but one. Number i along `axis` of y is number i + shift of x, which is
@@ -129,9 +130,12 @@ static void check_concat(tsr_op op) {
     along(op, &args, axis, length, 0);
   }
   tsr_attrs attrs = {.concat = {.axis = 1}};
-  refuses(op, &attrs, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 4, 5)), "[3,5] and [4,5] along axis 1");
+  refuses(op, &attrs, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 4, 5)),
+          "[3,5] and [4,5] cannot be joined along axis 1");
   refuses(op, &attrs, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(3, 3, 5, 1)), "along axis 1");
   refuses(op, &attrs, 2, SHAPES(tsr_shape_of(1, 3), tsr_shape_of(1, 3)), "along axis 1");
+  refuses(op, &(tsr_attrs){.concat = {.axis = -1}}, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 3, 5)),
+          "along axis -1");
 }
 
 static void check_slice(tsr_op op) {
@@ -143,9 +147,10 @@ static void check_slice(tsr_op op) {
     along(op, &args, axis, length, begin);
   }
   tsr_shape x = tsr_shape_of(2, 3, 5);
-  refuses(op, &(tsr_attrs){.slice = {.axis = 1, .begin = 2, .end = 6}}, 1, &x, "[2:6] along axis 1 of [3,5]");
+  refuses(op, &(tsr_attrs){.slice = {.axis = 1, .begin = 2, .end = 6}}, 1, &x, "[2:6] is outside axis 1 of [3,5]");
   refuses(op, &(tsr_attrs){.slice = {.axis = 1, .begin = -1, .end = 5}}, 1, &x, "[-1:5]");
   refuses(op, &(tsr_attrs){.slice = {.axis = 1, .begin = 3, .end = 2}}, 1, &x, "[3:2]");
+  refuses(op, &(tsr_attrs){.slice = {.axis = -1, .end = 1}}, 1, &x, "axis -1");
   refuses(op, &(tsr_attrs){.slice = {.axis = 2, .end = 1}}, 1, &x, "axis 2");
 }
 
@@ -158,7 +163,8 @@ static void check_pad(tsr_op op) {
     along(op, &args, axis, before + x.dims[axis] + after, -before);
   }
   tsr_shape x = tsr_shape_of(2, 3, 5);
-  refuses(op, &(tsr_attrs){.pad = {.axis = 2, .before = 1}}, 1, &x, "along axis 2 of [3,5]");
+  refuses(op, &(tsr_attrs){.pad = {.axis = -1, .before = 1}}, 1, &x, "does not fit axis -1 of [3,5]");
+  refuses(op, &(tsr_attrs){.pad = {.axis = 2, .before = 1}}, 1, &x, "does not fit axis 2 of [3,5]");
   refuses(op, &(tsr_attrs){.pad = {.axis = 1, .before = -1}}, 1, &x, "-1 and 0");
   refuses(op, &(tsr_attrs){.pad = {.axis = 1, .after = -1}}, 1, &x, "0 and -1");
 }
@@ -190,7 +196,7 @@ static void check_gather(tsr_op op) {
     }
     done(&args);
   }
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(3, 3, 5, 2), tsr_shape_of(2, 2, 4)), "indices [2,4] of [3,5,2]");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(3, 3, 5, 2), tsr_shape_of(2, 2, 4)), "indices [2,4] do not fit [3,5,2]");
   refuses(op, NULL, 2, SHAPES(tsr_shape_of(3, 3, 5, 2), tsr_shape_of(1, 3)), "indices");
   refuses(op, NULL, 2, SHAPES(tsr_shape_of(1, 3), tsr_shape_of(2, 3, 1)), "indices");
 }

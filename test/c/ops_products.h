@@ -166,9 +166,9 @@ static void check_linear(tsr_op op) {
   args.in[0].shape = tsr_shape_of(0);
   refuses_args(op, args, "does not end in the 10 columns");
   args.in[0].shape = tsr_shape_of(2, 4, 10), args.in[2].shape = tsr_shape_of(1, 3);
-  refuses_args(op, args, "bias [3], expected 6 numbers");
+  refuses_args(op, args, "bias is [3], expected 6 numbers");
   args.in[2].shape = tsr_shape_of(1, 6), args.in[3].shape = tsr_shape_of(2, 3, 6);
-  refuses_args(op, args, "residual [3,6] differs");
+  refuses_args(op, args, "residual [3,6] does not have the shape of the output");
 }
 
 /* ---- convolutions ---- */
@@ -260,7 +260,7 @@ static void check_conv2d(tsr_op op) {
   tsr_weight w = {.layout = {1, 7, 3, 6}, .k = 18}; /* 7 of 3 channels under 2 x 3 */
   tsr_attrs attrs = {.conv2d = {.kernel_h = 2, .kernel_w = 3, .stride_h = 1, .stride_w = 1}};
   tsr_op_args args = {.attrs = &attrs, .n_in = 2, .in = {{.shape = tsr_shape_of(4, 1, 5, 5, 4)}, {.weight = &w}}};
-  refuses_args(op, args, "input [1,5,5,4], weight of 3 channels and 6 taps");
+  refuses_args(op, args, "input [1,5,5,4] does not fit the weight of 3 channels and 6 taps");
   args.in[0].shape = tsr_shape_of(3, 5, 5, 3);
   refuses_args(op, args, "weight of 3 channels");
   args.in[0].shape = tsr_shape_of(4, 1, 1, 5, 3);
@@ -349,7 +349,7 @@ static void check_bmm(tsr_op op) {
   }
   tsr_attrs plain = {0}, transposed = {.bmm = {.transposed = 1}};
   tsr_shape x = tsr_shape_of(3, 2, 3, 5);
-  refuses(op, &plain, 2, SHAPES(x, tsr_shape_of(3, 2, 4, 7)), "[2,3,5] by [2,4,7]");
+  refuses(op, &plain, 2, SHAPES(x, tsr_shape_of(3, 2, 4, 7)), "[2,3,5] cannot be multiplied by [2,4,7]");
   refuses(op, &transposed, 2, SHAPES(x, tsr_shape_of(3, 2, 5, 7)), "by [2,5,7] transposed");
   refuses(op, &plain, 2, SHAPES(x, tsr_shape_of(3, 3, 5, 7)), "by [3,5,7]");
   refuses(op, &plain, 2, SHAPES(x, tsr_shape_of(2, 5, 7)), "by [5,7]");

@@ -190,9 +190,9 @@ static void check_cross_entropy(tsr_op op) {
     if (run(op, &args, tsr_shape_of(2, n, m))) expect(op, &args, want, 1e-5);
     free(want), done(&args);
   }
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(1, 4)), "[3,5] against [4]");
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 3, 4)), "[3,5] against [3,4]");
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(1, 5), tsr_shape_of(1, 5)), "against");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(1, 4)), "targets [4] do not fit [3,5]");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 3, 4)), "targets [3,4] do not fit [3,5]");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(1, 5), tsr_shape_of(1, 5)), "targets [5] do not fit [5]");
 }
 
 static void check_mean(tsr_op op) {
@@ -239,7 +239,7 @@ static void check_weighted_sum(tsr_op op) {
     if (run(op, &args, tsr_shape_of(2, b, c))) expect(op, &args, want, 2e-5);
     free(want), done(&args);
   }
-  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(3, 3, 4, 7)), "weights [3,5] of [3,4,7]");
+  refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(3, 3, 4, 7)), "weights [3,5] do not fit [3,4,7]");
   refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(3, 2, 5, 7)), "weights");
   refuses(op, NULL, 2, SHAPES(tsr_shape_of(2, 3, 5), tsr_shape_of(2, 3, 5)), "weights");
   refuses(op, NULL, 2, SHAPES(tsr_shape_of(3, 3, 5, 1), tsr_shape_of(3, 3, 5, 7)), "weights");
@@ -274,7 +274,8 @@ static void check_neighbour_similarity(tsr_op op) {
   }
   refuses(op, &(tsr_attrs){.neighbour_similarity = {.grid_w = 4}}, 1, SHAPES(tsr_shape_of(4, 1, 6, 2, 3)), "rows of 4");
   refuses(op, &(tsr_attrs){.neighbour_similarity = {.grid_w = 0}}, 1, SHAPES(tsr_shape_of(4, 1, 6, 2, 3)), "rows of 0");
-  refuses(op, &(tsr_attrs){.neighbour_similarity = {.grid_w = 3}}, 1, SHAPES(tsr_shape_of(3, 6, 2, 3)), "is no grid");
+  refuses(op, &(tsr_attrs){.neighbour_similarity = {.grid_w = 3}}, 1, SHAPES(tsr_shape_of(3, 6, 2, 3)),
+          "is not a grid");
 }
 
 /* x^T over the product of the largest sums of |x| along a row and along a column, of all matrices. */
@@ -301,8 +302,8 @@ static void check_pinv_start(tsr_op op) {
     if (run(op, &args, shape)) expect(op, &args, want, 1e-5);
     free(want), done(&args);
   }
-  refuses(op, NULL, 1, SHAPES(tsr_shape_of(3, 2, 3, 4)), "[2,3,4] is not of square matrices");
-  refuses(op, NULL, 1, SHAPES(tsr_shape_of(1, 3)), "is not of square matrices");
+  refuses(op, NULL, 1, SHAPES(tsr_shape_of(3, 2, 3, 4)), "[2,3,4] has no square matrices");
+  refuses(op, NULL, 1, SHAPES(tsr_shape_of(1, 3)), "[3] has no square matrices");
 }
 
 #endif
