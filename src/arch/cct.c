@@ -22,8 +22,8 @@
 
 static tsr_value build(tsr_builder *b) {
   tsr_cct c = tsr_cct_config(b);
-  tsr_value image = (c.position == TSR_CCT_NONE ? tsr_input_image : tsr_input_image_of_size)(
-      b, c.channels, c.image[0], c.image[1]); /* [B,channels,H,W] */
+  tsr_value image = c.position == TSR_CCT_NONE ? tsr_input_image(b, c.channels, c.image[0], c.image[1])
+                                               : tsr_input_image_of_size(b, c.channels, c.image[0], c.image[1]);
 
   /* x = MaxPool(ReLU(Conv(x)));  z = tokens(x) + E_pos */
   tsr_meaning tokens;

@@ -48,6 +48,9 @@ int tsr_shape_equal(const tsr_shape *a, const tsr_shape *b);
 /* The last dim; 1 for a scalar. */
 int tsr_shape_last(const tsr_shape *shape);
 
+/* 1 where axis is 0 ... ndim - 1. */
+static inline int tsr_has_axis(const tsr_shape *shape, int axis) { return (unsigned)axis < (unsigned)shape->ndim; }
+
 enum { TSR_SHAPE_TEXT = 80 };
 /* Writes "[1,65,256]" and the like to `text`, and returns `text`. */
 const char *tsr_shape_print(const tsr_shape *shape, char text[TSR_SHAPE_TEXT]);

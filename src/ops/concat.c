@@ -7,9 +7,9 @@ int tsr_op_concat_shape(tsr_op_args *args, char *why) {
   tsr_shape y = args->in[0].shape;
   for (int i = 1; i < args->n_in; i++) {
     tsr_shape x = args->in[i].shape;
-    int length = axis >= 0 && axis < x.ndim ? x.dims[axis] : 0;
-    if (axis >= 0 && axis < x.ndim) x.dims[axis] = y.dims[axis];
-    if (axis < 0 || axis >= y.ndim || !tsr_shape_equal(&x, &y)) {
+    int is_axis = tsr_has_axis(&x, axis), length = is_axis ? x.dims[axis] : 0;
+    if (is_axis) x.dims[axis] = y.dims[axis];
+    if (!is_axis || !tsr_shape_equal(&x, &y)) {
       char text[2][TSR_SHAPE_TEXT];
       tsr_print(why, TSR_WHY, "%s and %s cannot be joined along axis %d", tsr_shape_print(&args->in[0].shape, text[0]),
                 tsr_shape_print(&args->in[i].shape, text[1]), axis);

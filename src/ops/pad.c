@@ -5,7 +5,7 @@
 int tsr_op_pad_shape(tsr_op_args *args, char *why) {
   int axis = args->attrs->pad.axis;
   tsr_shape y = args->in[0].shape;
-  if (axis < 0 || axis >= y.ndim || args->attrs->pad.before < 0 || args->attrs->pad.after < 0) {
+  if (!tsr_has_axis(&y, axis) || args->attrs->pad.before < 0 || args->attrs->pad.after < 0) {
     char text[TSR_SHAPE_TEXT];
     tsr_print(why, TSR_WHY, "padding of %d and %d does not fit axis %d of %s", args->attrs->pad.before,
               args->attrs->pad.after, axis, tsr_shape_print(&y, text));

@@ -5,7 +5,7 @@
 int tsr_op_slice_shape(tsr_op_args *args, char *why) {
   int axis = args->attrs->slice.axis, begin = args->attrs->slice.begin, end = args->attrs->slice.end;
   tsr_shape y = args->in[0].shape;
-  if (axis < 0 || axis >= y.ndim || begin < 0 || end < begin || end > y.dims[axis]) {
+  if (!tsr_has_axis(&y, axis) || begin < 0 || end < begin || end > y.dims[axis]) {
     char text[TSR_SHAPE_TEXT];
     tsr_print(why, TSR_WHY, "[%d:%d] is outside axis %d of %s", begin, end, axis, tsr_shape_print(&y, text));
     return 0;
