@@ -12,6 +12,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Engine } from '../../web/engine.js';
 import { compile } from '../../web/wasm.js';
+import { replacePart } from '../build/docs_marks.mjs';
 import { mapOf } from './map.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -167,11 +168,13 @@ function factsOf({ first, describe }, measured, { arch, title, paper, reference,
 
 // ---- pages ----
 
-/** Text with what stands between two marks exchanged. @param {string} page for the message */
-function fill(text, name, content, page) {
-  const marks = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
-  if (!marks.test(text)) throw new Error(`${page} has no line <!-- ${name} --> with a line <!-- /${name} --> below it`);
-  return text.replace(marks, (_, begin, end) => `${begin}${content}\n${end}`);
+/** A page with one part written anew. @param {string} text @param {string} name @param {string} path for the message */
+function fill(text, name, content, path) {
+  try {
+    return replacePart(text, name, content);
+  } catch (error) {
+    throw new Error(`${path}: ${/** @type {Error} */ (error).message}`);
+  }
 }
 
 /** Every page that is made, as it should be: path -> text. @param {(path: string) => string} read */
@@ -191,8 +194,8 @@ export function pagesOf(read, program, files) {
     if (!files.includes(path)) throw new Error(`${path} is missing; CONTRIBUTING.md says what it holds`);
     pages.set(path, fill(read(path), 'facts', factsOf(program, measured, known), path));
   }
-  const count = String(program.architectures.length);
-  pages.set('README.md', read('README.md').replace(/(?<=<!-- models -->[^<]*?)\d+/g, count));
+  const count = `There are ${program.architectures.length} architectures.`;
+  pages.set('README.md', fill(read('README.md'), 'models', count, 'README.md'));
   pages.set('docs/map.md', mapOf(files, read));
   return pages;
 }
