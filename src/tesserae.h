@@ -2,7 +2,7 @@
  *
  *   tsr_context *ctx = tsr_context_create(2);                         // two threads
  *   tsr_loader *loader = tsr_loader_create(ctx, TSR_LOAD_AUTO, file_bytes);
- *   while (n = read(...)) tsr_loader_feed(loader, buffer, n);         // weights are packed as they arrive
+ *   while ((n = read(...)) > 0) tsr_loader_feed(loader, buffer, n);   // weights are packed as they arrive
  *   tsr_model *model = tsr_loader_finish(loader);                     // NULL: tsr_context_message(ctx) says why
  *   tsr_model_set_input(model, "image", pixels, 4, (int[]){1, 3, 32, 32});
  *   tsr_model_run(model, "{\"capture\": [\"blocks.*.attn\"]}");
@@ -12,7 +12,8 @@
  *   tsr_context_destroy(ctx);
  *
  * Functions
- *   contexts   tsr_context_create _destroy _set_clock _status _message _clear _bytes _peak_bytes _alloc _free
+ *   contexts   tsr_context_create _destroy _set_clock _status _message _clear _threads _bytes _peak_bytes _alloc
+ *              _free
  *   loading    tsr_loader_create _feed _expect_sha256 _weights _has_header _finish _destroy
  *   models     tsr_model_info _set_input _run _result _output _preprocess _destroy
  *   images     tsr_context_decode_image tsr_context_image_size
@@ -41,9 +42,9 @@ typedef struct tsr_model tsr_model;
 tsr_context *tsr_context_create(int threads);
 /* Frees the context. Its models and loaders must have been destroyed before. NULL is allowed. */
 void tsr_context_destroy(tsr_context *ctx);
-/* Sets a clock in milliseconds. With a clock, the second, third and fourth run of 8-bit weights begin with a trial of
- * about five milliseconds, which times several kernels of the 8-bit product and keeps the fastest on this machine. The
- * results are the same. */
+/* Sets a clock in milliseconds. With a clock, the second, third and fourth run of a model with 8-bit weights begin with
+ * a trial of about five milliseconds, which times several kernels of the 8-bit product and keeps the fastest on this
+ * machine. The results are the same. */
 void tsr_context_set_clock(tsr_context *ctx, double (*now)(void));
 /* The code of the first failure since the last tsr_context_clear; 0 when nothing failed. */
 tsr_status tsr_context_status(const tsr_context *ctx);
@@ -54,9 +55,13 @@ void tsr_context_clear(tsr_context *ctx);
 /* Threads that work on one run. */
 int tsr_context_threads(const tsr_context *ctx);
 #if defined(TSR_THREADS) && defined(__wasm__)
-/* WebAssembly starts no threads itself: a context begins with one, and the host adds others (src/base/threads.h). */
+/* WebAssembly starts no threads itself: a context begins with one, and the host adds others. This makes room for one
+ * more; its number is the count of threads before the call. Returns the upper end of its stack, which the context owns.
+ * NULL: no more threads fit, or out of memory. Not to be called during a run. */
 void *tsr_context_admit_thread(tsr_context *ctx);
+/* The main loop of thread `thread`, which the host calls on that thread's stack; returns after tsr_context_stop. */
 void tsr_context_serve_thread(tsr_context *ctx, int thread);
+/* Makes these threads return. A run in progress traps, as does every later one. */
 void tsr_context_stop(tsr_context *ctx);
 #endif
 /* Bytes in use now by everything in this context. */
@@ -83,10 +88,11 @@ typedef enum tsr_load_dtype { TSR_LOAD_AUTO, TSR_LOAD_F32, TSR_LOAD_Q8 } tsr_loa
 /* A new loader of one file. total_bytes: length of the file, UINT64_MAX when unknown. NULL: out of memory. */
 tsr_loader *tsr_loader_create(tsr_context *ctx, tsr_load_dtype dtype, uint64_t total_bytes);
 /* Takes the next n bytes of the file. As soon as the header is complete, the config and every tensor's name, type and
- * shape are checked, so that a wrong file fails before its weights are downloaded. Errors: those of
- * src/files/safetensors.h, TSR_ERR_CONFIG, TSR_ERR_MODEL_TENSOR_MISSING, TSR_ERR_MODEL_TENSOR_SHAPE,
- * TSR_ERR_MODEL_DTYPE, TSR_ERR_OUT_OF_MEMORY; TSR_ERR_WASM_ARCH when the architecture is one that the smaller
- * WebAssembly files leave out. */
+ * shape are checked, so that a wrong file fails before its weights are downloaded. Errors of the file:
+ * TSR_ERR_FETCH_CONTENT_TYPE, TSR_ERR_MODEL_HEADER, TSR_ERR_MODEL_DTYPE, TSR_ERR_MODEL_OFFSETS, TSR_ERR_MODEL_OVERFLOW,
+ * TSR_ERR_MODEL_DUPLICATE_KEY. Errors of the model: TSR_ERR_CONFIG, TSR_ERR_MODEL_TENSOR_MISSING,
+ * TSR_ERR_MODEL_TENSOR_SHAPE, TSR_ERR_MODEL_DTYPE; TSR_ERR_WASM_ARCH when the architecture is one that the smaller
+ * WebAssembly files leave out. TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_loader_feed(tsr_loader *loader, const void *bytes, size_t n);
 /* Makes finish fail with TSR_ERR_INTEGRITY unless the file has this SHA-256. To be called before the first feed. */
 tsr_status tsr_loader_expect_sha256(tsr_loader *loader, const uint8_t digest[32]);
@@ -95,7 +101,8 @@ tsr_status tsr_loader_expect_sha256(tsr_loader *loader, const uint8_t digest[32]
 const char *tsr_loader_weights(tsr_loader *loader);
 /* 1 once the header is complete and passed its checks, else 0. */
 int tsr_loader_has_header(const tsr_loader *loader);
-/* The model, once every byte was fed. Frees the loader, also on failure. NULL: the context has the error. */
+/* The model, once every byte was fed. Frees the loader, also on failure. NULL: the context has the error, that of an
+ * earlier feed, TSR_ERR_FETCH_TRUNCATED, TSR_ERR_FETCH_CONTENT_TYPE, TSR_ERR_INTEGRITY or TSR_ERR_OUT_OF_MEMORY. */
 tsr_model *tsr_loader_finish(tsr_loader *loader);
 /* Frees a loader without making a model. NULL is allowed. */
 void tsr_loader_destroy(tsr_loader *loader);
@@ -163,7 +170,7 @@ tsr_status tsr_attention_rollout(tsr_context *ctx, float *out, const float *cons
 /* Symmetric 8-bit quantization by row of w f32 [N,K]: q int8 [N,K], scale f32 [N]. */
 void tsr_quantize_rows(int8_t *q, float *scale, const float *w, int n, int k);
 
-/* The architectures of this build (src/model/registry.h), as a JSON array:
+/* The architectures of this build, as a JSON array:
  * [{ "arch", "title", "paper", "reference", "presets": [names] }]. Static. */
 const char *tsr_list_architectures(tsr_context *ctx);
 

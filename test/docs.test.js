@@ -1,6 +1,6 @@
 // The papers against the code: links lead somewhere, docs/errors.md has every error code, docs/api.md the calls and
-// options that the code takes, and README.md the figures of the pages they come from. test/zoo.test.js has the pages
-// that `make docs` writes.
+// options that the code takes, src/graph/meaning.h every kind, and README.md the figures of the pages they come from.
+// test/zoo.test.js has the pages that `make docs` writes.
 // Run alone: node --test test/docs.test.js (needs no build)
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -92,6 +92,12 @@ const statusCodes = (text) =>
 /** @param {string} text a JavaScript source @returns {string[]} codes in quotes */
 const scriptCodes = (text) => [...text.matchAll(/'(ERR_[A-Z_]*[A-Z])'/g)].map(([, code]) => code);
 
+/** Kinds that a C source gives to meanings, in its members, in arguments and in literals. @param {string} text */
+const kindsGiven = (text) =>
+  [...text.matchAll(/(?:\bkind = |meaning(?:_of)?\([^";]*|(?:\w = |tsr_meaning\))\{(?="\w+", ))"(\w+)"/g)].map(
+    ([, kind]) => kind,
+  );
+
 // ---- the papers as they are ----
 
 test('links in the papers lead somewhere', () => {
@@ -115,6 +121,17 @@ test('docs/errors.md has every code, with its stage, what it means and what to d
     assert.deepEqual([stage, inCore.get(code.replaceAll('`', '')) ?? stage], [inScript, inScript], `stage of ${code}`);
     assert.ok(meaning.length > 9 && mend.length > 9, `meaning and mend of ${code}`);
   }
+});
+
+test('src/graph/meaning.h lists every kind that the core gives', () => {
+  const sources = readdirSync(join(root, 'src'), { recursive: true })
+    .map(String)
+    .filter((name) => /^(?:arch|parts|nn|graph)\/.+\.c$|^model\/metadata\.c$/.test(name));
+  const kinds = [...new Set(sources.flatMap((name) => kindsGiven(read(`src/${name}`))))];
+  assert.ok(kinds.length > 20, 'the kinds were not found');
+  const list = /kind, with the shape it implies:([^]*?)\n \* grid:/.exec(read('src/graph/meaning.h'))?.[1] ?? '';
+  const listed = [...list.matchAll(/"(\w+)"/g)].map(([, kind]) => kind);
+  assert.deepEqual(listFaults(listed, kinds, 'src/graph/meaning.h', 'kind'), []);
 });
 
 /** Names of options in a call's cell: "`topK` (5), `threshold` (0)". @param {string} cell */
@@ -270,6 +287,13 @@ test('the checks themselves: each finds its fault', () => {
   assert.deepEqual(
     [...statusCodes('TSR_STATUS(OK, "OK", "none")\nTSR_STATUS(A,  "ERR_A",  "call")\n')],
     [['ERR_A', 'call']],
+  );
+  assert.deepEqual(
+    kindsGiven(
+      'm.kind = "a"; tsr_nn_map_meaning(b, x, "b"), "tap"; tsr_meaning t = {"c", 1}, u = {"d", 2}; (tsr_meaning){"e", 3}; ' +
+        'const char *const pools[] = {"cls", NULL}; tsr_tap_add(b, x, meaning, "tap")',
+    ),
+    ['a', 'b', 'c', 'd', 'e'],
   );
   assert.deepEqual(scriptCodes("fail('ERR_A_B', x); /^ERR_C/; 'ERR_'"), ['ERR_A_B']);
   assert.deepEqual(pathsIn('`src/a.c`, [b](docs/b.md), `src/arch/<name>.c`, dist/web/c.js; run scripts/d.mjs'), [

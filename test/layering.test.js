@@ -17,7 +17,7 @@ const LAYERS = {
   base: { may: [], why: 'the foundation knows nothing of models' },
   kernels: { may: [], why: 'kernels take plain pointers and sizes' },
   files: { may: ['base/'], why: 'file formats know no model' },
-  image: { may: ['base/', 'kernels/simd.h'], why: 'images know no model' },
+  image: { may: ['base/'], why: 'images know no model' },
   weights: { may: ['base/', 'files/', 'kernels/'], why: 'weights know names and shapes, not who reads them' },
   ops: { may: ['base/', 'kernels/', 'weights/weight.h'], why: 'ops know tensors and kernels: exec -> ops -> kernels' },
   graph: { may: ['base/', 'files/json.h', 'weights/', 'ops/'], why: 'the graph knows no kernel and no model' },

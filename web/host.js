@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Where an engine runs: in a worker or on the calling thread. A worker is the default, because the page stays
- * responsive and ending the worker frees all its memory. Both have `call(op, ...args)`, `close()` and the last known
+ * Where an engine runs: in a worker that this file starts (`new Worker`), or on the calling thread. A worker is the
+ * default, because the page stays responsive and ending the worker frees all its memory. The threads' workers are
+ * started here too. Both have `call(op, ...args)`, `close()` and the last known
  * `memory`.
  */
 import { Engine } from './engine.js';

@@ -25,7 +25,7 @@ static tsr_value build(tsr_builder *b) {
   tsr_value image = c.position == TSR_CCT_NONE ? tsr_input_image(b, c.channels, c.image[0], c.image[1])
                                                : tsr_input_image_of_size(b, c.channels, c.image[0], c.image[1]);
 
-  /* x = MaxPool(ReLU(Conv(x)));  z = tokens(x) + E_pos */
+  /* x = MaxPool(ReLU(Conv(x)));  z = tokens(x) + E_pos: parts/cct.c has the functions tsr_cct_... */
   tsr_meaning tokens;
   tsr_value z = tsr_cct_tokens(b, image, &c, &tokens); /* [B,N,dim] */
   tsr_enter(b, "classifier");
@@ -33,10 +33,10 @@ static tsr_value build(tsr_builder *b) {
   if (!c.seq_pool) z = tsr_nn_prepend(b, tsr_weight_vector(b, "class_emb", tsr_shape_of(3, 1, 1, c.dim)), z);
   z = tsr_cct_add_positions(b, z, &c, tokens);
 
-  /* z = z + MSA(LN(z));  z = LN(z);  z = z + MLP(z) */
+  /* z = z + MSA(LN(z));  z = LN(z);  z = z + MLP(z): tsr_cct_layer (parts/cct.c) */
   for (int i = 0; i < c.layers; i++) z = tsr_cct_layer(b, z, &c, tokens, i);
 
-  /* z = LN(z);  y = Linear(softmax(g(z))^T z) */
+  /* z = LN(z);  y = Linear(softmax(g(z))^T z): tsr_cct_pool (parts/cct.c) has the pooling */
   z = tsr_nn_layer_norm(b, "norm", z);
   tsr_tap_add(b, z, tokens, "tokens");
   tsr_value y = tsr_cct_pool(b, z, &c, tokens); /* [B,dim] */

@@ -14,7 +14,8 @@
  *   - Images are square.
  *
  * Options of a run: iters (default 2 L), return_all (the output is then [iters+1,B,N,L,D]). Optional input "levels"
- * [B,N,L,D]: the state to start from, for video. The output is the state of all columns, not logits. */
+ * [B,N,L,D]: the state to start from, for video. The output is the state of all columns, not logits. The tap islands.t
+ * shows the paper's islands, patches whose states agree: the cosine similarity with the right and the lower patch. */
 #include <float.h>
 #include <math.h>
 
@@ -77,42 +78,7 @@ typedef struct glom_parts {
   tsr_meaning meaning;
 } glom_parts;
 
-/* softmax(s . normalize(s) / sqrt D) s, a head a level: [B,N,L,D] -> [B,N,L,D]. */
-static tsr_value consensus(tsr_builder *b, tsr_value state, const glom_parts *p, int t) {
-  tsr_shape shape = tsr_shape_at(b, state);
-  if (state == TSR_NO_VALUE) return state;
-  tsr_shape flat = tsr_shape_of(3, shape.dims[0], shape.dims[1], p->c.levels * p->c.dim);
-  tsr_value q = tsr_nn_reshape(b, state, flat);
-  tsr_value k = tsr_nn_reshape(b, tsr_nn_l2_normalize(b, state, 1e-12f), flat);
-  tsr_value y = tsr_nn_attention(b, q, k, q,
-                                 (tsr_attention){.heads = p->c.levels,
-                                                 .head_dim = p->c.dim,
-                                                 .scale = 1 / sqrtf((float)p->c.dim),
-                                                 .self_mask = !p->c.consensus_self,
-                                                 .self_value = ATTEND_SELF_VALUE,
-                                                 .bias = p->local,
-                                                 .meaning = p->meaning,
-                                                 .tap = "iterations.%d.attn",
-                                                 .index = t});
-  return tsr_nn_reshape(b, y, shape);
-}
-
-/* s(t) -> s(t+1), with the taps of what it is the mean of: [B,N,L,D]. */
-static tsr_value iterate(tsr_builder *b, tsr_value s, const glom_parts *p, int t) {
-  int levels = p->c.levels;
-  tsr_value below =
-      tsr_nn_concat(b, 2, 2, (tsr_value[]){p->bottom, tsr_nn_slice(b, s, 2, 0, levels - 1)}); /* s_{l-1} */
-  tsr_value above = tsr_nn_add(b, tsr_nn_slice(b, s, 2, 1, levels), p->position);             /* s_{l+1} + E_pos */
-  tsr_value bu = grouped_feed_forward(b, "bottom_up", below, p->c.dim);
-  tsr_value td = tsr_nn_pad(b, grouped_feed_forward(b, "top_down", above, p->c.dim), 2, 0, 1); /* td_{L-1} = 0 */
-  tsr_value co = consensus(b, s, p, t);
-  tsr_tap_add(b, bu, p->meaning, "iterations.%d.bottom_up", t);
-  tsr_tap_add(b, td, p->meaning, "iterations.%d.top_down", t);
-  tsr_tap_add(b, co, p->meaning, "iterations.%d.consensus", t);
-  tsr_value sum = tsr_nn_add(b, tsr_nn_add(b, tsr_nn_add(b, s, bu), td), co);
-  return tsr_nn_mul(b, sum, p->divide);
-}
-
+/* The taps state.t and islands.t. */
 static void tap_state(tsr_builder *b, tsr_value state, const glom_parts *p, int t) {
   tsr_tap_add(b, state, p->meaning, "state.%d", t);
   tsr_meaning islands = p->meaning;
@@ -123,16 +89,7 @@ static void tap_state(tsr_builder *b, tsr_value state, const glom_parts *p, int 
     tsr_tap_give(b, tsr_nn_neighbour_similarity(b, state, islands.grid_w));
 }
 
-/* s(0): the input "levels" if the caller gave one, else init_levels at every column: [B,N,L,D]. */
-static tsr_value first_state(tsr_builder *b, int batch, int columns, const glom_config *c) {
-  tsr_value init = tsr_weight_vector(b, "init_levels", tsr_shape_of(2, c->levels, c->dim));
-  tsr_shape shape = tsr_shape_of(4, batch, columns, c->levels, c->dim);
-  tsr_value given = tsr_input_optional(b, "levels", shape);
-  if (given != TSR_NO_VALUE) return given;
-  init = tsr_nn_reshape(b, init, tsr_shape_of(4, 1, 1, c->levels, c->dim));
-  return tsr_nn_expand(b, init, shape);
-}
-
+/* The states of all iterations: count times [B,N,L,D] -> [count,B,N,L,D]. */
 static tsr_value stack_states(tsr_builder *b, const tsr_value *states, int count) {
   tsr_value all = TSR_NO_VALUE;
   for (int i = 0; i < count && !tsr_failed(b);) { /* a concat takes TSR_MAX_IN values */
@@ -170,6 +127,52 @@ static glom_parts read_image(tsr_builder *b, const glom_config *c) {
   p.divide = tsr_constant(b, tsr_shape_of(2, c->levels, 1), &divide);
   for (int l = 0; divide && l < c->levels; l++) divide[l] = l + 1 < c->levels ? 1.0f / 4 : 1.0f / 3;
   return p;
+}
+
+/* softmax(s . normalize(s) / sqrt D) s, a head a level: [B,N,L,D] -> [B,N,L,D]. */
+static tsr_value consensus(tsr_builder *b, tsr_value state, const glom_parts *p, int t) {
+  tsr_shape shape = tsr_shape_at(b, state);
+  if (state == TSR_NO_VALUE) return state;
+  tsr_shape flat = tsr_shape_of(3, shape.dims[0], shape.dims[1], p->c.levels * p->c.dim);
+  tsr_value q = tsr_nn_reshape(b, state, flat);
+  tsr_value k = tsr_nn_reshape(b, tsr_nn_l2_normalize(b, state, 1e-12f), flat);
+  tsr_value y = tsr_nn_attention(b, q, k, q,
+                                 (tsr_attention){.heads = p->c.levels,
+                                                 .head_dim = p->c.dim,
+                                                 .scale = 1 / sqrtf((float)p->c.dim),
+                                                 .self_mask = !p->c.consensus_self,
+                                                 .self_value = ATTEND_SELF_VALUE,
+                                                 .bias = p->local,
+                                                 .meaning = p->meaning,
+                                                 .tap = "iterations.%d.attn",
+                                                 .index = t});
+  return tsr_nn_reshape(b, y, shape);
+}
+
+/* s(0): the input "levels" if the caller gave one, else init_levels at every column: [B,N,L,D]. */
+static tsr_value first_state(tsr_builder *b, int batch, int columns, const glom_config *c) {
+  tsr_value init = tsr_weight_vector(b, "init_levels", tsr_shape_of(2, c->levels, c->dim));
+  tsr_shape shape = tsr_shape_of(4, batch, columns, c->levels, c->dim);
+  tsr_value given = tsr_input_optional(b, "levels", shape);
+  if (given != TSR_NO_VALUE) return given;
+  init = tsr_nn_reshape(b, init, tsr_shape_of(4, 1, 1, c->levels, c->dim));
+  return tsr_nn_expand(b, init, shape);
+}
+
+/* s(t) -> s(t+1), with the taps of what it is the mean of: [B,N,L,D]. */
+static tsr_value iterate(tsr_builder *b, tsr_value s, const glom_parts *p, int t) {
+  int levels = p->c.levels;
+  tsr_value below =
+      tsr_nn_concat(b, 2, 2, (tsr_value[]){p->bottom, tsr_nn_slice(b, s, 2, 0, levels - 1)}); /* s_{l-1} */
+  tsr_value above = tsr_nn_add(b, tsr_nn_slice(b, s, 2, 1, levels), p->position);             /* s_{l+1} + E_pos */
+  tsr_value bu = grouped_feed_forward(b, "bottom_up", below, p->c.dim);
+  tsr_value td = tsr_nn_pad(b, grouped_feed_forward(b, "top_down", above, p->c.dim), 2, 0, 1); /* td_{L-1} = 0 */
+  tsr_value co = consensus(b, s, p, t);
+  tsr_tap_add(b, bu, p->meaning, "iterations.%d.bottom_up", t);
+  tsr_tap_add(b, td, p->meaning, "iterations.%d.top_down", t);
+  tsr_tap_add(b, co, p->meaning, "iterations.%d.consensus", t);
+  tsr_value sum = tsr_nn_add(b, tsr_nn_add(b, tsr_nn_add(b, s, bu), td), co);
+  return tsr_nn_mul(b, sum, p->divide);
 }
 
 static tsr_value build(tsr_builder *b) {

@@ -31,7 +31,7 @@ static tsr_value build(tsr_builder *b) {
   if (tokens.prefix_tokens) z = tsr_nn_prepend(b, cls_token, z); /* [B,1+N,C] */
   z = tsr_vit_add_positions(b, z, tsr_shape_of(2, tokens.prefix_tokens + rows, c.dim), &c, tokens);
 
-  /* z = z + MSA(LN(z)); z = z + MLP(LN(z)) */
+  /* z = z + MSA(LN(z)); z = z + MLP(LN(z)): tsr_nn_transformer_layer (nn/layers.c) */
   tsr_enter(b, "transformer");
   tsr_transformer layers = tsr_vit_layers(&c, tokens);
   z = tsr_nn_layer_norm(b, "norm", tsr_nn_transformer(b, z, &layers));

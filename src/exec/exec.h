@@ -9,14 +9,14 @@
 typedef struct tsr_exec tsr_exec;
 
 /* A new executor: plans and allocates memory for runs of `graph` on `threads` threads. `graph` must outlive it.
- * NULL and TSR_ERR_OUT_OF_MEMORY (the message says how much was needed). */
+ * On failure returns NULL and records TSR_ERR_OUT_OF_MEMORY; the message says how much was needed. */
 tsr_exec *tsr_exec_create(tsr_heap *heap, tsr_error *err, const tsr_graph *graph, const tsr_kernels *kernels,
                           int threads);
 /* The arguments of a node's op. Without an executor (`exec` NULL) only inputs, vectors and constants have data, because
- * no other value has memory; a statement of work needs none. */
+ * no other value has memory. That is enough for an op's work function, which reads no data. */
 tsr_op_args tsr_exec_args(const tsr_graph *graph, const tsr_exec *exec, const tsr_kernels *kernels,
                           const tsr_node *node);
-/* Uses other kernels from now on. They must have the formats of packed weights and scratch of the kernels before. */
+/* Runs use `kernels` from now on. These must use the same packed-weight and scratch formats as those before. */
 void tsr_exec_use(tsr_exec *exec, const tsr_kernels *kernels);
 /* Runs the graph on the inputs' data that its values point to now. Cannot fail. */
 void tsr_exec_run(tsr_exec *exec, tsr_pool *pool);

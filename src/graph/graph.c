@@ -357,7 +357,7 @@ static int offer(tsr_builder *b, tsr_shape shape, tsr_meaning meaning, const cha
   g->taps = taps;
   int prefix = tsr_print(name, sizeof name, "%s", inside ? inside->tap_prefix : "");
   int length = prefix + tsr_print_list(name + prefix, sizeof name - (size_t)prefix, format, args);
-  tsr_tap tap = {.meaning = meaning, .shape = shape, .prefix = inside && inside->taps_aside ? -1 : prefix};
+  tsr_tap tap = {.meaning = meaning, .shape = shape, .name_prefix = inside && inside->taps_optional ? -1 : prefix};
   tap.name = tsr_arena_copy_text(b->arena, name, (size_t)length);
   if (!tap.name) return out_of_memory(b), 0;
   for (int i = 0; i < b->pattern_count && !tap.wanted; i++) tap.wanted = tsr_pattern_matches(b->patterns[i], tap.name);

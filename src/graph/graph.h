@@ -1,4 +1,4 @@
-/* The graph, nodes and values as data, and the builder that makes it. Knows shapes and the rules of ops, but no kernel.
+/* The graph, nodes and values as data, and the builder that makes it. It knows shapes and ops' rules, but no kernel.
  *
  *   tsr_enter(b, "head");                                           // names of weights begin with "head."
  *   tsr_value w = tsr_weight_vector(b, "scale", tsr_shape_of(1, 8));  // "head.scale"
@@ -45,7 +45,7 @@ typedef struct tsr_node {
 
 typedef struct tsr_tap {
   const char *name;
-  int prefix; /* length of a wrapper's prefix in the name; -1: offered only when further inputs are given */
+  int name_prefix; /* how many characters of the name are a wrapper's; -1: offered only if further inputs are given */
   tsr_meaning meaning;
   tsr_shape shape;
   int wanted;
@@ -80,7 +80,7 @@ typedef struct tsr_graph {
     tsr_value from;
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
-  int list_patch; /* 0: all images have one size; else a run takes images whose sides are multiples of this (NaViT) */
+  int list_patch; /* 0: one size for all images; else (NaViT) each side of an image is a multiple of this */
 } tsr_graph;
 
 /* Whether a run changes weights. Then nothing that was computed from weights may be kept for the next run. */
@@ -101,12 +101,12 @@ typedef struct tsr_settings {
 /* What a wrapper tells the network inside it while that is built (parts/inner_net.h). Wrappers may nest. */
 typedef struct tsr_inside {
   const char *tap_prefix;      /* names of its taps begin with this */
-  int taps_aside;              /* its taps are offered only when further inputs are given */
-  const char *handed_names[2]; /* inputs of the network that the wrapper computes, and their values */
-  tsr_value handed[2];
-  const char *watch; /* pattern of a tap, and the value of the last tap that matched */
-  tsr_value watched;
-  struct tsr_inside *outer; /* of the wrapper around this wrapper, or NULL */
+  int taps_optional;           /* its taps are offered only if further inputs are given */
+  const char *handed_names[2]; /* names of the network's inputs that the wrapper computes; NULL: none */
+  tsr_value handed[2];         /* the values of these inputs */
+  const char *watch;           /* a pattern of the taps that the wrapper reads, or NULL */
+  tsr_value watched;           /* the value of the last tap that matched */
+  struct tsr_inside *outer;    /* of the wrapper around this wrapper, or NULL */
 } tsr_inside;
 
 struct tsr_arch; /* architecture.h */
@@ -171,12 +171,14 @@ tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape);
 /* The kernels [C,1,kernel_h,kernel_w] of a depthwise convolution, kept in memory as [kernel_h,kernel_w,C]. */
 tsr_value tsr_weight_depthwise(tsr_builder *b, const char *name, tsr_shape shape);
 tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, tsr_matrix_layout layout);
-/* Changes of weights by a run, for wrappers that train. Building changes nothing, and neither does a run that fails.
- * Follow, an EMA step before the nodes: each parameter (or buffer, if both names are of buffers) below `to` becomes
- * keep * itself + (1 - keep) * the one of the same name below `from`. Both are names below the current path.
- * TSR_ERR_ARGUMENT if the weights are in 8 bits.
- * Store, after the nodes: the vector becomes `value`, which has as many numbers. */
+/* The next two let a run change weights, for wrappers that train. Building changes nothing, and neither does a run that
+ * fails. */
+
+/* An EMA step before the nodes run: each parameter (or buffer, if both names are of buffers) below `to` becomes keep *
+ * itself + (1 - keep) * the one of the same name below `from`. Both are names below the current path. TSR_ERR_ARGUMENT
+ * if the weights are in 8 bits. */
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
+/* After the nodes have run, the weight `vector` becomes `value`, which has as many numbers. */
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
 /* A constant table. The caller fills *data. It is NULL after a failure and when declaring, because a config must not
  * take memory before the file's weights have been checked. */

@@ -8,7 +8,12 @@
 /* kind, with the shape it implies:
  *   "logits" [B,K]; "embedding" [B,C]; "tokens" [B,N,C]; "features" [B,H,W,C]; "loss" [1]
  *   "attention" [B,H,N,M], whose rows sum to 1; "mixed_attention", the same with rows of any sum
- *   "pool_weights" [B,N]; "value_shares" [B,N,H]; "position" [N,C]
+ *   "channel_attention" [B,H,D,D]; "memory_attention" [B,H,1,M]; "pool_attention" [B,H,1,N]
+ *   "landmark_attention" [B,H,N,M], [B,H,M,N] and [B,H,M,M] of N tokens and M landmarks
+ *   "pool_weights" [B,N]; "merge_weights" [B,M,N] of M merged tokens; "value_shares" [B,N,H]; "temperature" [1]
+ *   "position" [N,C]; "position_bias" [H,N,M]; "position_logits" and "colour_logits" [B,N,K], of each patch
+ *   "kernels" [B,H,W,K*K,1,G], K x K at each pixel for G groups of channels; "heat_map" [B,H,W], their sums
+ *   "streams" [B,N,E,C] of E residual streams; "centers" [1,K]
  *   "token_ids" [B,N] and "packing" [G,N], where -1 stands for none
  *   "levels" [B,N,L,D] and "islands" [B,N,L,2], of GLOM
  *   "image" [B,C,H,W]; "mask" [B,N], 1 for a hidden patch; "pixels" [B,K,P*P*C] of the K hidden patches in order

@@ -3,8 +3,8 @@
  * Models often go on with a few tokens, such as the class token. Those are a slice of a value [B,N,C] along N, and
  * this pass follows such slices backwards through ops that work row by row (ops.h: traits):
  *   - In 8 bits, linear layers keep 14 bits of the activations of these rows, from the first layer on, because all of
- *     the result passes through them. Only rows at the beginning or the end of N can be kept so; also the only row,
- *     as in a head.
+ *     the result passes through them. Only the first or last rows of N, or a single row (as in a head), can have 14
+ *     bits.
  *   - The last layers compute these rows alone, unless a capture wants the others.
  * What is captured changes no bit of the output, with one exception: where relaxed SIMD runs large f32 products
  * (kernels/gemm_f32_strassen.h), last bits depend on neighbouring rows. */

@@ -1,4 +1,4 @@
-/* Config and options; see settings.h. */
+/* Reads config and options, and has the error for an unknown key; see settings.h. */
 #include "settings.h"
 
 #include <string.h>

@@ -9,7 +9,7 @@
 
 #include "graph.h"
 
-/* Instead of a default: the key must be given. */
+/* Passed in place of a default: the key must be given. */
 #define TSR_REQUIRED INT64_MIN
 
 /* An integer in [lo, hi]. Fails with from->code when the key is missing, of another type or out of range; it then
@@ -30,9 +30,11 @@ int tsr_setting_pairs(tsr_builder *b, tsr_settings *from, const char *key, const
  * key both stay as they were. */
 void tsr_setting_rows(tsr_builder *b, tsr_settings *from, const char *key, int lo, int hi, int rows, int most, int *out,
                       int *counts);
+/* A number in [lo, hi]. Fails as tsr_setting_int does. */
 double tsr_setting_number(tsr_builder *b, tsr_settings *from, const char *key, double fallback, double lo, double hi);
 /* A list of `count` numbers, or of one number for all. Returns 0 without the key, and leaves `out` as it was. */
 int tsr_setting_numbers(tsr_builder *b, tsr_settings *from, const char *key, int count, float *out);
+/* true or false: 1 or 0. */
 int tsr_setting_bool(tsr_builder *b, tsr_settings *from, const char *key, int fallback);
 /* The index of a string among `choices` (NULL-terminated); `fallback` is an index. */
 int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, const char *const *choices, int fallback);
@@ -40,14 +42,14 @@ int tsr_setting_choice(tsr_builder *b, tsr_settings *from, const char *key, cons
 int tsr_setting_is_given(const tsr_settings *from, const char *key);
 /* Accepts keys that matter for training only, such as dropout. `keys` is NULL-terminated. */
 void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *keys);
-/* The config of a network inside: the object at `key` of the config, which must be given. `what` is the word for its
+/* The object at `key` of the config, which must be given: the config of a network inside. `what` is the word for its
  * keys in messages. */
 tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what);
-/* From here to tsr_config_close, reads of the config read that object instead. tsr_config_close takes what this
- * returned, and fails on keys that nobody read. *arch, unless NULL, gets the value of its key "arch", which is one of
- * `archs` (NULL-terminated; the first is the default). */
+/* Opens the object at `key` (tsr_config_inner): until tsr_config_close(b, returned), all tsr_config_... read it. *arch,
+ * unless NULL, gets the value of its key "arch", one of `archs` (NULL-terminated; the first is the default). */
 tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs,
                              const char **arch);
+/* Closes the object, and fails on its keys that nobody read. `outer` is what tsr_config_open returned. */
 void tsr_config_close(tsr_builder *b, tsr_settings outer);
 /* Fails with TSR_ERR_CONFIG unless image_size {h, w} is a multiple of patch_size {h, w}. */
 void tsr_config_check_patches(tsr_builder *b, const int image[2], const int patch[2]);

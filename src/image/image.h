@@ -5,10 +5,9 @@
  *   tsr_image_preprocess(&heap, &err, &photo, &spec, pixels);   // f32 [3,H,W]
  *   tsr_image_free(&heap, &photo);
  *
- * Pixels equal those of Pillow 13 after resizing and fitting, and for every PNG but 16-bit grey: Pillow's
- * convert('RGB') clips that to white, and here the high byte is kept. A JPEG differs a little from libjpeg-turbo, as
- * any two decoders do: by at most 3 of 255 on the golden files, on average by 0.2 with 4:2:2 and by less than 0.1
- * otherwise. */
+ * Results equal Pillow 13's after resize and fit. So do decoded PNGs, except 16-bit grey: Pillow's convert('RGB')
+ * clips it to white, and here the high byte is kept. A decoded JPEG differs a little from libjpeg-turbo's, as any two
+ * decoders do: by at most 3 of 255 on the golden files, on average by 0.2 with 4:2:2 and by less than 0.1 otherwise. */
 #ifndef TSR_IMAGE_H
 #define TSR_IMAGE_H
 
@@ -48,7 +47,8 @@ extern const char *const tsr_filter_names[];
  * CROP: resizes the shorter side to floor(size / crop_pct), as timm's evaluation transform does, and crops the centre
  *   with the rounding of torchvision's CenterCrop. A target that is not square is treated as timm's ResizeKeepRatio +
  *   CenterCrop ('center' crop mode) treat it, but with the given filter. The resized image is never smaller than the
- *   target, because crop_pct is at most 1; so nothing is padded. */
+ *   target, because crop_pct is at most 1; so nothing is padded.
+ * The fit "native" of model files is not here: model/run.c asks tsr_image_native_size for the size, and squashes. */
 typedef enum tsr_fit { TSR_FIT_CROP, TSR_FIT_SQUASH } tsr_fit;
 
 typedef struct tsr_image_spec {

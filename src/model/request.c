@@ -31,7 +31,7 @@ struct tsr_request {
  * main input alone. */
 static const tsr_tap *find_tap(const tsr_graph *g, const char *name) {
   for (int t = 0; t < g->tap_count; t++)
-    if (g->taps[t].prefix >= 0 && !strcmp(g->taps[t].name + g->taps[t].prefix, name)) return &g->taps[t];
+    if (g->taps[t].name_prefix >= 0 && !strcmp(g->taps[t].name + g->taps[t].name_prefix, name)) return &g->taps[t];
   return NULL;
 }
 
@@ -44,7 +44,7 @@ static int dim(const tsr_shape *shape, int from_end) {
   return shape->ndim < from_end ? 1 : shape->dims[shape->ndim - from_end];
 }
 
-static int is_attention(const tsr_tap *tap) { return tap->prefix >= 0 && !strcmp(tap->meaning.kind, "attention"); }
+static int is_attention(const tsr_tap *tap) { return tap->name_prefix >= 0 && !strcmp(tap->meaning.kind, "attention"); }
 
 static void lacks(tsr_builder *b, const char *where, const char *what) {
   tsr_fail(b, TSR_ERR_ARGUMENT, "%s: the model has no %s; info.taps lists what forward() can capture", where, what);
@@ -181,7 +181,7 @@ static tsr_status plan_attention(tsr_request *v, tsr_error *err) {
 
 tsr_status tsr_request_plan(tsr_request *v, tsr_session *s, tsr_error *err) {
   for (int t = 0; t < v->tap_count; t++)
-    v->taps[t] = find_tap(&s->graph, v->taps[t]->name + v->taps[t]->prefix); /* there: the patterns found them */
+    v->taps[t] = find_tap(&s->graph, v->taps[t]->name + v->taps[t]->name_prefix); /* there: the patterns found them */
   const tsr_shape *first = &v->taps[0]->shape;
   const tsr_meaning *meaning = &v->taps[0]->meaning;
   int overflow = 0;

@@ -1,6 +1,6 @@
 /* What a run is asked for: captures and options, and answers beyond plain outputs: attention (heads of some layers or
  * their mean, rollout, a map) and embeddings. tesserae.h describes the JSON. Names are resolved before the graph is
- * built and sizes before it runs, so that a request that cannot be answered fails then. */
+ * built and sizes before it runs, so that a request that cannot be answered fails before anything is computed. */
 #ifndef TSR_MODEL_REQUEST_H
 #define TSR_MODEL_REQUEST_H
 

@@ -4,9 +4,9 @@
 
 #include "context.h"
 
-/* tsr_attention_rollout in two parts: memory, for the caller to free (NULL: TSR_ERR_OUT_OF_MEMORY), and what cannot
- * fail. */
+/* The memory that tsr_rollout_run needs; the caller frees it. NULL: TSR_ERR_OUT_OF_MEMORY. */
 float *tsr_rollout_take(tsr_context *ctx, int tokens);
+/* Computes tsr_attention_rollout in that memory, `work`. Cannot fail. */
 void tsr_rollout_run(const tsr_context *ctx, float *work, float *out, const float *const *layers, int layer_count,
                      int heads, int tokens);
 

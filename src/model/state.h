@@ -1,5 +1,5 @@
-/* A loaded model from the inside: what run.c (life and runs), session.c, loader.c (from a file) and info.c (JSON)
- * share. */
+/* A loaded model from the inside: what loader.c (from a file), metadata.c (config, preprocessing), request.c,
+ * session.c, run.c (life and runs) and info.c (JSON) share. */
 #ifndef TSR_MODEL_STATE_H
 #define TSR_MODEL_STATE_H
 
@@ -33,7 +33,7 @@ struct tsr_model {
   tsr_graph declared;     /* the graph of the default input, in `arena`: shapes and taps */
   const char **input_names;
   int input_count_known;
-  uint32_t fixed_inputs;     /* bit i: sessions depend on the numbers of input i */
+  uint32_t fixed_inputs;     /* bit i: the graph must be rebuilt when the values of input i change */
   const char **option_names; /* of a run */
   int option_count;
   const char **key_names; /* of the config */
@@ -44,7 +44,7 @@ struct tsr_model {
   tsr_input inputs[TSR_MAX_INPUTS];
   int input_count;
   tsr_session session;
-  int ran; /* at least once: the engine has seen its kernels run */
+  int ran; /* 1 after the first run: V8 has run the kernels once, so that a trial can time them */
   tsr_text info, result, unused;
 };
 
@@ -57,19 +57,21 @@ void tsr_model_build(const tsr_model *model, tsr_builder *b);
 /* An empty model of this context. NULL: out of memory. */
 tsr_model *tsr_model_create(tsr_context *ctx);
 
-/* Sessions (session.c). Find: the session for this request, the last one if it fits, else a new one; after a failure
- * there is none. Check: TSR_ERR_ARGUMENT if an input holds a NaN or an infinity. Bind: the graph reads the inputs
- * that are set now. End: gives the session's memory back. */
+/* Makes model->session the one for this request: the last one if it fits, else a new one. After a failure there is
+ * none. (session.c) */
 tsr_status tsr_session_find(tsr_model *model, const char *request);
+/* TSR_ERR_ARGUMENT if an input holds a NaN or an infinity. */
 tsr_status tsr_session_check_numbers(tsr_model *model);
+/* Lets the session's graph read the inputs that are set now. */
 void tsr_session_bind_inputs(tsr_model *model);
+/* Gives the session's memory back. */
 void tsr_session_end(tsr_model *model);
 
 /* Reads __metadata__.tesserae: arch, config, preprocess; builds the declared graph, which fills the list of weights.
- * Errors: TSR_ERR_MODEL_HEADER, TSR_ERR_CONFIG, TSR_ERR_OUT_OF_MEMORY. */
+ * TSR_ERR_MODEL_HEADER, TSR_ERR_CONFIG, TSR_ERR_OUT_OF_MEMORY. (metadata.c) */
 tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata);
 
-/* Writes model->info; with_keys: with the names of all weights, as tsr_describe gives it. */
+/* Writes model->info. with_keys: also the names of the config's keys, as tsr_describe gives them. */
 tsr_status tsr_model_write_info(tsr_model *model, int with_keys);
 
 #endif

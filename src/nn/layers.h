@@ -73,7 +73,7 @@ typedef struct tsr_attention {
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention attention);
 /* q [B,N,H*D], k [B,M,H*D] and v [B,M,H*value_dim] as three values. */
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);
-/* Keys and values as in qkv, queries from the first columns of q. */
+/* q is read from the first H*D columns of `q`; k and v from the columns of qkv behind its own first H*D. */
 tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_attention attention);
 /* q [B,N,H*D], and kv [B,M,2*H*D]: its columns are k and v. */
 tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention attention);
@@ -85,11 +85,11 @@ tsr_attention tsr_nn_heads(int heads, int head_dim, tsr_meaning tokens, int laye
  * `residual` unless that is TSR_NO_VALUE: x [..,C] -> [..,C]. */
 typedef struct tsr_mlp {
   int hidden;
-  const char *last; /* name of the second Linear: "4" or "3" in most references */
+  const char *last; /* name of the second Linear, its index in the Sequential: "4" behind a Dropout, else "3" */
   tsr_norm norm;
   int activation; /* TSR_ACT_...; 0: GELU */
   int unbiased;   /* neither Linear has a bias */
-  int bare;       /* the module is the Sequential itself: 0, 1, `last` without "net" */
+  int bare;       /* the weights are 0, 1 and `last`, without "net." in front */
 } tsr_mlp;
 tsr_value tsr_nn_mlp(tsr_builder *b, tsr_value x, const tsr_mlp *mlp, tsr_value residual);
 /* tsr_nn_mlp of LayerNorm and GELU; and the same bare. */

@@ -57,9 +57,9 @@ tsr_value tsr_nn_bias_table(tsr_builder *b, tsr_value table, int n, int m, float
 tsr_meaning tsr_nn_map_meaning(const tsr_builder *b, tsr_value map, const char *kind);
 
 /* The input image as a map [B,H,W,C], for models that take any image whose sides are multiples of `unit`. The config
- * key image_size, which their references lack, is the size in the model's description; by default 224 or the next
- * multiple. */
+ * key image_size (not in the references) sets the default input size: 224, or the next multiple, if it is missing. */
 tsr_value tsr_nn_input_map(tsr_builder *b, int channels, int unit);
+/* The least common multiple, at most 2^20. */
 int tsr_nn_common_multiple(int a, int c);
 
 #endif

@@ -8,14 +8,14 @@
 typedef struct tsr_cct {
   int image[2], dim, channels, conv_layers, kernel, stride, padding, pool_kernel, pool_stride, pool_padding;
   int layers, heads, mlp_dim, num_classes, position, seq_pool;
-  int frames; /* of a video, and the rest of its kernels and windows; 0: an image */
+  int frames; /* of a video; 0: an image. The frame_ fields are the third dimension of its kernels and windows */
   int frame_kernel, frame_stride, frame_padding, frame_pool_kernel, frame_pool_stride, frame_pool_padding;
 } tsr_cct;
 
 /* `position`, as the key positional_embedding has it. */
 enum { TSR_CCT_SINE, TSR_CCT_LEARNABLE, TSR_CCT_NONE };
 
-/* Every key but those of frames. */
+/* Reads every key but those of frames. */
 tsr_cct tsr_cct_config(tsr_builder *b);
 
 /* The convolutions and pools below "tokenizer": [B,C,H,W] or [B,C,F,H,W] -> [B,N,dim], N tokens row by row (frame by

@@ -9,7 +9,7 @@ tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) 
   char prefix[TSR_PATH_BYTES];
   tsr_inside *around = b->inside;
   tsr_inside inside = {.tap_prefix = prefix,
-                       .taps_aside = net->aside || (around && around->taps_aside),
+                       .taps_optional = net->optional || (around && around->taps_optional),
                        .handed_names = {"image", net->input},
                        .handed = {net->image, net->given},
                        .watch = net->watch,

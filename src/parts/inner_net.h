@@ -6,19 +6,20 @@
 
 /* A network that a wrapper has inside. */
 typedef struct tsr_net {
-  const char *key,
-      *what; /* of the wrapper's config: where the network's stands, and what its keys are called in messages */
-  const char *const *archs; /* which it may be, as tsr_config_open takes them */
+  const char *key;          /* the wrapper's config key that holds the network's config */
+  const char *what;         /* what messages call the keys of that config */
+  const char *const *archs; /* the architectures that it may have, as tsr_config_open takes them */
   const char *scope;        /* its weights are named below this */
   const char *prefix;       /* its taps' names begin with this */
-  int aside;                /* it is there only where more than the main input is given */
-  const char *watch;        /* a pattern of its taps' whole names */
-  tsr_value image;
-  const char *input; /* another input, and its value; or NULL */
-  tsr_value given;
+  int optional;             /* 1: the wrapper builds it only for a run with further inputs */
+  const char *watch;        /* a pattern of its taps' whole names, or NULL */
+  tsr_value image;          /* its input "image" */
+  const char *input;        /* the name of another input that the wrapper computes, or NULL */
+  tsr_value given;          /* the value of that input */
 } tsr_net;
-/* Builds it from its config; returns its output. *watched: the last tap that fits. It may be a wrapper itself: its
- * network's taps then begin with both prefixes, and both may watch them. */
+/* Builds the network from its config and returns its output. *watched gets the value of the last tap whose name matches
+ * `watch`, or TSR_NO_VALUE. The network may be a wrapper itself: the taps of the network inside it then begin with both
+ * prefixes, and both wrappers may watch them. */
 tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched);
 
 #endif

@@ -12,7 +12,7 @@ typedef struct tsr_max_vit {
   int registers; /* 0, for an architecture to overwrite: tokens in front of each window's */
 } tsr_max_vit;
 
-/* Every key but that of registers. */
+/* Reads every key but that of registers. */
 tsr_max_vit tsr_max_vit_config(tsr_builder *b);
 
 /* Windows of `map`, neighbours or spread, [B * windows, registers + w w, C] -> x + attention below the current scope,
@@ -20,7 +20,7 @@ tsr_max_vit tsr_max_vit_config(tsr_builder *b);
 tsr_value tsr_max_vit_attend(tsr_builder *b, tsr_value x, tsr_value map, const tsr_max_vit *c, tsr_windows windows,
                              int block);
 
-/* A block behind its MBConv, from the model's own scope: [B,H,W,C] -> [B,H,W,C]. */
+/* The attention of a block, after its MBConv: [B,H,W,C] -> [B,H,W,C]. It is called with the model's own scope open. */
 typedef tsr_value tsr_max_vit_axes(tsr_builder *b, tsr_value map, const tsr_max_vit *c, int block);
 
 /* The whole model: logits. */

@@ -1,13 +1,13 @@
-/* Images of different sizes in one run, and NaViT, which both of its forms are. Tokens of all images lie side by
- * side, [1,N,C], so that each layer has one product for all of them; attention is of one image at a time. That is
- * what the reference's masks over packed sequences mean, whichever images share a sequence. */
+/* Images of different sizes in one run, and NaViT in its packed and nested forms. Tokens of all images lie side by
+ * side, [1,N,C], so that each layer has one product for all of them; attention is within one image. The reference
+ * does the same by masks over packed sequences, whichever images share a sequence. */
 #ifndef TSR_PARTS_NA_VIT_H
 #define TSR_PARTS_NA_VIT_H
 
 #include "vit.h"
 
-/* One value is a list of images: the input "image" is then all of their numbers [sum of C*H*W] and the option
- * "sizes" [[H,W], ...]. */
+/* A batch of images of different sizes is passed flat: the input "image" has all of their numbers [sum of C*H*W], and
+ * the option "sizes" is [[H,W], ...]. */
 enum { TSR_MAX_IMAGES = 256 };
 
 typedef struct tsr_navit_form {

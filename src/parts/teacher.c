@@ -54,7 +54,7 @@ tsr_value tsr_teacher_see(tsr_builder *b, const tsr_teacher *t, int crop, const 
                  .archs = archs,
                  .scope = scopes[crop > 1],
                  .prefix = tsr_teacher_prefixes[crop],
-                 .aside = crop > 0,
+                 .optional = crop > 0,
                  .watch = watch,
                  .image = t->crops[crop]};
   tsr_net_build(b, &net, &watched);

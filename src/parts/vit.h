@@ -43,9 +43,9 @@ tsr_meaning tsr_vit_grid(tsr_builder *b, tsr_value image, const tsr_vit *c);
  * error that names the image's size. Tap pos_embedding. */
 tsr_value tsr_vit_add_positions(tsr_builder *b, tsr_value x, tsr_shape table, const tsr_vit *c, tsr_meaning tokens);
 
-/* x [B,N,C] + a table of sines and cosines of the columns, rows and (for video) frames of `tokens`: dim / 4 (6)
- * numbers each, 0 in what is left. f32 arithmetic in the reference's order, so that large arguments of sin agree. Tap
- * pos_embedding. */
+/* x [B,N,C] + a table of positions: for each axis of `tokens` (columns, rows, and frames of video) C/4 sines and C/4
+ * cosines, of video C/6 each. The remaining channels are 0. f32 arithmetic in the reference's order, so that large
+ * arguments of sin agree. Tap pos_embedding. */
 tsr_value tsr_vit_add_sincos(tsr_builder *b, tsr_value x, tsr_meaning tokens);
 
 /* The image's or video's patches through to_patch_embedding, with the tap patch_embed: [B,N,C]. */
@@ -61,9 +61,11 @@ tsr_value tsr_vit_start(tsr_builder *b, tsr_value x, const tsr_vit *c, tsr_meani
 /* tsr_vit_embed and tsr_vit_start: what most variants begin with. */
 tsr_value tsr_vit_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
 
-/* The same without a class token: positions [1,N+spare,C]. */
+/* The same without a class token: positions [1,N+spare,C]. `spare`: rows of the table that an image of the config's
+ * size does not read. */
 tsr_value tsr_vit_patches(tsr_builder *b, const tsr_vit *c, int spare, tsr_meaning *tokens);
-/* The same with the shapes of ViT itself: cls_token [1,C], positions [1+N,C]; no class token with pool 'mean'. */
+/* tsr_vit_tokens with the weight shapes of vit.ViT: cls_token [1,C], positions [1+N,C]; no class token with pool
+ * 'mean'. */
 tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *tokens);
 
 /* The class token, or with mean_pool the mean over tokens: [B,N,C] -> [B,C]. Tap embedding. */

@@ -12,8 +12,8 @@
 struct tsr_tensor_entry; /* files/safetensors.h */
 
 /* The layout of a matrix in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's
- * rows are stored [channels, taps] and packed [taps, channels], because activations are channels last. For others taps
- * is 1. */
+ * rows are stored [channels, taps] and packed [taps, channels], because activations are channels last. `taps` counts
+ * the places of its kernel (3 x 3: 9); it is 1 for other matrices. */
 typedef struct tsr_matrix_layout {
   int groups, n, channels, taps;
 } tsr_matrix_layout;
@@ -38,7 +38,7 @@ typedef struct tsr_weight {
   float *scale;  /* q8, or 8 bits in the file: [groups * n] */
   int32_t *sum;  /* q8: [groups * n], sum of each row's integers */
   int has_scale; /* 1 once the scale was read from the file */
-  char *held;    /* int8 bytes that wait for their scale (only when they must become f32), else NULL */
+  char *held;    /* int8 bytes kept until their scale arrives, only when they are widened to f32; else NULL */
   struct tsr_weight *next_in_bucket, *next;
 } tsr_weight;
 

@@ -1,4 +1,5 @@
-/* The table of weights: lookup, check against the file, conversion and packing; see weights.h. */
+/* The table of weights: lookup, check against the file, conversion, and packing by the kernels' pack functions
+ * (kernels/gemm_f32_simd.c, kernels/gemm_q8_pack.h); see weights.h. */
 #include "weights.h"
 
 #include <string.h>

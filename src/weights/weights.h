@@ -48,7 +48,7 @@ tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char 
 tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
                              tsr_weight_dtype dtype, tsr_text *unused);
 
-/* The bytes of this tensor to take at a time (`piece` in safetensors.h); 0: no weight takes it. */
+/* How many bytes of this tensor tsr_weights_take wants at once (`piece` in safetensors.h); 0: no weight takes it. */
 size_t tsr_weights_piece(const tsr_weights *weights, const tsr_tensor_entry *entry);
 
 /* Takes n bytes of a tensor from byte `first` on, whole pieces: converts, quantizes and packs them.

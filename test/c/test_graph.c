@@ -32,7 +32,7 @@ static tsr_value build_middle(tsr_builder *b) {
   tsr_tap_add(b, one, (tsr_meaning){.kind = "features"}, "between");
   CHECK_INT(tsr_input_image(b, 3, 8, 8), image);
   CHECK_INT(tsr_config_int(b, "depth", 1, 0, 9), 7); /* its own config again */
-  net.prefix = "two.", net.aside = 1;
+  net.prefix = "two.", net.optional = 1;
   tsr_value two = tsr_net_build(b, &net, &seen);
   CHECK(seen == two && two != one);
   return tsr_nn_add(b, one, two);
@@ -179,7 +179,7 @@ static void wrappers_nest(void) {
   CHECK_INT(g->tap_count, 4);
   for (int t = 0; t < 4 && t < g->tap_count; t++) {
     CHECK_TEXT(g->taps[t].name, taps[t].name);
-    CHECK_INT(g->taps[t].prefix, taps[t].prefix);
+    CHECK_INT(g->taps[t].name_prefix, taps[t].prefix);
   }
   CHECK_INT(w.b.scope_count, 0);
   end(&w);

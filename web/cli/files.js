@@ -1,5 +1,5 @@
 // @ts-check
-/** What the commands share: a line of output, numbers for people, and reading a model file's header. */
+/** What the commands share: printing a line, numbers for people, a model file's header; each lays out its own table. */
 import { open } from 'node:fs/promises';
 import { argumentError } from '../errors.js';
 
