@@ -8,10 +8,13 @@
 #include "ops_rows.h"
 
 static void check_op(tsr_op op, void (*check)(tsr_op op)) {
-  compared = judged = 0;
+  compared = judged = views = rows_left = repeats = 0;
   check(op);
   if (!CHECK(compared > 0)) printf("%s: no output was compared\n", op->name);
   if (!CHECK(judged > 0)) printf("%s: the shape rule refused nothing, and takes_any_shape was not called\n", op->name);
+  if (!CHECK(!(op->traits & TSR_VIEW) || views)) printf("%s: TSR_VIEW was not tried\n", op->name);
+  if (!CHECK(!(op->traits & TSR_BY_ROWS) || rows_left)) printf("%s: TSR_BY_ROWS was not tried\n", op->name);
+  if (!CHECK(!(op->traits & TSR_REPEATS) || repeats)) printf("%s: TSR_REPEATS was not tried\n", op->name);
 }
 
 int main(void) {
