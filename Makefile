@@ -213,7 +213,8 @@ types: ## check web/ with tsc (JSDoc types) and write dist/types/
 	$(Q)node_modules/.bin/tsc -p tsconfig.json
 
 format: ## lay out C with clang-format and JavaScript with Prettier
-	$(Q)git ls-files 'src/*.[ch]' 'test/c/*.[ch]' | xargs node_modules/.bin/clang-format -i
+	$(Q)git ls-files -z --cached --others --exclude-standard '*.[ch]' '*.inc' | xargs -0 sh -c \
+	  'for f; do shift; [ ! -f "$$f" ] || set -- "$$@" "$$f"; done; node_modules/.bin/clang-format -i "$$@"' sh
 	$(Q)node_modules/.bin/prettier --log-level warn --write .
 
 size: ## print the sizes of the wasm files and the JavaScript, and write them into the docs; fails above the budgets

@@ -100,6 +100,23 @@ function blank(/** @type {string} */ text, strings = false) {
   );
 }
 
+/** The text with lines joined that end in a backslash, as the compiler joins them first; later lines stay in place. */
+const joined = (/** @type {string} */ text) =>
+  text.replace(/(?:[^\n]*\\[ \t]*\r?\n)+[^\n]*/g, (part) => {
+    const parts = part.split(/\\[ \t]*\r?\n/);
+    return parts.join('') + '\n'.repeat(parts.length - 1);
+  });
+
+/**
+ * Where `pattern` matches, over line breaks too.
+ * @param {string} code @param {RegExp} pattern @returns {{ line: number, match: RegExpExecArray }[]}
+ */
+const places = (code, pattern) =>
+  [...code.matchAll(new RegExp(pattern, 'g'))].map((match) => ({
+    line: code.slice(0, match.index).split('\n').length,
+    match,
+  }));
+
 /** Lines of `text` with their numbers from 1. @returns {[number, string][]} */
 const numbered = (/** @type {string} */ text) => text.split('\n').map((line, index) => [index + 1, line]);
 
@@ -112,14 +129,28 @@ function included(file, quoted, all) {
   return all.has(beside) || !LAYERS[folderOf(quoted)] ? beside : posix.normalize(quoted);
 }
 
+/**
+ * The lines of a file that bring another in. `quoted` or `angled` is its name, if the line is a plain include.
+ * @param {string} text
+ */
+function includesOf(text) {
+  const found = numbered(blank(joined(text))).filter(([, code]) =>
+    /^\s*(?:#|%:|\?\?=)\s*(?:include|include_next|import)\b/.test(code),
+  );
+  return found.map(([line, code]) => {
+    const [, quoted, angled] = /^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)\s*$/.exec(code) ?? [];
+    return { line, quoted, angled };
+  });
+}
+
 /** @param {string} file relative to src/ @param {string} text @param {Set<string>} all */
 function* includeFaults(file, text, all) {
   if (!FILES[file] && !LAYERS[folderOf(file)])
     yield { line: 1, text: 'lies in no layer: test/layering.test.js has a row for each folder of src/' };
   else
-    for (const [line, code] of numbered(blank(text))) {
-      const quoted = /^\s*#\s*include\s*"([^"]+)"/.exec(code)?.[1];
-      const angled = /^\s*#\s*include\s*<([^>]+)>/.exec(code)?.[1];
+    for (const { line, quoted, angled } of includesOf(text)) {
+      if (!quoted && !angled)
+        yield { line, text: 'is no plain #include "file" or <file>, so no rule can see what it is' };
       if (quoted) {
         const target = included(file, quoted, all);
         if (posix.basename(target) === 'arch_list.inc') continue; // generated into build/gen
@@ -135,12 +166,11 @@ function* includeFaults(file, text, all) {
 
 /** @param {string} file @param {string} text */
 function* callFaults(file, text) {
-  for (const [line, code] of numbered(blank(text, true))) {
-    for (const { names, except, why } of CALLS) {
-      if (except?.test(file)) continue;
-      const call = new RegExp(`(?<![\\w.>])(${names.replaceAll(' ', '|')})\\s*\\(`).exec(code);
-      if (call) yield { line, text: `calls ${call[1]}: ${why}` };
-    }
+  const code = blank(text, true);
+  for (const { names, except, why } of CALLS) {
+    if (except?.test(file)) continue;
+    for (const { line, match } of places(code, new RegExp(`(?<![\\w.>])(${names.replaceAll(' ', '|')})\\s*\\(`)))
+      yield { line, text: `calls ${match[1]}: ${why}` };
   }
 }
 
@@ -169,8 +199,8 @@ function* formatFaults(text) {
 function circle(sources) {
   const all = new Set(sources.keys());
   const next = (/** @type {string} */ file) =>
-    [...(sources.get(file) ?? '').matchAll(/^\s*#\s*include\s*"([^"]+)"/gm)]
-      .map(([, quoted]) => included(file, quoted, all))
+    includesOf(sources.get(file) ?? '')
+      .map(({ quoted }) => included(file, quoted ?? '', all))
       .filter((target) => all.has(target));
   const done = new Set();
   /** @param {string[]} way @returns {string | null} */
@@ -192,29 +222,89 @@ function circle(sources) {
   return null;
 }
 
-// Files that build graphs; numbers of weights are there for ops alone, so that weights may change and gradients pass.
-const BUILDERS = /^(arch|nn|parts)\//;
+// How the numbers of weights are not read while a graph is built: they are there for ops alone, so that weights may
+// change between runs. A pattern's first group is what the message names. `may`: exact texts that are no fault.
+/** @type {{ files: RegExp, pattern: RegExp, may?: string[] }[]} */
+const NUMBERS = [
+  { files: /^(arch|nn|parts)\//, pattern: /(?:->|\.)\s*(values|panels|sum|held|memory|(?:scale_)?entry|weight)\b/ },
+  { files: /^(arch|nn|parts)\//, pattern: /(?:->|\.)\s*((?:scale|data)\s*\[)/ },
+  { files: /^(arch|nn|parts)\//, pattern: /\]\s*(?:->|\.)\s*(data)\b/ },
+  // the types themselves, so that no cast and no variable of them
+  { files: /^(arch|nn|parts)\//, pattern: /\b(tsr_weights?)\b/ },
+  {
+    files: /^(arch|nn|parts)\//,
+    pattern: /\b(tsr_weights_\w+)/,
+    // whether there are 8-bit weights is no number of them; the other is the builder's, and is done at each run
+    may: ['tsr_weights_any_q8', 'tsr_weights_follow'],
+  },
+  { files: /^graph\//, pattern: /(?:->|\.)\s*(panels|sum|held|memory|scale|(?:scale_)?entry|data\s*\[)/ },
+  // a graph has values, too, which are no numbers; where a vector's lie is handed on to ops, unread
+  { files: /^graph\//, pattern: /(?<!\bg\s*|\bgraph\s*)(?:->|\.)\s*(values)\b/, may: ['.data = w->values}'] },
+  { files: /^graph\//, pattern: /\(\s*(?:const\s+)?(?:struct\s+)?(tsr_weights?)\s*(?:const\s*)?\*\s*\)/ },
+  {
+    files: /^graph\//,
+    pattern: /\b(tsr_weights_\w+)/,
+    // the builder declares weights
+    may: 'vector depthwise matrix any_q8 follow average'.split(' ').map((name) => `tsr_weights_${name}`),
+  },
+];
 
 /** @param {string} file @param {string} text */
 function* numberFaults(file, text) {
-  if (!BUILDERS.test(file)) return;
-  for (const [line, code] of numbered(blank(text, true))) {
-    const read = /(?:->|\.)\s*(values|panels)\b|\]\s*(?:->|\.)\s*(data)\b/.exec(code);
-    if (read) yield { line, text: `reads ${read[1] ?? read[2]}: what weights hold goes through ops` };
+  const whole = blank(joined(text), true);
+  for (const { files, pattern, may = [] } of NUMBERS.filter((row) => row.files.test(file))) {
+    // names that may be are matched as a whole, other texts are taken out
+    const code = may.reduce(
+      (rest, part) => (/\W/.test(part) ? rest.replaceAll(part, ' '.repeat(part.length)) : rest),
+      whole,
+    );
+    for (const { line, match } of places(code, pattern))
+      if (!may.includes(match[1])) yield { line, text: `reads ${match[1]}: what weights hold goes through ops` };
   }
 }
 
-// Passes over a graph; they ask an op's traits (ops/ops.h), so that a new op needs no change here.
-const PASSES = /^graph\/(graph|refine)\.c$|^exec\//;
+// Passes over a graph and what runs one; they ask an op's traits (ops/ops.h), so that a new op needs no change here.
+const PASSES = /^(graph|exec|model)\//;
+const NAMES_OP = [
+  /\b(TSR_OP\w*)/,
+  /\b(tsr_op_\w+_(?:run|shape|work))\b/,
+  // a function of an op may be called, not compared nor kept
+  /\b(op\s*->\s*(?:run|work|shape))\b(?!\s*\()/,
+  /(?:->|\.)\s*(run|work|shape)\s*[!=]=/,
+  /[!=]=\s*[\w\s.>[\]&*(-]*(?:->|\.)\s*(run|work|shape)\b(?!\s*(?:[.([]|->))/,
+];
+// The attributes that a pass may read: those which a trait promises, asked for before.
+const ATTRIBUTES = [
+  { file: 'graph/refine.c', name: 'slice' }, // TSR_CUTS
+  { file: 'graph/refine.c', name: 'linear' }, // TSR_14_BITS
+];
 
 /** @param {string} file @param {string} text */
 function* passFaults(file, text) {
   if (!PASSES.test(file)) return;
-  for (const [line, code] of numbered(blank(text, true))) {
-    const named = /\bTSR_OP_\w+/.exec(code);
-    if (named) yield { line, text: `names ${named[0]}: a pass asks traits, ops/ops.h has them` };
+  const code = blank(joined(text), true);
+  for (const pattern of NAMES_OP) {
+    for (const { line, match } of places(code, pattern))
+      yield { line, text: `names ${match[1]}: a pass asks traits, ops/ops.h has them` };
   }
+  // messages name ops
+  const silent = code.replace(/\btsr_fail\s*\([^;]*;/g, (call) => call.replace(/[^\n]/g, ' '));
+  for (const { line } of places(silent, /\bop\s*->\s*name\b/))
+    yield { line, text: "reads an op's name for more than a message: a pass asks traits, ops/ops.h has them" };
+  const variables = [...code.matchAll(/\btsr_attrs\s*(?:const\s*)?\**\s*(?:const\s+)?(\w+)/g)].map(([, name]) => name);
+  for (const { line, match } of places(
+    code,
+    new RegExp(`\\b(?:${['attrs', ...variables].join('|')})\\s*(?:->|\\.)\\s*(\\w+)`),
+  ))
+    if (!ATTRIBUTES.some((row) => row.file === file && row.name === match[1]))
+      yield { line, text: `reads attrs.${match[1]}: only what a trait promises, which ATTRIBUTES lists` };
 }
+
+// What may lie below src/; other files could hold code that no rule sees.
+const SOURCES = /\.(c|h|inc)$/;
+/** @param {Iterable<string>} files */
+const strangers = (files) =>
+  [...files].filter((file) => !SOURCES.test(file)).map((file) => `src/${file}: below src/ lie .c, .h and .inc alone`);
 
 /**
  * All faults of a set of C files, as "src/file:line: what".
@@ -258,8 +348,9 @@ const tooLong = (folder, files) =>
     );
 
 test('the sources keep the rules', () => {
-  const sources = readTree('src', /\.(c|h|inc)$/);
+  const sources = readTree('src', SOURCES);
   assert.ok(sources.has('base/status.h'), 'src/ was not read');
+  assert.deepEqual(strangers(readTree('src', /./).keys()), []);
   assert.deepEqual(faults(sources), []);
   assert.equal(circle(sources), null);
 });
@@ -277,7 +368,7 @@ test('the layers stand on each other without circles', () => {
 });
 
 test('files are short', () => {
-  const long = [...tooLong('src', readTree('src', /\.(c|h|inc)$/)), ...tooLong('web', readTree('web', /\.js$/))];
+  const long = [...tooLong('src', readTree('src', SOURCES)), ...tooLong('web', readTree('web', /\.js$/))];
   assert.deepEqual(long, []);
 });
 
@@ -316,8 +407,18 @@ test('the checks themselves: every rule finds its fault, and names file and line
     ['files/json.c', '#include <stb_image.h>', /<stb_image\.h>/],
     ['files/json.c', '#include <sys/mman.h>', /not of the C standard/],
     ['files/json.c', '// #include <sys/mman.h>', null],
+    ['ops/softmax.c', '#define E "exec/exec.h"\n#include E', /no plain #include/, 3],
+    ['ops/softmax.c', '#include_next "exec/exec.h"', /no plain #include/],
+    ['ops/softmax.c', '#import "exec/exec.h"', /no plain #include/],
+    ['ops/softmax.c', '%:include "exec/exec.h"', /no plain #include/],
+    ['ops/softmax.c', '??=include "exec/exec.h"', /no plain #include/],
+    ['ops/softmax.c', '#inc\\\nlude \\\n"exec/exec.h"', /exec -> ops/],
+    ['ops/softmax.c', '\n#include \\\n <sys/mman.h>', /not of the C standard/, 3],
+    ['ops/softmax.c', '/* */ # /* */ include "exec/exec.h" // ', /exec -> ops/],
+    ['ops/softmax.c', '#define IMPORT(x) #x\n#error include "exec/exec.h"', null],
     ['files/json.c', '  char *p = malloc (3);', /calls malloc: only src\/base\/arena\.c/],
     ['files/json.c', '  free(p);', /calls free/],
+    ['files/json.c', '  free\n(p);', /calls free/],
     ['base/arena.c', '  free(p);', null],
     ['files/json.c', '  tsr_heap_free(p); heap->free(p); /* free(p) */ "free(p)";', null],
     ['files/json.c', '  if (x) abort();', /calls abort/],
@@ -334,12 +435,52 @@ test('the checks themselves: every rule finds its fault, and names file and line
     ['files/json.c', '  getenv("HOME");', /calls getenv/],
     ['graph/refine.c', '  if (node->op == TSR_OP_linear) return 1;', /asks traits/],
     ['exec/fold.c', '  return !(node->op->traits & TSR_REPEATS); /* TSR_OP_expand */', null],
+    ['graph/settings.c', '  if (node->op == TSR_OP_linear) return 1;', /asks traits/],
+    ['model/run.c', '  if (node->op == TSR_OP_linear) return 1;', /asks traits/],
+    ['model/run.c', '  return f == tsr_op_linear_run;', /names tsr_op_linear_run: a pass asks traits/],
+    ['exec/exec.c', '  tsr_op_work work = node->op->work(&args); tsr_op_run_fn *f;', null],
+    ['exec/exec.c', '  if (node->op->run == other) return 1;', /names op->run: a pass asks/],
+    ['exec/exec.c', '  if (row->\n run != other) return 1;', /names run: a pass asks/],
+    ['exec/exec.c', '  if (other == list[0]->work) return 1;', /names work: a pass asks/],
+    ['graph/graph.c', '  f = op->shape;', /names op->shape: a pass asks/],
+    ['graph/graph.c', '  if (!op->shape(&args, why) || n == info->shape.ndim) x = info->shape;', null],
+    ['graph/graph.c', '  if (!strcmp(node->op->name, "linear")) return 1;', /an op's name for more/],
+    ['graph/graph.c', '  const char *name = op\n->name;', /an op's name for more/],
+    ['graph/graph.c', '  return tsr_fail(b, 1, "%s: ; %s",\n op->name, why);', null],
+    ['graph/refine.c', '  node->attrs.slice.begin = attrs->linear.fine_first;', null],
+    ['graph/refine.c', '  return node->attrs.softmax.scale > 0;', /reads attrs\.softmax/],
+    ['graph/graph.c', '  return attrs->linear.has_bias;', /reads attrs\.linear/],
+    ['exec/fold.c', '  const tsr_attrs *a = &node->attrs;\n  return a->linear.has_bias;', /reads attrs\.linear/, 3],
+    ['exec/fold.c', '  tsr_op_args args = {.attrs = &node->attrs};', null],
     ['nn/ops.c', '  return tsr_node_add(b, TSR_OP_add, in, 2, &attrs);', null],
     ['arch/rvt.c', '  const float *scale = w->values;', /reads values/],
     ['nn/map.c', '  x = b->graph.values[v].data[0];', /reads values/],
     ['parts/cct.c', '  x = infos[v].data;', /reads data/],
     ['arch/rvt.c', '  input.data = x; /* w->values */ values = tsr_nn_slice(b, v, 2, 0, 4);', null],
     ['exec/exec.c', '  const float *scale = w->values;', null],
+    ['arch/rvt.c', '  x = w->\n  values[0];', /reads values/],
+    ['arch/rvt.c', '  x = w->scale[0];', /reads scale/],
+    ['arch/rvt.c', '  x = c->scale + a.scale; (tsr_attention){.scale = 1}; /* w->scale[0] */', null],
+    ['nn/map.c', '  x = w->sum;', /reads sum/],
+    ['nn/map.c', '  x = w->held;', /reads held/],
+    ['nn/map.c', '  x = b->weights->memory;', /reads memory/],
+    ['nn/map.c', '  x = infos->data[0];', /reads data/],
+    ['parts/cct.c', '  x = tsr_weights_take(b->weights);', /reads tsr_weights_take/],
+    [
+      'parts/cct.c',
+      '  x = tsr_weights_any_q8(b->weights) ? tsr_weight_vector(b, "scale", s) : tsr_weights_follow(b);',
+      null,
+    ],
+    ['parts/cct.c', '  x = ((tsr_weight *)p)->scale;', /reads tsr_weight:/],
+    ['parts/cct.c', '  x = (*b->graph.nodes[0].weight).scale;', /reads weight/],
+    ['graph/graph.c', '  g->values[v].data = x, b->graph.values[v].root = v;', null],
+    ['graph/graph.c', '  add(b, (tsr_value_info){.weight = w, .data = w->values});', null],
+    ['graph/graph.c', '  x = w->\n values[0];', /reads values/],
+    ['graph/graph.c', '  x = g->values[v].weight->values[0];', /reads values/],
+    ['graph/graph.c', '  x = g->values[v].weight->scale;', /reads scale/],
+    ['graph/refine.c', '  x = g->values[v].data[0];', /reads data/],
+    ['graph/refine.c', '  x = (tsr_weight *)info->weight;', /reads tsr_weight:/],
+    ['graph/refine.c', '  tsr_weights_take(b->weights);', /reads tsr_weights_take/],
   ];
   for (const [file, text, expected, line = 2] of cases) {
     const found = faults(new Map([[file, '/* malloc(1) */\n' + text + '\n']]));
@@ -351,10 +492,16 @@ test('the checks themselves: every rule finds its fault, and names file and line
       );
     }
   }
+  assert.deepEqual(
+    strangers(['base/sneak.def', 'grad/g.hpp', 'base/x', 'base/x.c', 'base/x.h', 'ops/x.inc']).map(
+      (f) => f.split(':')[0],
+    ),
+    ['src/base/sneak.def', 'src/grad/g.hpp', 'src/base/x'],
+  );
   const round = /** @type {[string, string][]} */ ([
     ['nn/a.h', '#include "graph/b.h"\n'],
     ['graph/b.h', '#include "c.h"\n'],
-    ['graph/c.h', ' # include "../nn/a.h"\n'],
+    ['graph/c.h', ' # include \\\n"../nn/a.h"\n'],
   ]);
   assert.equal(circle(new Map(round)), 'nn/a.h -> graph/b.h -> graph/c.h -> nn/a.h');
   assert.equal(circle(new Map([...round.slice(0, 2), /** @type {[string, string]} */ (['graph/c.h', ''])])), null);

@@ -86,7 +86,7 @@ const blank = (text) =>
   );
 
 const IMPORT =
-  /^[ \t]*(?:import|export)\b(?:[\w\s{},*$]+\bfrom\b)?\s*['"]([^'"\n]+)['"]|\bimport\(\s*['"]([^'"\n]+)['"]\s*\)/gm;
+  /^[ \t]*(?:import|export)\b(?:[\w\s{},*$]+\bfrom\b)?\s*['"]([^'"\n]+)['"]|\bimport\s*\(\s*['"]([^'"\n]+)['"]\s*\)/gm;
 const START = /\bnew URL\(\s*['"](\.[^'"\n]*\.m?js)['"]\s*,\s*import\.meta\.url\s*\)/g;
 
 /**
@@ -108,8 +108,75 @@ function importsOf(file, text) {
     .sort((a, b) => a.line - b.line);
 }
 
+/**
+ * What a page loads by its script and link elements, and what the scripts written into it import.
+ * @param {string} file @param {string} text @returns {{ target: string, line: number, starts: boolean }[]}
+ */
+function pageImportsOf(file, text) {
+  const html = text.replace(/<!--[^]*?-->/g, (part) => part.replace(/[^\n]/g, ' '));
+  const lineOf = (/** @type {number} */ at) => html.slice(0, at).split('\n').length;
+  return [...html.matchAll(/<(script|link)\b((?:"[^"]*"|'[^']*'|[^>"'])*)>(?:([^]*?)<\/script\s*>)?/gi)].flatMap(
+    (match) => {
+      const [all, element, attributes, inside = ''] = match;
+      const line = lineOf(match.index);
+      const loads =
+        element.toLowerCase() === 'script' ? /\bsrc\s*=/i.test(attributes) : /modulepreload/i.test(attributes);
+      const [, ...marks] = /\b(?:src|href)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))/i.exec(attributes) ?? [];
+      const target = marks.find(Boolean) ?? '';
+      const own = /^\w+:|^\/\//.test(target)
+        ? target
+        : posix.join(target.startsWith('/') ? '' : posix.dirname(file), target);
+      const before = lineOf(match.index + all.indexOf('>', attributes.length)) - 1;
+      return [
+        ...(loads ? [{ target: own.replace(/^\//, ''), line, starts: false }] : []),
+        ...(element.toLowerCase() === 'script'
+          ? importsOf(file, inside).map((found) => ({ ...found, line: found.line + before }))
+          : []),
+      ];
+    },
+  );
+}
+
 /** @param {string} file */
 const rowsOf = (file) => ROWS.filter(({ files }) => files.test(file));
+
+// The core's memory: heap.js looks into it, and engine.js says how large it is. Others are handed plain data.
+const MEMORY = new RegExp(
+  [
+    /\bmemory\s*\)?\s*[!?]?\.\s*buffer\b/,
+    /\bmemory\s*\)?\s*(?:\?\.)?\[\s*['"`]buffer['"`]\s*\]/,
+    /\{[^{}=;]*\bbuffer\b[^{}=;]*\}\s*=[^=;]*\bmemory\b/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+  'g',
+);
+const SIZE = /\bmemory\.buffer\.byteLength\b/g;
+const LOOKS = 'web/heap.js';
+const MEASURES = 'web/engine.js';
+
+/** What hides from the rules above, or from the layers. @param {string} file @param {string} text */
+function spellingFaults(file, text) {
+  const code = blank(text);
+  const lineOf = (/** @type {number} */ at) => code.slice(0, at).split('\n').length;
+  const found = [...code.matchAll(/\bimport\s*\((?!\s*(?:'[^'\n]+'|"[^"\n]+")\s*\))/g)].map(
+    ({ index }) => `${file}:${lineOf(index)}: imports what is no literal, so that no rule can see what it is`,
+  );
+  const rest = file === MEASURES ? code.replace(SIZE, (part) => ' '.repeat(part.length)) : code;
+  if (/^web\//.test(file) && file !== LOOKS) {
+    for (const { index } of rest.matchAll(MEMORY))
+      found.push(`${file}:${lineOf(index)}: looks into the core's memory, as ${LOOKS} alone does`);
+  }
+  return found;
+}
+
+/** Scripts that are no modules by their names, or that no rule reads. @param {Iterable<string>} files */
+const strangers = (files) =>
+  [...files]
+    .filter((file) =>
+      file.startsWith('web/') ? !/\.js$/.test(file) : /\.([cm]?[jt]sx?|wasm)$/.test(file) && !/\.m?js$/.test(file),
+    )
+    .map((file) => `${file}: scripts are .js files with import and export`);
 
 /** @param {Map<string, string>} sources @returns {string[]} "file:line: what" */
 function importFaults(sources) {
@@ -121,7 +188,9 @@ function importFaults(sources) {
       found.push(`${file}:1: belongs to ${rows} of ROWS in test/layering_web.test.js`);
       continue;
     }
-    for (const { target, line, starts } of importsOf(file, text)) {
+    found.push(...spellingFaults(file, text));
+    const page = file.endsWith('.html');
+    for (const { target, line, starts } of page ? pageImportsOf(file, text) : importsOf(file, text)) {
       const row = target.startsWith('node:') ? 'node' : (rowsOf(target)[0]?.row ?? 'nothing here');
       const may = (starts ? own.starts : own.may) ?? '';
       if (may.split(' ').includes(row) || (own.self && row === own.row && !starts)) continue;
@@ -156,33 +225,40 @@ function circles(sources) {
   return found;
 }
 
-/** @param {string[]} folders @returns {Map<string, string>} */
-function readTree(...folders) {
-  const names = folders.flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true }).map((name) =>
-      posix.join(folder, String(name).replaceAll('\\', '/')),
-    ),
+/** @param {...string} folders */
+const filesOf = (...folders) =>
+  folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) =>
+        posix.relative(root, posix.join(entry.parentPath ?? entry.path, entry.name).replaceAll('\\', '/')),
+      ),
   );
+
+/** @param {string[]} folders @param {RegExp} [pattern] @returns {Map<string, string>} */
+function readTree(folders, pattern = /\.m?js$/) {
   return new Map(
-    names
-      .filter((name) => /\.m?js$/.test(name))
+    filesOf(...folders)
+      .filter((name) => pattern.test(name))
       .sort()
       .map((name) => [name, readFileSync(join(root, name), 'utf8')]),
   );
 }
 
 test('web/ and demos/ import only what their layer may', () => {
-  const sources = readTree('web', 'demos');
-  assert.ok(sources.has('web/index.js') && sources.has('demos/classify.js'), 'the sources were not found');
+  const sources = readTree(['web', 'demos'], /\.(m?js|html)$/);
+  for (const file of ['web/index.js', 'demos/classify.js', 'demos/index.html'])
+    assert.ok(sources.has(file), 'the sources were not found');
+  assert.deepEqual(strangers(filesOf('web', 'demos')), []);
   assert.deepEqual(importFaults(sources), []);
 });
 
 test('no imports go in a circle', () => {
-  assert.deepEqual(circles(readTree('web', 'demos', 'scripts')), []);
+  assert.deepEqual(circles(readTree(['web', 'demos', 'scripts'])), []);
 });
 
 test('the imports found are those that the bundler finds', async () => {
-  const sources = readTree('web', 'demos', 'scripts');
+  const sources = readTree(['web', 'demos', 'scripts']);
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: [...sources.keys()],
@@ -239,9 +315,31 @@ test('the checks themselves: every rule finds its fault, and names file and line
     ['demos/classify.js', "/** @type {import('../web/types.js').Info} */", null],
     ['demos/classify.js', "const text = `\nimport { x } from '../web/heap.js'`;", /public API alone/],
     ['web/new.js', 'export const x = 1;', /no row/],
+    ['web/load.js', "const x = './wasm.js'; await import(x);", /imports what is no literal/],
+    ['web/load.js', 'await import(`./wasm.js`);', /imports what is no literal/],
+    ['web/load.js', "await import('./was' + 'm.js');", /imports what is no literal/],
+    ['demos/classify.js', 'await import(\nx);', /imports what is no literal/],
+    ['web/load.js', "await import ('./wasm.js');", /through start\.js/],
+    ['web/load.js', 'fetch(import.meta.url); // import(x)', null],
+    ['web/model.js', 'new Uint8Array(wasm.memory.buffer);', /looks into the core's memory/],
+    ['web/model.js', 'new Uint8Array(wasm.memory\n?.buffer);', /looks into the core's memory/],
+    ['web/model.js', "new Uint8Array(memory['buffer']);", /looks into the core's memory/],
+    ['web/model.js', 'const { buffer } = this.exports.memory;', /looks into the core's memory/],
+    ['web/engine.js', 'new Uint8Array(wasm.memory.buffer);', /looks into the core's memory/],
+    ['web/engine.js', 'return { wasm: wasm.memory.buffer.byteLength };', null],
+    ['web/heap.js', 'const { buffer } = this.exports.memory; // memory.buffer', null],
+    ['web/model.js', 'const { buffer } = array; this.memory = memory; // memory.buffer', null],
+    ['demos/x.html', '<script type="module" src="../web/heap.js"></script>', /imports web\/heap\.js \(core\): pages/],
+    ['demos/x.html', "<script src='/web/heap.js'></script>", /public API alone/],
+    ['demos/x.html', '<script src=https://example.org/x.js></script>', /nothing here/],
+    ['demos/x.html', '<link rel="modulepreload" href="../web/heap.js">', /public API alone/],
+    ['demos/x.html', '<script type="module">\nimport \'../web/heap.js\';\n</script>', /public API alone/],
+    ['demos/x.html', '<script type="module">\nawait import(x);\n</script>', /imports what is no literal/],
+    ['demos/x.html', '<script src="classify.js"></script><script src="../web/index.js"></script>', null],
+    ['demos/x.html', "<!-- <script src='../web/heap.js'></script> --><link rel=icon href=icon.svg>", null],
   ];
   for (const [file, text, expected] of cases) {
-    const found = importFaults(new Map([[file, `// 'a' /* comment\n${text}\n`]]));
+    const found = importFaults(new Map([[file, `${file.endsWith('.html') ? '' : "// 'a' /* comment"}\n${text}\n`]]));
     if (!expected) assert.deepEqual(found, [], `${file}: ${text}`);
     else
       assert.ok(
@@ -249,6 +347,18 @@ test('the checks themselves: every rule finds its fault, and names file and line
         `${file}: ${text}: ${found}`,
       );
   }
+  assert.deepEqual(
+    strangers(['web/a.cjs', 'web/b.mjs', 'web/cli/c.js', 'web/d', 'demos/e.js', 'demos/f.cjs', 'demos/g.css']).map(
+      (fault) => fault.split(':')[0],
+    ),
+    ['web/a.cjs', 'web/b.mjs', 'web/d', 'demos/f.cjs'],
+  );
+  assert.match(
+    importFaults(
+      new Map([['demos/x.html', '<p>\n<script type="module">\n\nimport "../web/heap.js";</script>']]),
+    ).join(),
+    /^demos\/x\.html:4: imports web\/heap\.js/,
+  );
   assert.match(
     importFaults(new Map([['web/load.js', "import {\n  x,\n} from './host.js';\n"]])).join(),
     /^web\/load\.js:3: imports web\/host\.js/,

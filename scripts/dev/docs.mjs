@@ -209,10 +209,10 @@ export const readSource = (path) => (existsSync(join(ROOT, path)) ? readFileSync
 
 /** The files of the repository, without those that git ignores; without git, all but what builds leave. */
 export function sourceFiles() {
-  const others = ['ls-files', '--cached', '--others', '--exclude-standard'];
+  const others = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
   try {
     const listed = execFileSync('git', others, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return [...new Set(listed.trim().split('\n'))].filter((file) => existsSync(join(ROOT, file))).sort();
+    return [...new Set(listed.split('\0'))].filter((file) => file && existsSync(join(ROOT, file))).sort();
   } catch {
     return readdirSync(ROOT, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())

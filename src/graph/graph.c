@@ -207,7 +207,7 @@ tsr_value tsr_weight_vector(tsr_builder *b, const char *name, tsr_shape shape) {
 
 tsr_value tsr_weight_buffer(tsr_builder *b, const char *name, tsr_shape shape) {
   tsr_value value = tsr_weight_vector(b, name, shape);
-  if (value != TSR_NO_VALUE) ((tsr_weight *)b->graph.values[value].weight)->is_buffer = 1;
+  if (value != TSR_NO_VALUE) b->graph.values[value].weight->is_buffer = 1;
   return value;
 }
 
@@ -276,7 +276,7 @@ void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
   tsr_graph *g = &b->graph;
   if (!takes_another(b, g->store_count, TSR_MAX_STORES)) return;
-  g->stores[g->store_count].to = (tsr_weight *)g->values[vector].weight;
+  g->stores[g->store_count].to = g->values[vector].weight;
   g->stores[g->store_count++].from = value;
 }
 

@@ -27,11 +27,11 @@ enum { TSR_NO_VALUE = 0, TSR_PATH_BYTES = 256, TSR_MAX_SCOPES = 32 };
 
 typedef struct tsr_value_info {
   tsr_shape shape;
-  int node;                 /* the node that computes it; -1: an input, weight or constant */
-  tsr_value root;           /* the value whose memory it shares: itself, unless it is a view */
-  const float *data;        /* of inputs, vectors and constants */
-  const char *input;        /* its name as an input, or NULL */
-  const tsr_weight *weight; /* of matrices, and of vectors before they are loaded */
+  int node;           /* the node that computes it; -1: an input, weight or constant */
+  tsr_value root;     /* the value whose memory it shares: itself, unless it is a view */
+  const float *data;  /* of inputs, vectors and constants */
+  const char *input;  /* its name as an input, or NULL */
+  tsr_weight *weight; /* of matrices, and of vectors before they are loaded */
 } tsr_value_info;
 
 typedef struct tsr_node {
