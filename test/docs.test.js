@@ -1,5 +1,6 @@
 // The papers against the code: links lead somewhere, docs/errors.md has every error code, docs/api.md the calls and
-// options that the code takes, src/graph/meaning.h every kind, and README.md the figures of the pages they come from.
+// options that the code takes, src/graph/meaning.h every kind, README.md the figures of the pages they come from, and
+// the model's card those of its files.
 // test/zoo.test.js has the pages that `make docs` writes.
 // Run alone: node --test test/docs.test.js (needs no build)
 import assert from 'node:assert/strict';
@@ -243,6 +244,85 @@ test("README.md's accuracy is that of the model's card", () => {
   );
 });
 
+/** What stands in a page where a pattern with one group finds it. @param {string} text @param {RegExp} pattern */
+const found = (text, pattern) => [...text.matchAll(pattern)].map(([, what]) => what);
+
+/** Texts that do not say the same of how many images were tested. @param {Record<string, string>} texts by page */
+function imageFaults(texts) {
+  const counts = Object.entries(texts).map(([page, text]) => ({
+    page,
+    said: found(text, /\b(?:the|of) ([\d,]+) (?:test )?images\b/gi),
+  }));
+  return counts
+    .filter(({ said }) => !said.length || said.some((count) => count !== '10,000'))
+    .map(({ page, said }) => `${page} says ${said.join(', ') || 'nothing'} of CIFAR-10's 10,000 test images`);
+}
+
+test("README.md and the model's card count the test images alike", () => {
+  const card = read('models/cct_4_cifar10.md');
+  const texts = { 'README.md': partOf(read('README.md'), 'accuracy'), card: section(card, '## Accuracy') };
+  assert.deepEqual(imageFaults(texts), []);
+});
+
+/** Versions of the peer in the papers that are not the one measured. @param {Record<string, string>} texts */
+function peerFaults(texts, pinned = '') {
+  return Object.entries(texts).flatMap(([page, text]) => {
+    const said = found(text, /onnxruntime-web (\d[\w.-]*\w)/g);
+    const fine = said.length > 0 && said.every((version) => version === pinned);
+    return fine ? [] : [`${page} names onnxruntime-web ${said.join(', ') || 'without a version'}, not ${pinned}`];
+  });
+}
+
+test('the peer in the papers has the version that is measured', () => {
+  const { 'onnxruntime-web': pinned } = JSON.parse(read('scripts/bench/peer/package.json')).dependencies;
+  const { packages } = JSON.parse(read('scripts/bench/peer/package-lock.json'));
+  assert.equal(packages['node_modules/onnxruntime-web'].version, pinned, 'the lock file has another');
+  const texts = {
+    'README.md': partOf(read('README.md'), 'bench'),
+    'docs/performance.md': partOf(read('docs/performance.md'), 'bench'),
+  };
+  assert.deepEqual(peerFaults(texts, pinned), []);
+});
+
+/**
+ * A model file's size, the kind of its weights and its parameters: all numbers but the scales of 8-bit matrices.
+ * @param {Buffer} bytes
+ */
+function measure(bytes) {
+  const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())).toString());
+  const { __metadata__: _, ...tensors } = header;
+  const parameters = Object.entries(tensors)
+    .filter(([name]) => !name.endsWith('_scale'))
+    .map(([, { shape }]) => shape.reduce((/** @type {number} */ all, /** @type {number} */ n) => all * n, 1));
+  const q8 = Object.values(tensors).some(({ dtype }) => dtype === 'I8');
+  return { bytes: bytes.length, kind: q8 ? 'q8' : 'f32', parameters: parameters.reduce((all, n) => all + n, 0) };
+}
+
+/**
+ * What a model's card says of its files that is not so.
+ * @param {string} card @param {Record<string, { bytes: number, kind: string, parameters: number }>} files
+ */
+function cardFaults(card, files) {
+  const row = (/** @type {string} */ name) => cellsOf(card).find(([first]) => first === name)?.[1] ?? '';
+  const number = (/** @type {number} */ n) => n.toLocaleString('en-US');
+  const list = Object.entries(files)
+    .map(([name, { kind, bytes }]) => `\`${name}\` (${kind === 'q8' ? 'q8, ' : ''}${number(bytes)} bytes)`)
+    .join(', ');
+  const counts = Object.values(files).map(({ parameters }) => number(parameters));
+  return [
+    ...(row('files') === list ? [] : [`the card has files ${row('files')}; they are ${list}`]),
+    ...counts
+      .filter((count) => row('parameters') !== count)
+      .map((count) => `the card has ${row('parameters')} parameters; a file has ${count}`),
+  ];
+}
+
+test("the model's card has its files' sizes and parameters", () => {
+  const names = ['cct_4_cifar10.safetensors', 'cct_4_cifar10_f32.safetensors'];
+  const files = Object.fromEntries(names.map((name) => [name, measure(readFileSync(join(root, 'models', name)))]));
+  assert.deepEqual(cardFaults(read('models/cct_4_cifar10.md'), files), []);
+});
+
 test('sizes in the papers are within the budgets, and agree', () => {
   const source = read('scripts/build/size.mjs');
   const budgets = [...source.matchAll(/^const \w+_BUDGET = (\d+) \* 1024;/gm)].map(([, kb]) => Number(kb) * 1024);
@@ -322,4 +402,42 @@ test('the checks themselves: each finds its fault', () => {
     '',
   ];
   for (const bad of others) assert.equal(benchFaults(figures(bad), measured).length, 1, bad);
+});
+
+test('the checks themselves: figures of images, the peer and model files', () => {
+  assert.deepEqual(
+    imageFaults({ a: 'Of the 10,000 test images', b: 'on the 10,000 test images. Of the 10,000 images' }),
+    [],
+  );
+  for (const bad of ['Of the 1,000 test images', 'the 10,000 images; of the 50,000 test images', 'images'])
+    assert.equal(imageFaults({ bad }).length, 1, bad);
+
+  assert.deepEqual(peerFaults({ a: '| onnxruntime-web 1.30.0 | x', b: 'onnxruntime-web 1.30.0 / T.' }, '1.30.0'), []);
+  for (const bad of ['onnxruntime-web 1.31.0', 'onnxruntime-web', 'onnxruntime-web 1.30.0, onnxruntime-web 1.30.1'])
+    assert.equal(peerFaults({ bad }, '1.30.0').length, 1, bad);
+
+  const header = JSON.stringify({
+    __metadata__: {},
+    w: { dtype: 'I8', shape: [20, 60] },
+    w_scale: { dtype: 'F32', shape: [20, 1] },
+    t: { dtype: 'F32', shape: [] },
+  });
+  const bytes = Buffer.alloc(8 + header.length + 1284);
+  bytes.writeBigUInt64LE(BigInt(header.length));
+  bytes.write(header, 8);
+  assert.deepEqual(measure(bytes), { bytes: bytes.length, kind: 'q8', parameters: 1201 });
+  const files = {
+    a: { bytes: 1234, kind: 'q8', parameters: 1201 },
+    b: { bytes: 5678, kind: 'f32', parameters: 1201 },
+  };
+  const card = '| files | `a` (q8, 1,234 bytes), `b` (5,678 bytes) |\n| parameters | 1,201 |';
+  assert.deepEqual(cardFaults(card, files), []);
+  for (const [from, to] of [
+    ['1,234', '1,235'],
+    ['5,678', '5,670'],
+    ['(q8, ', '('],
+    ['`b` (', '`b` (q8, '],
+  ])
+    assert.equal(cardFaults(card.replace(from, to), files).length, 1, to);
+  assert.equal(cardFaults(card.replace('1,201', '1,210'), files).length, 2);
 });

@@ -276,6 +276,12 @@ void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value) {
   tsr_graph *g = &b->graph;
   if (!takes_another(b, g->store_count, TSR_MAX_STORES)) return;
+  tsr_shape to = tsr_shape_at(b, vector), from = tsr_shape_at(b, value);
+  if (!is_value(b, vector) || !is_value(b, value) || !g->values[vector].weight ||
+      tsr_shape_count(&to, NULL) != tsr_shape_count(&from, NULL)) {
+    tsr_fail(b, TSR_ERR_CONFIG, "what is stored is no value, or no weight has as many numbers");
+    return;
+  }
   g->stores[g->store_count].to = g->values[vector].weight;
   g->stores[g->store_count++].from = value;
 }

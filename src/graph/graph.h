@@ -178,7 +178,8 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
  * itself + (1 - keep) * the one of the same name below `from`. Both are names below the current path. TSR_ERR_ARGUMENT
  * if the weights are in 8 bits. */
 void tsr_weights_follow(tsr_builder *b, const char *to, const char *from, double keep);
-/* After the nodes have run, the weight `vector` becomes `value`, which has as many numbers. */
+/* After the nodes have run, the weight `vector` becomes `value`. TSR_ERR_CONFIG: `vector` is no weight, or `value` has
+ * another number of numbers. */
 void tsr_vector_store(tsr_builder *b, tsr_value vector, tsr_value value);
 /* A constant table. The caller fills *data. It is NULL after a failure and when declaring, because a config must not
  * take memory before the file's weights have been checked. */

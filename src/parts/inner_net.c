@@ -17,6 +17,9 @@ tsr_value tsr_net_build(tsr_builder *b, const tsr_net *net, tsr_value *watched) 
   tsr_print(prefix, sizeof prefix, "%s%s", around ? around->tap_prefix : "", net->prefix);
   tsr_settings outer = tsr_config_open(b, net->key, net->what, net->archs, &name);
   const tsr_arch *arch = b->find_arch(name);
+  /* The smaller .wasm files may have the wrapper and not this one; the page then takes the file with all. */
+  if (!arch && !tsr_failed(b))
+    tsr_fail(b, TSR_ERR_WASM_ARCH, "arch \"%s\" is not in this .wasm; give the one whose name ends in -all", name);
   tsr_meaning meaning = b->graph.output_meaning;
   b->inside = &inside;
   tsr_enter(b, "%s", net->scope);

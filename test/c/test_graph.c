@@ -204,6 +204,37 @@ static void a_wrapper_without_a_network(void) {
 }
 
 /* Settings know the code of what is wrong with them, wherever they lie. */
+/* A network inside that another build holds is refused as a whole model of it would be. */
+static void a_network_of_another_build(void) {
+  static const char text[] = "{\"net\":{}}";
+  static const char *const archs[] = {"elsewhere", NULL};
+  workshop w;
+  begin(&w);
+  w.b.config.given = tsr_json_parse(&w.arena, &w.err, text, sizeof text - 1, "test");
+  tsr_value seen = 1;
+  tsr_net net = {.key = "net", .what = "core key", .archs = archs, .scope = "core", .prefix = "one."};
+  CHECK_INT(tsr_net_build(&w.b, &net, &seen), TSR_NO_VALUE);
+  CHECK_INT(seen, TSR_NO_VALUE);
+  CHECK_INT(w.err.code, TSR_ERR_WASM_ARCH);
+  CHECK_HAS(w.err.message, "arch \"elsewhere\" is not in this .wasm");
+  end(&w);
+}
+
+static void what_cannot_be_stored(void) {
+  workshop w;
+  for (int i = 0; i < 5; i++) {
+    begin(&w);
+    tsr_builder *b = &w.b;
+    tsr_value last = tsr_weight_vector(b, "last", tsr_shape_of(2, 1, 4));
+    tsr_value more = tsr_weight_vector(b, "more", tsr_shape_of(2, 1, 5)), twice = tsr_nn_times(b, last, 2);
+    const tsr_value pairs[][2] = {{last, twice}, {twice, last}, {last, more}, {1 << 20, twice}, {last, TSR_NO_VALUE}};
+    tsr_vector_store(b, pairs[i][0], pairs[i][1]);
+    CHECK_INT(w.err.code, i ? TSR_ERR_CONFIG : TSR_OK);
+    CHECK_INT(b->graph.store_count, i ? 0 : 1);
+    end(&w);
+  }
+}
+
 static void codes_of_settings(void) {
   static const char text[] = "{\"depth\":99,\"net\":{\"depth\":99}}";
   static const char *const archs[] = {"core", NULL};
@@ -312,6 +343,8 @@ int main(void) {
   what_is_no_value();
   wrappers_nest();
   a_wrapper_without_a_network();
+  a_network_of_another_build();
+  what_cannot_be_stored();
   codes_of_settings();
   a_late_input();
   weights_follow("{\"options\":{\"update\":true}}");

@@ -19,11 +19,36 @@ function drawn(/** @type {string} */ seed, /** @type {number} */ n) {
   return { order, sign: (/** @type {number} */ i) => (u[n + i] < 0 ? -1 : 1) };
 }
 
+/** Whether a name matches a pattern in which * stands for any characters, ? for one. */
+const matches = (/** @type {string} */ name, /** @type {string} */ pattern) =>
+  new RegExp(`^${pattern.replace(/[.\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')}$`).test(name);
+
+/**
+ * What is wrong with the list of a case's taps: each tap of the program whose name matches one of the case's `keep`
+ * must be in the file, and each pattern must match one.
+ * @param {any} golden @param {string[]} listed the taps that the program has for the case's input and options
+ * @returns {string[]}
+ */
+export function tapFaults(golden, listed) {
+  const wanted = listed.filter((name) => golden.keep.some((/** @type {string} */ pattern) => matches(name, pattern)));
+  const kept = Object.keys(golden.taps);
+  return [
+    ...wanted.filter((name) => !kept.includes(name)).map((name) => `${golden.name}: the file lacks the tap ${name}`),
+    ...kept
+      .filter((name) => !wanted.includes(name))
+      .map((name) => `${golden.name}: ${name} is no tap that the case keeps`),
+    ...golden.keep
+      .filter((/** @type {string} */ pattern) => !listed.some((name) => matches(name, pattern)))
+      .map((/** @type {string} */ pattern) => `${golden.name}: no tap is ${pattern}`),
+  ];
+}
+
 /**
  * '' where `got` is the case's output, or its tap of this name; otherwise what is off, and where.
  *
  * A value may be off by `tolerance` of the largest value, and a sum of eight by the root of eight times that: errors by
- * rounding are independent of each other, and grow so. Seen in f32: values off by 6.8e-6 at most, sums by 3.3e-6.
+ * rounding are independent of each other, and grow so. The largest value itself is compared too, because a wrong one in
+ * the file would allow anything. Seen in f32: values off by 6.8e-6 at most, sums by 3.3e-6.
  * @param {any} golden @param {string} name @param {{ dims: ArrayLike<number>, data: ArrayLike<number> }} got
  * @param {number} tolerance
  */
@@ -67,5 +92,12 @@ export function mismatch(golden, name, got, tolerance) {
     const wrong = off(`the signed sum of values ${members.join(', ')} is`, sum, sums[k], tolerance * Math.sqrt(GROUP));
     if (wrong) return wrong;
   }
-  return '';
+  const own = Array.prototype.reduce.call(
+    got.data,
+    (most, x) => Math.max(/** @type {number} */ (most), Math.abs(x)),
+    0,
+  );
+  return Math.abs(own - largest) <= tolerance * own
+    ? ''
+    : `${what}: the largest value is ${own}, in the file ${largest}: allowed ${tolerance} of it`;
 }
