@@ -12,7 +12,8 @@ test('relaxed build: every reference case, output and taps', { skip: node24.skip
     console.log('relaxed:', relaxedSimd);`;
   const probed = await run(node24.path, ['--input-type=module', '-e', probe]);
   assert.match(probed.output, /relaxed: true/);
-  const { code, output } = await run(node24.path, ['--test', '--test-reporter=spec', 'test/golden.test.js']);
+  const files = ['golden', 'taps', 'pretraining', 'wrong_models'].map((name) => `test/${name}.test.js`);
+  const { code, output } = await run(node24.path, ['--test', '--test-reporter=spec', ...files]);
   assert.equal(code, 0, output);
   const passed = Number(/pass (\d+)/.exec(output)?.[1] ?? 0);
   assert.ok(passed >= 60, `only ${passed} cases ran:\n${output}`);

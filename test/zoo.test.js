@@ -119,6 +119,10 @@ function caseFaults(name, one, page, told) {
     !one.parameters || told.parameters === one.parameters,
     `case ${name} has ${one.parameters} parameters in the reference, ${told.parameters} here`,
   );
+  need(
+    one.f32?.output && one.f32.taps !== undefined,
+    `case ${name} was not compared in f32: run scripts/parity/parity.py ${name}, then with --docs, then make docs`,
+  );
   need(one.least >= 0.95 || one.why, `case ${name} asks for less than 95 % in 8 bits and gives no reason (why)`);
   if (!one.counted) {
     const excuse = `8 bits of \`${name}\` are not counted: `;
@@ -158,6 +162,10 @@ function faults(zoo) {
   for (const name of common) known(name, `the Makefile's COMMON has ${name}, src/arch has no such file`);
   for (const name of Object.keys(references)) {
     known(name, `scripts/parity/references/${name}.py belongs to no file of src/arch`);
+  }
+  for (const name of archs) {
+    const command = `node scripts/bench/rows.mjs ${name}, then with --docs, then make docs`;
+    need(measured.milliseconds[name], `${name} has no times in docs/models/measured.json: run ${command}`);
   }
   for (const name of Object.keys(measured.milliseconds)) known(name, `docs/models/measured.json has times of ${name}`);
   for (const name of Object.keys(pages)) {
@@ -306,6 +314,20 @@ test('each disagreement is found and named', () => {
         z.measured.cases.cait_document.why = '';
       },
       /cait_document asks for less/,
+    ],
+    [
+      'no figure in f32',
+      (z) => {
+        delete z.measured.cases.vit_std_mean.f32;
+      },
+      /vit_std_mean was not compared in f32/,
+    ],
+    [
+      'no times',
+      (z) => {
+        delete z.measured.milliseconds.vit;
+      },
+      /vit has no times/,
     ],
     [
       'too small a count',

@@ -10,7 +10,7 @@ import { floats, mismatch, tapFaults } from './golden.js';
 import { drawInput, drawTensors, safetensors } from './weights.js';
 
 const golden = JSON.parse(readFileSync(new URL('../golden/models/twins_svt_tiny.json', import.meta.url), 'utf8'));
-const TOLERANCE = 1e-5; // as in test/golden.test.js
+const TOLERANCE = 1e-5; // as in test/parity/cases.js
 const model = await loadModel(safetensors(drawTensors(golden), golden), { worker: false, dtype: 'f32' });
 const image = { data: drawInput(golden.name, 'image', golden.inputs.image), dims: golden.inputs.image };
 const { output, captures } = await model.forward(image, { capture: Object.keys(golden.taps) });
