@@ -24,6 +24,7 @@ from safetensors import safe_open
 import cifar10
 import paths
 import pictures
+import starts
 import tasks
 
 
@@ -45,14 +46,6 @@ def table(path: Path, shape: tuple) -> np.ndarray:
     return np.memmap(path, np.float32, "r+", shape=shape)
 
 
-def sincos(rows: int, cols: int, dim: int) -> torch.Tensor:
-    """[rows cols, dim]: sines and cosines of y, then of x, dim / 4 frequencies each: a start that knows what is near what."""
-    omega = 1 / 100 ** torch.linspace(0, 1, dim // 4)
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
-    y, x = y.reshape(-1, 1) * omega, x.reshape(-1, 1) * omega
-    return torch.cat([y.sin(), y.cos(), x.sin(), x.cos()], 1)
-
-
 class Task(tasks.Task):
     def __init__(self, config, folder):
         super().__init__(config)
@@ -63,10 +56,8 @@ class Task(tasks.Task):
         self.teacher = teacher(paths.MODELS / self.options["teacher"])
         self.known = table(folder / "teacher.f32", (self.options["copies"], len(self.labels), 10))
         self.model = paths.reference(config["arch"]).build(config["model"])
-        if config.get("sincos"):
-            grid = config["model"]["image_size"] // config["model"]["patch_size"]
-            with torch.no_grad():
-                self.model.pos_embedding[-grid * grid:] = sincos(grid, grid, self.model.pos_embedding.shape[-1])
+        if config.get("start") == "mimetic":
+            starts.mimetic(self.model)
 
     def drawn(self, copy: int) -> dict:
         """What is drawn for each picture of a copy."""
