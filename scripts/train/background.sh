@@ -19,7 +19,7 @@ else
   OMP_NUM_THREADS=1 setsid nohup nice -n 19 "$python" "$code/scripts/train/train.py" >>"$root/run.log" 2>&1 </dev/null &
   echo $! >"$root/pid"
   # Linux shares the cores out by session first: of a session of its own the kernel asks this number, not nice's.
-  echo 19 >"/proc/$!/autogroup" 2>/dev/null || true
+  echo 10 >"/proc/$!/autogroup" 2>/dev/null || true
 fi
 pid=$(cat "$root/pid")
 cat <<END

@@ -39,12 +39,17 @@ def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
                           torch.rand(n, generator=generator) < 0.5)
 
 
+def resize(x: torch.Tensor, size: int) -> torch.Tensor:
+    """[B,3,S,S] -> [B,3,size,size], by Pillow's bicubic."""
+    return x if x.shape[-1] == size else F.interpolate(x, size, mode="bicubic", antialias=True)
+
+
 @torch.no_grad()
-def outputs(model, images: torch.Tensor, batch: int = 250, **statistics) -> torch.Tensor:
+def outputs(model, images: torch.Tensor, size: int = 32, batch: int = 250, **statistics) -> torch.Tensor:
     """float [N,...]: the model's answers to uint8 images, in eval mode; the mode is put back."""
     training = model.training
     model.eval()
-    answers = [model(normalise(images[i:i + batch], **statistics)) for i in range(0, len(images), batch)]
+    answers = [model(resize(normalise(images[i:i + batch], **statistics), size)) for i in range(0, len(images), batch)]
     model.train(training)
     return torch.cat(answers)
 

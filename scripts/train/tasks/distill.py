@@ -10,7 +10,8 @@ al. 2021, arXiv 2106.05237), once a copy: its logits are kept in the model's fol
     [distill]
     teacher = "cct_4_cifar10_f32.safetensors"   in models/
     share = 0.7
-    copies = 15
+    copies = 12
+    size = 64       (at the top of the file) side of the pictures that the student gets, the teacher has 32; 32 where left out
 """
 import json
 import math
@@ -50,6 +51,7 @@ class Task(tasks.Task):
     def __init__(self, config, folder):
         super().__init__(config)
         self.options = config["distill"]
+        self.size = config.get("size", 32)
         self.images, self.labels = pictures.load("train", config.get("images"))
         self.test = pictures.load("test", config.get("test_images"))
         self.steps = len(self.labels) // self.batch
@@ -102,11 +104,11 @@ class Task(tasks.Task):
         pick = self.order[step * self.batch:(step + 1) * self.batch]
         x, hard = self.view(self.draw, pick)
         share = self.options["share"]
-        return F.cross_entropy(self.model(x), (1 - share) * hard + share * self.soft(x, pick))
+        return F.cross_entropy(self.model(pictures.resize(x, self.size)), (1 - share) * hard + share * self.soft(x, pick))
 
     def evaluate(self):
-        return dict(top1=pictures.accuracy(pictures.outputs(self.model, self.test[0]), self.test[1]))
+        return dict(top1=pictures.accuracy(pictures.outputs(self.model, self.test[0], self.size), self.test[1]))
 
     def about(self):
-        return dict(arch=self.config["arch"], config=self.config["model"], preprocess=pictures.PREPROCESS, labels=cifar10.CLASSES,
+        return dict(arch=self.config["arch"], config=self.config["model"], preprocess=pictures.PREPROCESS | dict(size=[self.size, self.size]), labels=cifar10.CLASSES,
                     license="MIT", source=pictures.SOURCE)
