@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 30
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
+.PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types size test demo serve parity accuracy train bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | awk '{ printf "  make %-13s", $$2; $$1 = $$2 = ""; print }'
@@ -24,7 +24,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; the goals below compile nothing
 # themselves (those that need a build call make again, after setup).
-ifneq ($(filter-out help setup clean serve demo parity accuracy size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help setup clean serve demo parity accuracy train size test js types bench bench-quick bench-kernels bench-scaling,$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
 endif
 $(B)/setup.mk: scripts/setup.sh package-lock.json
@@ -217,6 +217,9 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 accuracy: ## measure the shipped models on their test sets (downloads data the first time)
 	$(Q)scripts/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/pyenv.sh) && "$$python" scripts/accuracy.py
+
+train: ## train a model, or go on where it was stopped: MODEL=vit-cifar10; all that are not done without it (hours)
+	$(Q)python=$$(scripts/pyenv.sh) && OMP_NUM_THREADS=1 nice "$$python" scripts/train/train.py $(if $(filter command line,$(origin MODEL)),$(MODEL))
 
 # ---- speed ----
 
