@@ -15,7 +15,7 @@ Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help setup wasm js native native-tests fuzzers test-native fuzz no-fuzzer types format size test demo docs \
-  serve parity accuracy bench bench-quick bench-kernels bench-scaling clean FORCE
+  serve parity accuracy train bench bench-quick bench-kernels bench-scaling clean FORCE
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  make \1 \2/p' Makefile | \
@@ -26,7 +26,7 @@ setup: ## install what the build and the tests need (quick when it is all there)
 
 # What setup found: EMCC, STB_DIR, SAN_CC, FUZZ_CC. Made by the first goal that compiles; these goals compile nothing
 # themselves (those that need a build call make again, after setup).
-COMPILES_NOTHING := help setup clean serve demo docs parity accuracy size test js types format bench bench-quick \
+COMPILES_NOTHING := help setup clean serve demo docs parity accuracy train size test js types format bench bench-quick \
   bench-kernels bench-scaling
 ifneq ($(filter-out $(COMPILES_NOTHING),$(or $(MAKECMDGOALS),help)),)
 include $(B)/setup.mk
@@ -249,6 +249,10 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 accuracy: ## measure the shipped model on its test set, and write README.md and its card (downloads the first time)
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm
 	$(Q)python=$$(scripts/parity/pyenv.sh) && "$$python" scripts/train/accuracy.py
+
+train: ## train a model, or go on where it was stopped: MODEL=vit-cifar10; all that are not done without it (hours)
+	$(Q)python=$$(scripts/parity/pyenv.sh) && OMP_NUM_THREADS=1 nice "$$python" scripts/train/train.py \
+	  $(if $(filter command line,$(origin MODEL)),$(MODEL))
 
 # ---- speed ----
 
