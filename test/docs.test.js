@@ -370,7 +370,8 @@ test('the checks themselves: each finds its fault', () => {
   );
   assert.deepEqual(
     kindsGiven(
-      'm.kind = "a"; tsr_nn_map_meaning(b, x, "b"), "tap"; tsr_meaning t = {"c", 1}, u = {"d", 2}; (tsr_meaning){"e", 3}; ' +
+      'm.kind = "a"; tsr_nn_map_meaning(b, x, "b"), "tap"; ' +
+        'tsr_meaning t = {"c", 1}, u = {"d", 2}; (tsr_meaning){"e", 3}; ' +
         'const char *const pools[] = {"cls", NULL}; tsr_tap_add(b, x, meaning, "tap")',
     ),
     ['a', 'b', 'c', 'd', 'e'],

@@ -182,7 +182,7 @@ test("attention and embeddings of what teaches are its student's, which sees one
   }
 });
 
-test('a teacher follows its student from run to run, and what a forward found last is where its centers go', async () => {
+test('a teacher follows its student from run to run, its centers what a forward found last', async () => {
   const golden = tiny('dino_update'); // its weights hold the centers that a forward before would have left
   const model = await load(file(golden), { dtype: 'f32' });
   const [image, inputs] = inputsOf(golden);
@@ -249,7 +249,7 @@ test('labels are numbers of classes or shares of each, and go with what the teac
   await model.dispose();
 });
 
-test('a list of pictures of many sizes runs in one pass: rows and taps in their order, as one by one; wrong ones are named', async () => {
+test('a list of images of many sizes runs in one pass, in order, as one by one; wrong ones are named', async () => {
   for (const name of ['na_vit_groups', 'na_vit_nested_tensor_list']) {
     const golden = tiny(name);
     const { sizes, ...options } = golden.options;

@@ -14,7 +14,7 @@ test('taps carry what maps them back onto the picture', async () => {
   assert.deepEqual([cct.grid, cct.prefixTokens], [[3, 2], 0]);
 });
 
-test('every tap that a model lists can be captured, and has the dims listed where they do not depend on the input', async () => {
+test('every tap listed can be captured, and has the dims listed where the input does not decide them', async () => {
   for (const arch of new Set(cases.map((golden) => golden.arch))) {
     const golden = tiny(`${arch}_tiny`);
     const model = await load(file(golden), { dtype: 'f32' });
@@ -87,8 +87,10 @@ test('attention of windows has a dim for them; layers of several shapes are told
   assert.deepEqual([last.dims, last.windows, last.map?.length], [[2, 1, 4, 4], null, 4]);
   await assert.rejects(model.attention(image, { layers: 'all' }), {
     code: 'ERR_ARGUMENT',
-    message:
-      /stages\.0\.blocks\.0\.attn is \[4,1,4,4\], stages\.1\.blocks\.0\.attn is \[1,2,4,4\]; ask for layers of one shape, or forward\(\) for these taps$/,
+    message: new RegExp(
+      String.raw`stages\.0\.blocks\.0\.attn is \[4,1,4,4\], stages\.1\.blocks\.0\.attn is \[1,2,4,4\]; ` +
+        String.raw`ask for layers of one shape, or forward\(\) for these taps$`,
+    ),
   });
   await assert.rejects(model.attention(image, { layers: 0, rollout: true }), {
     code: 'ERR_ARGUMENT',
@@ -111,7 +113,7 @@ test('a class token that alone asks draws its map from its one row', async () =>
   await model.dispose();
 });
 
-test('an embedding of two scales is both class tokens side by side, of levels the mean over columns of the top one', async () => {
+test('an embedding of two scales is both class tokens, of levels the mean over columns of the top one', async () => {
   for (const [name, tap] of [
     ['cross_vit_tiny', 'embedding'],
     ['glom_tiny', 'tokens'],
@@ -153,7 +155,8 @@ test('tokens behind the patches are told, and stay out of means and maps', async
     ],
   );
   await model.dispose();
-  const odd = { ...tiny('simple_vit_with_register_tokens_tiny'), inputs: { image: [1, 3, 16, 16] } }; // four patches, four registers
+  // four patches, four registers
+  const odd = { ...tiny('simple_vit_with_register_tokens_tiny'), inputs: { image: [1, 3, 16, 16] } };
   const registers = await load(file(odd), { dtype: 'f32' });
   const [picture] = inputsOf(odd);
   const { data, dims, map, suffix } = await registers.attention(picture);
@@ -192,7 +195,7 @@ test('adapters are handed in whole, and from the first on', async () => {
   await model.dispose();
 });
 
-test('tokens are sampled by a seed: splitmix64 of seed and layer, whatever the batch; noise of another size is refused', async () => {
+test('tokens are sampled by splitmix64 of seed and layer, whatever the batch; other noise is refused', async () => {
   const golden = tiny('ats_vit_smaller'); // layer 1 keeps 4 of 6
   const model = await load(file(golden), { dtype: 'f32' });
   const [image] = inputsOf(golden);

@@ -104,7 +104,8 @@ export function filter(rows, words) {
   const unknown = words.filter((word) => !kinds.some((kind) => kind.includes(word)));
   if (unknown.length)
     throw new Error(
-      `no op, isa or shape ${unknown}; there are ${[...new Set(rows.flatMap(({ op, isa }) => [op, isa])), ...new Set(shapes)].join(' ')}`,
+      `no op, isa or shape ${unknown}; there are ` +
+        [...new Set(rows.flatMap(({ op, isa }) => [op, isa])), ...new Set(shapes)].join(' '),
     );
   const [ops, isas, sizes] = kinds;
   return (row, shape) =>

@@ -183,7 +183,8 @@ export function section(points) {
   };
   const threads = [...new Set(points.map((point) => point.threads))].join(', ');
   return [
-    `ViT-S/16, threads: ${threads}; medians of ${Math.min(...points.map(({ runs }) => runs))} or more; in brackets the growth against one picture of ${BASE} x ${BASE}.`,
+    `ViT-S/16, threads: ${threads}; medians of ${Math.min(...points.map(({ runs }) => runs))} or more; ` +
+      `in brackets the growth against one picture of ${BASE} x ${BASE}.`,
     '',
     table('sides', 'side', ({ side }) => `${side}`),
     '',

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
 import cifar10  # noqa: E402
+from optimizers import Muon  # noqa: E402
 from packages import cache_dir, vit_pytorch  # noqa: E402
 
 TOKENIZER = dict(
@@ -55,44 +56,6 @@ def normalise(images: np.ndarray) -> torch.Tensor:
     x = torch.from_numpy(np.ascontiguousarray(images)).float().div_(255)
     x = (x - torch.tensor(cifar10.MEAN)) / torch.tensor(cifar10.STD)
     return x.permute(0, 3, 1, 2)
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose matrix is replaced by the nearest orthogonal one, scaled to AdamW's usual step size."""
-
-    def __init__(self, params, lr, momentum=0.95, weight_decay=0.05):
-        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
-
-    @staticmethod
-    def orthogonalise(g: torch.Tensor) -> torch.Tensor:
-        """[S, R, C] -> per matrix, U V^T of its singular value decomposition, to within the Newton-Schulz error."""
-        a, b, c = 3.4445, -4.7750, 2.0315
-        tall = g.shape[1] > g.shape[2]
-        x = g.transpose(1, 2) if tall else g
-        x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-        for _ in range(5):
-            s = x @ x.transpose(1, 2)
-            x = a * x + (b * s + c * (s @ s)) @ x
-        return x.transpose(1, 2) if tall else x
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            by_shape = {}
-            for p in group["params"]:
-                if p.grad is not None:
-                    by_shape.setdefault((p.shape[0], p.numel() // p.shape[0]), []).append(p)
-            for (rows, cols), params in by_shape.items():
-                updates = []
-                for p in params:
-                    state = self.state[p]
-                    m = state.setdefault("momentum", torch.zeros_like(p.grad))
-                    m.mul_(group["momentum"]).add_(p.grad)
-                    updates.append((p.grad + group["momentum"] * m).reshape(rows, cols))
-                updates = self.orthogonalise(torch.stack(updates)) * (0.2 * max(rows, cols) ** 0.5)
-                for p, u in zip(params, updates):
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.add_(u.reshape(p.shape), alpha=-group["lr"])
 
 
 def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

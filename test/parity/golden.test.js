@@ -129,7 +129,8 @@ function sizeFault(models, others) {
   if (total > LIMIT) return `test/golden has ${total} bytes of ${LIMIT}; ${mend}`;
   return total + ROOM * mean <= LIMIT
     ? ''
-    : `test/golden has ${total} bytes of ${LIMIT}, no room for ${ROOM} more cases of ${Math.round(mean)} bytes; ${mend}`;
+    : `test/golden has ${total} bytes of ${LIMIT}, no room for ${ROOM} more cases ` +
+        `of ${Math.round(mean)} bytes; ${mend}`;
 }
 
 test('the golden files are small, and fifty more cases fit', (t) => {

@@ -218,7 +218,8 @@ for (const worker of [true, false]) {
         [
           { layers: [length] },
           new RegExp(
-            `attention option "layers" is \\[${length}\\]; expected "all", or indices from 0 to ${length - 1}, negative from the end$`,
+            `attention option "layers" is \\[${length}\\]; expected "all", or indices from 0 to ${length - 1}, ` +
+              `negative from the end$`,
           ),
         ],
         [{ layers: -length - 1 }, /"layers" is -\d; expected/],

@@ -72,7 +72,7 @@ test('the files have the architectures that the Makefile says, and both know all
 
 for (const worker of [true, false]) {
   for (const threads of [1, 2]) {
-    test(`rare ones load as others do, ${worker ? 'in a worker' : 'on the calling thread'}, threads: ${threads}`, async () => {
+    test(`rare ones load as others do; ${worker ? 'worker' : 'no worker'}, threads: ${threads}`, async () => {
       for (const { arch, file, input, want } of RARE) {
         /** @type {import('../../web/types.js').Progress[]} */
         const events = [];
@@ -144,7 +144,7 @@ describe('over the network', () => {
 
   for (const worker of [true, false]) {
     for (const threads of [1, 2]) {
-      test(`each file is fetched once, the second only when it is needed; ${worker ? 'worker' : 'no worker'}, threads: ${threads}`, async () => {
+      test(`a file is fetched once, if needed; ${worker ? 'worker' : 'no worker'}, threads: ${threads}`, async () => {
         for (const { arch, file, input, want } of [VIT, NEST]) {
           await withServer(
             (request, response) => {
