@@ -86,7 +86,7 @@ HOT_FLAGS = -O3 $(FRAMES) $(if $(filter $(UNROLLED),$<),$(VECTORS), \
 # Decoding images lies between: a PNG takes a fourteenth longer with -Oz.
 # Attention's own loops are short beside the kernels that it calls, gather's beside the rows that it copies; what
 # depends on weights alone is made once.
-SMALL := $(patsubst %,src/ops/%.c,attention batch_norm elementary gather)
+SMALL := $(patsubst %,src/ops/%.c,attention batch_norm elementary gather resize)
 WASM_OPT = $(if $(filter $(SMALL),$<),-Oz $(ROLLED) $(FRAMES), \
   $(if $(filter $(HOT),$<),$(HOT_FLAGS), \
   $(if $(filter src/image/%,$<),-Os,-Oz)))

@@ -58,6 +58,10 @@ typedef struct tsr_input {
   const float *data;
 } tsr_input;
 
+/* The tokens that the head reads, whose attention is the map of a classification: the first one where there are tokens in
+ * front of the grid's, else the mean of the grid's; or the mean of the grid's, or of all, in any case. */
+enum { TSR_READS_FIRST, TSR_READS_CELLS, TSR_READS_ALL };
+
 enum { TSR_MAX_INPUTS = 32, TSR_MAX_FOLLOWS = 4, TSR_MAX_STORES = 4 };
 
 typedef struct tsr_graph {
@@ -80,6 +84,7 @@ typedef struct tsr_graph {
     tsr_value from;
   } stores[TSR_MAX_STORES]; /* done after each run */
   int store_count;
+  int head_reads; /* TSR_READS_... */
   int list_patch; /* 0: one size for all images; else (NaViT) each side of an image is a multiple of this */
 } tsr_graph;
 
@@ -207,6 +212,9 @@ void tsr_tap_give(tsr_builder *b, tsr_value value);
 
 /* 1 if `text` matches `pattern`, in which * stands for any characters (none included). */
 int tsr_pattern_matches(const char *pattern, const char *text);
+
+/* Sets what the head reads, TSR_READS_...; the default is TSR_READS_FIRST. */
+static inline void tsr_head_reads(tsr_builder *b, int reads) { b->graph.head_reads = reads; }
 
 /* Sets the meaning of the graph's output; the default kind is "logits". */
 static inline void tsr_output_means(tsr_builder *b, tsr_meaning meaning) { b->graph.output_meaning = meaning; }

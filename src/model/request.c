@@ -19,6 +19,7 @@ struct tsr_request {
   int groups;            /* images, and in each its windows */
   int rows, tokens;      /* of one: those who look, those looked at */
   int all_heads;
+  int reads;         /* TSR_READS_... */
   size_t area;       /* of one head */
   float *map, *last; /* [cells], and the matrix it is read from; NULL: no grid to draw it on */
   int pools,
@@ -185,6 +186,7 @@ tsr_status tsr_request_plan(tsr_request *v, tsr_session *s, tsr_error *err) {
   const tsr_shape *first = &v->taps[0]->shape;
   const tsr_meaning *meaning = &v->taps[0]->meaning;
   int overflow = 0;
+  v->reads = s->graph.head_reads;
   v->shape = tsr_shape_of(2, first->dims[0], tsr_shape_last(first));
   if (v->layers && plan_attention(v, err)) return err->code;
   v->cells = v->tokens - meaning->prefix_tokens - meaning->suffix_tokens;
@@ -210,14 +212,19 @@ static void mean_of(const tsr_request *v, const float *layer, float *out) {
   }
 }
 
-/* The class token's row, the first, where there is one; else the cells' rows weighted as the pooling weights them,
- * equally where it has no weights. */
+/* The rows of the tokens that the head reads: the class token's, the first, where there is one; else the cells' rows weighted
+ * as the pooling weights them, equally where it has no weights. A head that reads a mean says so (TSR_READS_...). */
 static void look(const tsr_request *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
-  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, rows = prefix ? 1 : v->rows == n ? v->cells : v->rows;
+  int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, is_square = v->rows == n;
+  int first = is_square && v->reads == TSR_READS_CELLS ? prefix : 0;
+  int rows = is_square && v->reads == TSR_READS_ALL ? n
+             : prefix && !(is_square && v->reads)   ? 1
+             : is_square                            ? v->cells
+                                                    : v->rows;
   for (int j = prefix; j < prefix + v->cells; j++) {
     double sum = 0;
-    for (int i = 0; i < rows; i++)
+    for (int i = first; i < first + rows; i++)
       sum += (double)v->last[(size_t)i * n + j] * (weights && !prefix ? (double)weights[i] : 1.0 / rows);
     v->map[j - prefix] = (float)sum;
   }

@@ -40,6 +40,20 @@ tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int o
   return named_linear(b, name, x, out, bias, residual, TSR_ACT_NONE);
 }
 
+tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value scale,
+                                  tsr_value residual) {
+  int in = tsr_dim(b, x, -1);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(2, out, in), (tsr_matrix_layout){1, out, in, 1});
+  tsr_value bias = tsr_nn_mul(b, tsr_weight_vector(b, "bias", tsr_shape_of(1, out)), scale);
+  tsr_attrs attrs = {.linear = {.has_bias = 1, .has_scale = 1, .has_residual = 1}};
+  x = tsr_failed(b) ? TSR_NO_VALUE
+                    : tsr_node_add(b, TSR_OP_linear, (tsr_value[]){x, w, bias, scale, residual}, 5, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
 tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, int groups, int out, int activation) {
   int in = tsr_dim(b, x, -1) / groups;
   if (x == TSR_NO_VALUE) return x;
@@ -150,6 +164,10 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
 tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_attention a) {
   int width = a.heads * a.head_dim;
   return attend(b, q, qkv, qkv, (int[]){0, width, 2 * width}, a);
+}
+
+tsr_value tsr_nn_attention_at(tsr_builder *b, tsr_value qk, tsr_value v, const int offsets[3], tsr_attention a) {
+  return attend(b, qk, qk, v, offsets, a);
 }
 
 tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention a) {
@@ -276,6 +294,20 @@ static tsr_value embed_patches(tsr_builder *b, tsr_value x, int dim) {
 
 tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim) {
   return embed_patches(b, tsr_nn_patchify(b, image, patch_h, patch_w), dim);
+}
+
+tsr_value tsr_nn_conv_patches(tsr_builder *b, const char *name, tsr_value image, const int patch[2], int dim,
+                              int bias) {
+  int channels = tsr_dim(b, image, 1);
+  tsr_value x = tsr_nn_patchify(b, image, patch[0], patch[1]); /* [B,N,P P C], as the matrix is packed */
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, dim, channels, patch[0], patch[1]),
+                                  (tsr_matrix_layout){1, dim, channels, patch[0] * patch[1]});
+  tsr_value offset = bias ? tsr_weight_vector(b, "bias", tsr_shape_of(1, dim)) : TSR_NO_VALUE;
+  x = linear(b, x, w, offset, TSR_NO_VALUE, TSR_ACT_NONE);
+  tsr_leave(b);
+  return x;
 }
 
 tsr_value tsr_nn_video_patch_embed(tsr_builder *b, tsr_value video, int patch_f, int patch_h, int patch_w, int dim) {

@@ -16,6 +16,10 @@ tsr_value tsr_nn_linear(tsr_builder *b, const char *name, tsr_value x, int out, 
 tsr_value tsr_nn_linear_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation);
 tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual);
 
+/* linear(x) with its output scaled by `scale` [out], then + residual: layer scale, as one node. */
+tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value scale,
+                                  tsr_value residual);
+
 /* torch.nn.Conv1d(groups * in, groups * out, 1, groups) over the last dim: x [..,groups*in] -> [..,groups*out];
  * weights name.weight [groups*out, in, 1], name.bias. */
 tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, int groups, int out, int activation);
@@ -75,6 +79,8 @@ tsr_value tsr_nn_attention_qkv(tsr_builder *b, tsr_value qkv, tsr_attention atte
 tsr_value tsr_nn_attention(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, tsr_attention attention);
 /* q is read from the first H*D columns of `q`; k and v from the columns of qkv behind its own first H*D. */
 tsr_value tsr_nn_attention_of(tsr_builder *b, tsr_value q, tsr_value qkv, tsr_attention attention);
+/* q and k are columns of `qk`, v of `v`: from offsets[0], [1] and [2] on. */
+tsr_value tsr_nn_attention_at(tsr_builder *b, tsr_value qk, tsr_value v, const int offsets[3], tsr_attention attention);
 /* q [B,N,H*D], and kv [B,M,2*H*D]: its columns are k and v. */
 tsr_value tsr_nn_attention_kv(tsr_builder *b, tsr_value q, tsr_value kv, tsr_attention attention);
 
@@ -148,6 +154,9 @@ tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer 
  * [B,N,dim]. */
 tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim);
 
+/* torch.nn.Conv2d(C, dim, P, P) as timm's and transformers' patch embedding: image [B,C,H,W], whole patches -> [B,N,dim];
+ * weights name.weight [dim,C,patch_h,patch_w], name.bias. */
+tsr_value tsr_nn_conv_patches(tsr_builder *b, const char *name, tsr_value image, const int patch[2], int dim, int bias);
 /* The same for video [B,C,F,H,W]: patches of patch_f frames, [B,N,patch_f*P*P*C] in einops' order (pf p1 p2 c), frame
  * by frame. */
 tsr_value tsr_nn_video_patch_embed(tsr_builder *b, tsr_value video, int patch_f, int patch_h, int patch_w, int dim);

@@ -42,8 +42,15 @@ static void plain(int activation, float *y, const float *x, int n) {
       for (int j = 0; j < BLOCK; j++) block[j] *= sigmoid(block[j]);
     else if (activation == TSR_ACT_SIGMOID)
       for (int j = 0; j < BLOCK; j++) block[j] = sigmoid(block[j]);
-    else
+    else if (activation == TSR_ACT_HARD_SWISH)
       for (int j = 0; j < BLOCK; j++) block[j] = hard_swish(block[j]);
+    else if (activation == TSR_ACT_QUICK_GELU)
+      for (int j = 0; j < BLOCK; j++) block[j] *= sigmoid(1.702f * block[j]);
+    else if (activation == TSR_ACT_GELU_TANH) /* (1 + tanh(u)) / 2 = sigmoid(2 u) */
+      for (int j = 0; j < BLOCK; j++)
+        block[j] *= sigmoid(1.59576912f * (block[j] + 0.044715f * block[j] * block[j] * block[j]));
+    else
+      for (int j = 0; j < BLOCK; j++) block[j] = 2 * sigmoid(2 * block[j]) - 1;
     memcpy(y + i, block, bytes);
   }
 }

@@ -22,7 +22,19 @@ enum {
 };
 
 /* Activations that linear, conv2d and activate can apply. */
-enum { TSR_ACT_NONE, TSR_ACT_GELU, TSR_ACT_RELU, TSR_ACT_SILU, TSR_ACT_SIGMOID, TSR_ACT_HARD_SWISH };
+enum {
+  TSR_ACT_NONE,
+  TSR_ACT_GELU,
+  TSR_ACT_RELU,
+  TSR_ACT_SILU,
+  TSR_ACT_SIGMOID,
+  TSR_ACT_HARD_SWISH,
+  TSR_ACT_QUICK_GELU, /* x sigmoid(1.702 x) */
+  TSR_ACT_GELU_TANH,  /* GELU by tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
+  TSR_ACT_TANH
+};
+/* How resize interpolates. */
+enum { TSR_RESIZE_BILINEAR, TSR_RESIZE_BICUBIC };
 /* Functions that elementary can apply. */
 enum { TSR_EXP, TSR_SIN, TSR_COS };
 

@@ -159,6 +159,7 @@ tsr_value tsr_vit_own_tokens(tsr_builder *b, const tsr_vit *c, tsr_meaning *toke
 }
 
 tsr_value tsr_vit_pool(tsr_builder *b, tsr_value x, const tsr_vit *c) {
+  if (c->mean_pool) tsr_head_reads(b, TSR_READS_ALL);
   x = c->mean_pool ? tsr_nn_mean(b, x, 1) : tsr_nn_token(b, x, 0);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
   return x;

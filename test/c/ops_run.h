@@ -216,9 +216,12 @@ static double activated(int activation, double x) {
     case TSR_ACT_SILU: return x / (1 + exp(-x));
     case TSR_ACT_SIGMOID: return 1 / (1 + exp(-x));
     case TSR_ACT_HARD_SWISH: return x * fmin(fmax(x + 3, 0), 6) / 6;
+    case TSR_ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    case TSR_ACT_GELU_TANH: return x / 2 * (1 + tanh(sqrt(2 / 3.14159265358979) * (x + 0.044715 * x * x * x)));
+    case TSR_ACT_TANH: return tanh(x);
     default: return x;
   }
 }
-enum { ACTIVATIONS = TSR_ACT_HARD_SWISH + 1 };
+enum { ACTIVATIONS = TSR_ACT_TANH + 1 };
 
 #endif

@@ -1,0 +1,46 @@
+"""Writes test/c/resize_cases.inc: what torch.nn.functional.interpolate makes of small maps.
+
+python=$(scripts/parity/pyenv.sh) && "$python" scripts/parity/golden_ops.py
+"""
+
+from pathlib import Path
+
+import torch
+
+# batch, height, width, channels; to height, width; mode; antialias
+CASES = [
+    (1, 3, 4, 2, 5, 3, "bilinear", 0),
+    (2, 4, 3, 1, 2, 7, "bilinear", 1),
+    (1, 5, 4, 3, 3, 9, "bicubic", 0),
+    (1, 7, 6, 2, 2, 3, "bicubic", 1),
+    (1, 3, 3, 1, 4, 5, "bicubic", 1),
+    (1, 1, 2, 2, 3, 1, "bicubic", 0),
+]
+
+
+def case(b, h, w, c, height, width, mode, antialias):
+    x = torch.arange(b * h * w * c) * 37 + 11
+    x = ((x % 101).double() / 50 - 1).reshape(b, h, w, c)
+    y = torch.nn.functional.interpolate(
+        x.permute(0, 3, 1, 2), (height, width), mode=mode, antialias=bool(antialias), align_corners=False
+    )
+    numbers = ", ".join(f"{value:.7g}" for value in y.permute(0, 2, 3, 1).flatten().tolist())
+    return (
+        f"{{{{4, {{{b}, {h}, {w}, {c}}}}}, {height}, {width}, TSR_RESIZE_{mode.upper()}, {antialias}, "
+        f"(float[]){{{numbers}}}}},"
+    )
+
+
+HEAD = """/* Written by scripts/parity/golden_ops.py from torch.nn.functional.interpolate. */
+typedef struct resize_case {
+  tsr_shape from;
+  int height, width, interpolation, antialias;
+  float *expected;
+} resize_case;
+
+static const resize_case resize_cases[] = {
+"""
+
+if __name__ == "__main__":
+    to = Path(__file__).resolve().parents[2] / "test/c/resize_cases.inc"
+    to.write_text(HEAD + "\n".join(case(*one) for one in CASES) + "\n};\n")
