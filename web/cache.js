@@ -25,13 +25,13 @@ export const cacheMatch = (url) => withCache((cache) => cache.match(url.href));
 /** @param {URL} url */
 export const cacheDrop = (url) => withCache((cache) => cache.delete(url.href));
 
-/** @param {URL} url @param {Blob} file */
-export const cachePut = (url, file) =>
+/** @param {URL} url @param {Blob} file @param {Record<string, string>} [more] headers to keep with it */
+export const cachePut = (url, file, more) =>
   withCache((cache) =>
     cache.put(
       url.href,
       new Response(file, {
-        headers: { 'content-type': 'application/octet-stream', 'content-length': String(file.size) },
+        headers: { 'content-type': 'application/octet-stream', 'content-length': String(file.size), ...more },
       }),
     ),
   );

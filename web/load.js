@@ -5,14 +5,20 @@
  */
 import { cacheable, cacheDrop, cacheMatch, cachePut } from './cache.js';
 import { lacksArch, product } from './engine.js';
-import { argumentError } from './errors.js';
+import { argumentError, TesseraeError } from './errors.js';
 import { Model } from './model.js';
 import { abortable, checkOptions } from './options.js';
-import { fromNetwork, openSource, RESTART } from './source.js';
+import { filePath, isDirectory } from './platform.js';
+import { bytesOf, fromNetwork, openSource, resolve, RESTART } from './source.js';
 import { startEngine } from './start.js';
 
 /** Chunks on their way to the worker at a time: enough to keep it busy, few enough not to pile up. */
 const IN_FLIGHT = 3;
+
+/** A repository's page on the Hub. */
+const HUB_PAGE = /^https:\/\/(huggingface\.co|hf\.co)\/[^/]+\/[^/]+(\/(tree|blob)\/.*)?$/;
+/** @param {any} error */
+const lacksMetadata = (error) => error?.code === 'ERR_CONFIG' && /no __metadata__\.tesserae/.test(error.message);
 
 /** @typedef {import('./types.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').Progress} Progress */
@@ -37,7 +43,15 @@ function settle(given) {
     // not the function itself, because it must be called as a method of the global object
     fetch: (/** @type {[any]} */ ...args) => globalThis.fetch(...args),
   };
-  const known = [...Object.keys(VALUES), ...Object.keys(all), 'signal', 'integrity', 'wasmUrl', 'wasmBinary'];
+  const known = [
+    ...Object.keys(VALUES),
+    ...Object.keys(all),
+    'signal',
+    'integrity',
+    'headers',
+    'wasmUrl',
+    'wasmBinary',
+  ];
   Object.assign(all, checkOptions(given, known, 'loadModel'));
   /** @param {string} name @param {boolean} fine @param {string} expected */
   const expect = (name, fine, expected) => {
@@ -51,7 +65,8 @@ function settle(given) {
   expect('retries', Number.isInteger(retries) && retries >= 0, '0 or more');
   expect('decode', ['auto', 'wasm'].includes(decode) || typeof decode === 'function', '"auto", "wasm" or a function');
   for (const name of ['onProgress', 'fetch']) expect(name, typeof all[name] === 'function', 'a function');
-  if (integrity !== undefined) {
+  expect('headers', all.headers === undefined || Object(all.headers) === all.headers, 'an object of names and values');
+  if (integrity !== undefined && typeof integrity !== 'object') {
     const [, base64] = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(integrity) ?? [];
     expect('integrity', Boolean(base64), '"sha256-" and 44 characters of base64');
     all.digest = Uint8Array.from(atob(String(base64)), (c) => c.charCodeAt(0));
@@ -132,34 +147,90 @@ async function feed(from, opening, open, { dtype, digest }, keep, tell) {
 }
 
 /**
- * @param {any} source @param {any} options settled; its signal ends everything that this load starts
+ * The folder that `source` names: an address without a file's name, a directory, files, or Blobs by name; else undefined.
+ * @param {any} source @returns {any} for the loader of folders
  */
-async function load(source, options) {
-  const { cache, decode, fetch, signal, warmup } = options;
+function folderIn(source) {
+  if (typeof source === 'string' || source instanceof URL) {
+    const path = filePath(source);
+    if (path !== undefined) return isDirectory(path) ? path : undefined;
+    const url = resolve(source);
+    const bare = /(\/|\/[^./]+)$/.test(url.pathname) && (!url.search || url.pathname.endsWith('/'));
+    return /^http/.test(url.protocol) && (bare || HUB_PAGE.test(url.href)) ? url : undefined;
+  }
+  const isBytes = source instanceof Blob || bytesOf(source);
+  return source && !isBytes && (Symbol.iterator in source || 'config.json' in source) ? source : undefined;
+}
+
+/** Options whose `fetch` sends `headers` to the model's own origin. @param {any} options @param {URL | null} url */
+function withHeaders(options, url) {
+  const { fetch, headers } = options;
+  if (!headers || !url) return options;
+  /** @param {string} to @param {any} init */
+  const own = (to, init) => ({
+    ...init,
+    headers: { ...(new URL(to).origin === url.origin && headers), ...init?.headers },
+  });
+  return { ...options, fetch: (/** @type {string} */ to, /** @type {any} */ init) => fetch(to, own(to, init)) };
+}
+
+/**
+ * @param {any} source @param {any} settled its signal ends everything that this load starts
+ */
+async function load(source, settled) {
+  const { decode, fetch, signal, warmup } = settled;
+  const folder = folderIn(source);
+  const opened = folder ? null : openSource(source, settled);
+  const options = withHeaders(settled, folder instanceof URL ? folder : (opened?.url ?? null));
   const report = progressOf(options);
-  const opened = openSource(source, options);
-  const { opening, open, runtime } = startEngine(options);
+  const { opening, open, runtime } = startEngine({ ...settled, all: Boolean(folder) });
   report('wasm', 0, null);
-  const url = cache !== false && cacheable(opened.url) ? opened.url : null;
-  const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
-  /** One reading of the file. @param {import('./source.js').Source} from @param {boolean} fromCache */
-  const read = async (from, fromCache) => {
-    const keep = fromCache ? null : url;
-    const parts = await feed(from, opening, open, options, keep, (loaded) =>
-      report('weights', loaded, from.total(), fromCache),
+  /**
+   * One reading of a source.
+   * @param {import('./source.js').Source} from @param {() => boolean} fromCache @param {any} [keep] the bytes, at this
+   *   address
+   */
+  const read = async (from, fromCache, keep) => {
+    const own = { ...options, ...(!from.url && folder && { digest: undefined }) };
+    const parts = await feed(from, opening, open, own, keep, (loaded) =>
+      report('weights', loaded, from.total(), fromCache()),
     );
     report('compile');
     const info = await (await opening).call('finish');
     if (keep) await cachePut(keep, new Blob(parts));
     return info;
   };
-  const info = await (url && stored
-    ? read(fromNetwork(url, options, stored), true).catch(async (error) => {
+  /** @param {any} from @param {string} [weights] */
+  const readFolder = async (from, weights) => (await import('./hub/index.js')).readFolder(from, { ...options, core: { TesseraeError, fromNetwork } }, read, weights);
+  const readFile = async () => {
+    const file = openSource(source, options);
+    const { url } = file;
+    const { cache } = options;
+    const keep = url && cache !== false && cacheable(url) ? url : null;
+    const stored = keep && cache === 'auto' ? await cacheMatch(keep) : undefined;
+    if (keep && stored) {
+      try {
+        return await read(fromNetwork(keep, options, stored), () => true);
+      } catch (/** @type {any} */ error) {
         if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else the stored copy is damaged
-        await cacheDrop(url);
-        return read(opened, false);
+        await cacheDrop(keep);
+      }
+    }
+    return read(file, () => false, keep);
+  };
+  const info = await (folder
+    ? readFolder(folder).catch((error) => {
+        // an address without a dot may be a file's
+        if (!error?.detail?.noConfig || !(folder instanceof URL) || folder.pathname.endsWith('/')) throw error;
+        return readFile();
       })
-    : read(opened, false));
+    : readFile().catch((error) => {
+        // a file as transformers and timm write it: what it is stands beside it
+        const [, where, name] =
+          (!lacksMetadata(error) ? null : /^(.*?)([^/\\]+)$/.exec(String(opened?.url?.href ?? source))) ?? [];
+        if (!name || (typeof source === 'object' && !opened?.url)) throw error;
+        return readFolder(opened?.url ? new URL(where) : where || '.', name);
+      }));
   const host = await opening;
   const known = await runtime(host);
   if (warmup) {

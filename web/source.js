@@ -66,17 +66,23 @@ export async function request(url, { fetch, signal }, headers) {
     });
   }
   const { status } = response;
+  const header = (/** @type {string} */ name) => response.headers.get(name) ?? undefined;
+  const errorCode = header('x-error-code');
+  // seconds to wait: of the standard, or of the Hub ("api";r=0;t=55)
+  const wait = Number(header('retry-after') ?? /\bt=(\d+)/.exec(header('ratelimit') ?? '')?.[1]) || undefined;
   /** @param {string} code @param {string} message @param {boolean} [retryable] */
   const refuse = (code, message, retryable) => {
     response.body?.cancel().catch(() => {});
-    return new TesseraeError(code, `${url}: ${message}`, { retryable, detail: { url, status } });
+    return new TesseraeError(code, `${url}: ${message}`, { retryable, detail: { url, status, errorCode, wait } });
   };
-  if (!response.ok)
+  if (!response.ok) {
+    const why = header('x-error-message') ?? errorCode;
     throw refuse(
       'ERR_FETCH_HTTP',
-      `HTTP ${status} ${response.statusText}`.trim(),
+      `HTTP ${status} ${response.statusText}`.trim() + (why ? `: ${why}` : ''),
       [408, 425, 429, 500, 502, 503, 504].includes(status),
     );
+  }
   if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'a part (206) came, the whole file was asked for');
   const type = response.headers.get('content-type') ?? '';
   if (/^(text\/html|application\/xhtml)/i.test(type))
@@ -117,15 +123,19 @@ export function fromNetwork(address, net, stored) {
   let exact = null;
   /** @type {number | null} */
   let announced = null;
+  /** @type {string | null} */
+  let version = null;
+  let measure = lengthFromHeader();
 
   /**
    * Opens the body at byte `loaded`. The result's `loaded` is 0 if the server starts over.
-   * @param {number} loaded @param {string | null} version
+   * @param {number} loaded @param {number} end
    */
-  async function open(loaded, version) {
+  async function open(loaded, end) {
     if (stored) return { response: stored, loaded: 0 };
     if (!loaded || !version) return { response: await request(url, net), loaded: 0 };
-    const response = await request(url, net, { Range: `bytes=${loaded}-`, 'If-Range': version });
+    const Range = `bytes=${loaded}-${end < Infinity ? end - 1 : ''}`;
+    const response = await request(url, net, { Range, 'If-Range': version });
     if (response.status !== 206) return { response, loaded: 0 };
     const [, first, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
     if (Number(first) === loaded && (exact === null || size === '*' || Number(size) === exact))
@@ -137,15 +147,13 @@ export function fromNetwork(address, net, stored) {
     });
   }
 
-  async function* read() {
-    let loaded = 0;
-    /** @type {string | null} */
-    let version = null;
-    let measure = lengthFromHeader();
+  /** After a first reading from the start, also from `begin` on, up to `end` or further. */
+  async function* read(begin = 0, end = Infinity) {
+    let loaded = begin;
     for (let attempt = 0; ; attempt++) {
       let answered = false;
       try {
-        const opened = await open(loaded, version);
+        const opened = await open(loaded, end);
         const { headers } = opened.response;
         answered = true;
         if (loaded && !opened.loaded) {
@@ -166,7 +174,7 @@ export function fromNetwork(address, net, stored) {
           loaded += chunk.length;
           yield chunk;
         }
-        if (exact === null || loaded >= exact) return;
+        if (loaded >= Math.min(end, exact ?? loaded)) return;
         throw new TesseraeError('ERR_FETCH_TRUNCATED', `${url}: ${loaded} of ${exact} bytes came`, {
           retryable: true,
           detail: { url, loaded, total: exact },
@@ -186,7 +194,7 @@ export function fromNetwork(address, net, stored) {
         if (!answered) version = null;
         await abortable(
           new Promise((resolve) => {
-            setTimeout(resolve, 250 * 2 ** attempt);
+            setTimeout(resolve, Math.max(250 * 2 ** attempt, 1000 * (error.detail?.wait ?? 0)));
           }),
           signal,
         );

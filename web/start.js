@@ -46,7 +46,7 @@ export function startEngine(options) {
     return host;
   });
   /** @param {boolean} threaded @param {boolean} [all] */
-  const build = (threaded, all) => compile({ ...options, threaded, all });
+  const build = (threaded, all = options.all) => compile({ ...options, threaded, all });
   let compiling = build(plan > 1);
   compiling.catch(() => {}); // whoever awaits the host reports it
   /** @type {string | null} */

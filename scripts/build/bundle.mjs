@@ -8,34 +8,44 @@ import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const ENTRIES = ['web/index.js', 'web/worker.js', 'web/thread.js'];
+/** Fetched when a folder is loaded: a bundle of its own, so that it takes nothing out of the others. */
+const LAZY = 'web/hub/index.js';
+
+/** @type {import('esbuild').BuildOptions & { write: false }} */
+const SETTINGS = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+  write: false,
+  outdir: 'dist',
+  outbase: 'web',
+  chunkNames: 'shared-[hash]',
+  legalComments: 'none',
+  logLevel: 'warning',
+};
 
 /**
  * The bundle's files; what page and worker share is a file of its own.
  * @returns {Promise<{ path: string, contents: Uint8Array }[]>}
  */
 export async function bundle() {
-  const { outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: ENTRIES,
-    bundle: true,
-    minify: true,
-    splitting: true,
-    format: 'esm',
-    target: 'es2022',
-    write: false,
-    outdir: 'dist',
-    chunkNames: 'shared-[hash]',
-    legalComments: 'none',
-    logLevel: 'warning',
-  });
+  const { outputFiles } = await build({ ...SETTINGS, entryPoints: ENTRIES, splitting: true, external: ['./hub/index.js'] });
   return outputFiles;
+}
+
+/** The loader of folders. @returns {Promise<{ path: string, contents: Uint8Array }[]>} */
+export async function bundleLazy() {
+  return (await build({ ...SETTINGS, entryPoints: [LAZY] })).outputFiles;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const dist = join(root, 'dist');
   mkdirSync(dist, { recursive: true });
-  const files = await bundle();
+  const files = [...(await bundle()), ...(await bundleLazy())];
   // shared files of an earlier bundle have other names
   for (const name of readdirSync(dist)) if (name.endsWith('.js')) rmSync(join(dist, name));
+  mkdirSync(join(dist, 'hub'), { recursive: true });
   for (const { path, contents } of files) writeFileSync(path, contents);
 }

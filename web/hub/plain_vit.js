@@ -1,0 +1,307 @@
+// @ts-check
+/** Plain ViTs: transformers' ViT, DeiT, DINOv2 and v3, BEiT, CLIP, SigLIP and MAE's encoder; timm's vit_*, deit*, eva*, beit*. */
+
+/** @typedef {import('./family.js').Checkpoint} Checkpoint */
+/** @typedef {import('./family.js').Rules} Rules */
+
+/** @type {Record<string, string>} */
+const ACTIVATIONS = { gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu', quick_gelu: 'quick_gelu' };
+for (const name of ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'gelu_tanh']) ACTIVATIONS[name] = 'gelu_tanh';
+
+/** transformers' names, below `front`. @param {string} front @param {boolean} [gated] @returns {Rules} */
+function rulesBelow(front, gated) {
+  const layer = `${front}(?:encoder.|model.)?layers?.#.`;
+  const attention = `${layer}(?:attention.attention|attention|self_attn).`;
+  return [
+    [`${front}embeddings.patch_embeddings?(?:.projection)?.*`, 'patch_embed.proj.$1'],
+    [`${front}embeddings.cl(?:s_token|ass_embedding)`, 'cls_token'],
+    [`${front}embeddings.distillation_token`, 'dist_token'],
+    [`${front}embeddings.register_tokens`, 'reg_token'],
+    [`${front}embeddings.position_embeddings?(?:.weight)?`, 'pos_embed'],
+    [`${layer}(?:layernorm_before|norm1|layer_norm1).*`, 'blocks.$1.norm1.$2'],
+    [`${layer}(?:layernorm_after|norm2|layer_norm2).*`, 'blocks.$1.norm2.$2'],
+    [`${attention}(?:query|q_proj).*`, 'blocks.$1.attn.qkv.$2@0'],
+    [`${attention}(?:key|k_proj).*`, 'blocks.$1.attn.qkv.$2@1'],
+    [`${attention}(?:value|v_proj).*`, 'blocks.$1.attn.qkv.$2@2'],
+    [`${layer}(?:attention.output.dense|attention.o_proj|self_attn.out_proj).*`, 'blocks.$1.attn.proj.$2'],
+    [`${layer}mlp.gate_proj.*`, 'blocks.$1.mlp.fc1.$2@0'],
+    [`${layer}mlp.up_proj.*`, `blocks.$1.mlp.fc1.$2${gated ? '@1' : ''}`],
+    [`${layer}(?:intermediate.dense|mlp.fc1|mlp.weights_in).*`, 'blocks.$1.mlp.fc1.$2'],
+    [`${layer}(?:output.dense|mlp.fc2|mlp.weights_out|mlp.down_proj).*`, 'blocks.$1.mlp.fc2.$2'],
+    [`${layer}(?:layer_scale|lambda_)([12])(?:.lambda1)?`, 'blocks.$1.ls$2.gamma'],
+    [
+      `${attention}(?:relative_position_bias.)?relative_position_bias_table`,
+      'blocks.$1.attn.relative_position_bias_table',
+    ],
+    [
+      `${front}encoder.relative_position_bias.relative_position_bias_table`,
+      'rel_pos_bias.relative_position_bias_table',
+    ],
+    [`${front}(?:layernorm|norm).*`, 'norm.$1'],
+    [`${front}pooler.layernorm.*`, 'fc_norm.$1'],
+    [`${front}pooler.dense.*`, 'pooler.$1'],
+    ['(?:cls_)?classifier.*', 'head.$1'],
+    ['distillation_classifier.*', 'head_dist.$1'],
+  ];
+}
+
+/** @type {Rules} */
+const TIMM = [
+  ['blocks.#.gamma_([12])', 'blocks.$1.ls$2.gamma'],
+  ['blocks.#.attn.q_bias', 'blocks.$1.attn.qkv.bias@0'],
+  ['blocks.#.attn.v_bias', 'blocks.$1.attn.qkv.bias@2'],
+  ['blocks.#.attn.q_proj.*', 'blocks.$1.attn.qkv.$2@0'],
+  ['blocks.#.attn.k_proj.*', 'blocks.$1.attn.qkv.$2@1'],
+  ['blocks.#.attn.v_proj.*', 'blocks.$1.attn.qkv.$2@2'],
+  ['blocks.#.mlp.fc1_g.*', 'blocks.$1.mlp.fc1.$2@0'],
+  ['blocks.#.mlp.fc1_x.*', 'blocks.$1.mlp.fc1.$2@1'],
+  ['blocks.#.attn.(?:k_bias|relative_position_index)', ''],
+  [/((?:blocks|patch_embed|norm|norm_pre|fc_norm|head|head_dist|attn_pool|rel_pos_bias)\..+)/, '$1'],
+  [/(cls_token|dist_token|reg_token|pos_embed)/, '$1'],
+];
+
+/** @param {any} value one number or [height, width] @returns {[number, number]} */
+const pair = (value) => (Array.isArray(value) ? [value[0], value[1]] : [value, value]);
+
+/**
+ * What tensors tell: shapes by our names.
+ * @param {Checkpoint} checkpoint @param {Rules} rules
+ */
+function look({ names, shape, compile }, rules) {
+  /** @type {Map<string, number[]>} */
+  const ours = new Map();
+  const rename = compile(rules);
+  for (const name of names) for (const to of rename(name)) ours.set(to, /** @type {number[]} */ (shape(name)));
+  const has = (/** @type {string} */ name) => ours.has(name);
+  const rows = (/** @type {string} */ name) => ours.get(name)?.[0];
+  const conv = ours.get('patch_embed.proj.weight');
+  if (conv?.length !== 4) throw new Error('the file has no patch embedding; does config.json belong to it?');
+  const [dim, channels, ...patch] = conv;
+  let depth = 0;
+  while (has(`blocks.${depth}.norm1.weight`)) depth++;
+  const hidden = ours.get('blocks.0.mlp.fc2.weight')?.[1];
+  const gated = has('blocks.0.mlp.fc1.weight@1') || rows('blocks.0.mlp.fc1.weight') === 2 * (hidden ?? 0);
+  const [, registers = 0] = ours.get('reg_token') ?? [];
+  const table = ours.get('pos_embed')?.at(-2);
+  return {
+    has,
+    rows,
+    patch: pair(patch),
+    table,
+    config: {
+      patch_size: patch,
+      channels,
+      num_classes: rows('head.weight') ?? 0,
+      embed_dim: dim,
+      depth,
+      mlp_dim: hidden,
+      class_token: has('cls_token'),
+      dist_token: has('dist_token'),
+      reg_tokens: registers,
+      patch_bias: has('patch_embed.proj.bias'),
+      qkv_bias: ours.has('blocks.0.attn.qkv.bias') || ours.has('blocks.0.attn.qkv.bias@0'),
+      layer_scale: has('blocks.0.ls1.gamma'),
+      norm_pre: has('norm_pre.weight'),
+      norm: has('norm.weight'),
+      fc_norm: has('fc_norm.weight'),
+      gated,
+      attn_norm: has('blocks.0.attn.norm.weight'),
+      mlp_norm: has('blocks.0.mlp.norm.weight'),
+      relative_bias: has('blocks.0.attn.relative_position_bias_table')
+        ? 'layers'
+        : has('rel_pos_bias.relative_position_bias_table')
+          ? 'shared'
+          : 'none',
+    },
+    shapes: {
+      cls_token: [1, 1, dim],
+      ...(table && { pos_embed: [1, table, dim] }),
+    },
+  };
+}
+
+/** @param {any} name of transformers */
+function activation(name) {
+  if (!Object.hasOwn(ACTIVATIONS, name)) throw new Error(`hidden_act "${name}" is none that this version has`);
+  return ACTIVATIONS[name];
+}
+
+/**
+ * A family of transformers. defaults: the class's own of its config.
+ * @param {string[]} types @param {any} defaults
+ * @param {(c: any, look: ReturnType<typeof look>) => Record<string, any>} options
+ * @param {string} [front] of names @param {(c: any, front: string) => Rules} [more] rules that come first
+ * @returns {import('./family.js').Family}
+ */
+function transformers(types, defaults, options, front = '(?:(?!decoder)\\w+\\.)?', more = () => []) {
+  return {
+    types,
+    read(checkpoint) {
+      const c = {
+        hidden_act: 'gelu',
+        layer_norm_eps: 1e-12,
+        num_attention_heads: 12,
+        image_size: 224,
+        ...defaults,
+        ...Object.fromEntries(Object.entries(checkpoint.config).filter(([, value]) => value !== null)),
+      };
+      const rules = [...more(c, front), ...rulesBelow(front, c.use_gated_mlp || c.use_swiglu_ffn)];
+      const seen = look(checkpoint, rules);
+      const grid = pair(c.image_size).map((side, i) => Math.floor(side / seen.patch[i]));
+      const config = {
+        image_size: pair(c.image_size),
+        ...seen.config,
+        grid,
+        num_heads: c.num_attention_heads,
+        eps: c.layer_norm_eps,
+        activation: activation(c.hidden_act),
+        positions: seen.table ? 'all' : 'none',
+        interpolate: 'bicubic',
+        ...options(c, seen),
+      };
+      return { arch: 'plain_vit', config, rules, shapes: seen.shapes };
+    },
+  };
+}
+
+/** @param {any} _ @param {ReturnType<typeof look>} seen */
+const vit = (_, { has, config }) => ({
+  pool: has('head_dist.weight') ? 'dist_cls' : config.class_token ? 'cls' : 'mean',
+  pooler: has('pooler.weight') && !config.num_classes,
+  norm: true,
+});
+
+/** @type {Rules} */
+const SIGLIP = [
+  ['(?:vision_model.)?post_layernorm.*', 'norm.$1'],
+  ['(?:vision_model.)?head.probe', 'attn_pool.latent'],
+  ['(?:vision_model.)?head.attention.in_proj_*', 'attn_pool.q.$1:0-1/3 attn_pool.kv.$1:1-3/3'],
+  ['(?:vision_model.)?head.attention.out_proj.*', 'attn_pool.proj.$1'],
+  ['(?:vision_model.)?head.layernorm.*', 'attn_pool.norm.$1'],
+  ['(?:vision_model.)?head.mlp.fc([12]).*', 'attn_pool.mlp.fc$1.$2'],
+];
+
+/** Options that the name of a timm model tells. @param {Checkpoint} checkpoint @param {ReturnType<typeof look>} seen */
+function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, table, patch, config }) {
+  const name = String(timm);
+  const { embed_dim: dim, class_token: cls, dist_token: dist, reg_tokens: registers } = config;
+  const prefix = Number(cls) + Number(dist) + registers;
+  const bias = rows('blocks.0.attn.relative_position_bias_table');
+  const side = Math.round(bias ? (Math.sqrt(bias - 3) + 1) / 2 : 0);
+  const sizes = args.img_size ?? outer.pretrained_cfg?.input_size?.slice(1) ?? pretrained.input_size?.slice(1) ?? 224;
+  let grid = pair(sizes).map((length, i) => Math.floor(length / patch[i]));
+  if (bias && side) grid = [side, side];
+  const cells = () => grid[0] * grid[1];
+  if (table && table !== cells() && table !== cells() + prefix) {
+    const square = [table, table - prefix].map(Math.sqrt).find(Number.isInteger);
+    if (!square)
+      throw new Error(`pos_embed has ${table} rows, the picture ${cells()} patches and ${prefix} other tokens`);
+    grid = [square, square];
+  }
+  const isClip = /_clip_/.test(name);
+  const given = args.global_pool ?? outer.global_pool;
+  let pool =
+    given ??
+    (has('attn_pool.latent') ? 'map' : !cls || (/_gap_|^(eva|beit)|dinov3/.test(name) && !isClip) ? 'avg' : 'token');
+  const known = { token: 'cls', avg: args.pool_include_prefix ? 'all' : 'mean', map: 'map' };
+  pool = dist ? 'dist' : known[/** @type {'avg'} */ (pool)];
+  if (!pool) throw new Error(`global_pool "${given}" is none that this version has`);
+  const isTanh = /siglip/.test(name) && /patch32|so400m_patch16|giantopt|large_patch16_siglip_(gap_)?512/.test(name);
+  const heads = /^test_vit/.test(name)
+    ? dim / 32
+    : /huge|giant|gigantic|enormous|so400m/.test(name) && !/dino/.test(name)
+      ? 16
+      : dim / 64;
+  const isRope = /^eva02|_rope_/.test(name);
+  return {
+    grid,
+    image_size: grid.map((length, i) => length * patch[i]),
+    num_heads: args.num_heads ?? heads,
+    eps: isClip || /dinov3/.test(name) ? 1e-5 : 1e-6,
+    activation: /quickgelu/.test(name) ? 'quick_gelu' : isTanh ? 'gelu_tanh' : 'gelu',
+    positions: !table ? 'none' : table === cells() ? 'patches' : 'all',
+    interpolate: 'antialias',
+    pool,
+    ...(isRope && { rope: 'pairs' }),
+    ...(/dinov3/.test(name) && { rope: 'halves' }),
+  };
+}
+
+/** @type {import('./family.js').Family} */
+const timmVit = {
+  types: [],
+  timm: /^(vit|deit3?|flexivit|test_vit|eva|eva02|beit|beitv2)\d?_/,
+  read(checkpoint) {
+    const name = String(checkpoint.timm);
+    if (
+      /_(rpn|mci|18x2|xp|r\d+_s\d+|ap)_|relpos|resnet|tipsv2|naflex|_d?pwee|_diff|_pe_|lingbot|eupe|mixed|axial|srelpos|enormous|_qkvb/.test(
+        name,
+      )
+    )
+      throw new Error(`timm's architecture "${name}" has blocks of another kind than this version runs`);
+    const seen = look(checkpoint, TIMM);
+    const config = { ...seen.config, ...timmOptions(checkpoint, seen) };
+    // CLIP's own heads are its projection
+    if (
+      /_clip_/.test(name) &&
+      config.num_classes &&
+      !/ft|in1k|in12k/.test(checkpoint.pretrained.tag ?? '') &&
+      !checkpoint.outer.label_names
+    ) {
+      Object.assign(config, { projection: config.num_classes, projection_bias: true, num_classes: 0 });
+      return { arch: 'plain_vit', config, rules: [['head.*', 'projection.$1'], ...TIMM], shapes: seen.shapes };
+    }
+    return { arch: 'plain_vit', config, rules: TIMM, shapes: seen.shapes };
+  },
+};
+
+const beit = transformers(['beit', 'data2vec-vision'], { use_mean_pooling: true }, (c, { config }) => ({
+  pool: c.use_mean_pooling ? 'mean' : 'cls',
+  fc_norm: Boolean(c.use_mean_pooling && config.fc_norm),
+  norm: !c.use_mean_pooling,
+}));
+const dinov2 = { layer_norm_eps: 1e-6 };
+const front = '(?:vision_model.|clip.vision_model.|siglip.vision_model.)?';
+
+/** @type {import('./family.js').Family[]} */
+export const plainVit = [
+  transformers(['vit', 'deit', 'vit_mae'], {}, vit),
+  transformers(['vit_msn'], { layer_norm_eps: 1e-6 }, vit),
+  transformers(['ijepa'], {}, vit),
+  transformers(['dinov2'], dinov2, (_, { config }) => ({ pool: config.num_classes ? 'cls_mean' : 'cls' })),
+  transformers(['dinov2_with_registers'], dinov2, (_, { config }) => ({
+    pool: config.num_classes ? 'cls_mean' : 'cls',
+    positions: 'class',
+    interpolate: 'antialias',
+  })),
+  transformers(['dinov3_vit'], { layer_norm_eps: 1e-5, num_attention_heads: 6 }, (c) => ({
+    pool: 'cls',
+    rope: 'halves',
+    rope_theta: c.rope_theta ?? c.rope_parameters?.rope_theta ?? 100,
+  })),
+  beit,
+  transformers(
+    ['clip', 'clip_vision_model'],
+    { layer_norm_eps: 1e-5, hidden_act: 'quick_gelu' },
+    (_, { rows, config }) => ({
+      norm: false,
+      fc_norm: !config.num_classes,
+      pool: config.num_classes ? 'mean' : 'cls',
+      projection: config.num_classes ? 0 : (rows('projection.weight') ?? 0),
+    }),
+    front,
+    () => [
+      [`${front}pre_layrnorm.*`, 'norm_pre.$1'],
+      [`${front}post_layernorm.*`, 'fc_norm.$1'],
+      ['visual_projection.weight', 'projection.weight'],
+    ],
+  ),
+  transformers(
+    ['siglip', 'siglip_vision_model'],
+    { layer_norm_eps: 1e-6, hidden_act: 'gelu_pytorch_tanh' },
+    (_, { has, config }) => ({ pool: !config.num_classes && has('attn_pool.latent') ? 'map' : 'all' }),
+    front,
+    () => SIGLIP,
+  ),
+  timmVit,
+];

@@ -1,0 +1,5 @@
+// @ts-check
+/** stub until merged */
+export function preprocessOf({ processor, timm, config }) {
+  return undefined;
+}
