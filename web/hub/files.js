@@ -131,13 +131,9 @@ export function onDisk(path) {
         try {
           if (end > begin) yield* createReadStream(builtin('path').join(path, name), { start: begin, end: end - 1 });
         } catch (cause) {
-          fail(
- 'ERR_ARGUMENT',
-            `cannot read ${name} in ${path}: ${/** @type {Error} */ (cause).message}`,
-            {
-              cause,
-            },
-          );
+          fail('ERR_ARGUMENT', `cannot read ${name} in ${path}: ${/** @type {Error} */ (cause).message}`, {
+            cause,
+          });
         }
       },
     }),

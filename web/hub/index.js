@@ -109,10 +109,7 @@ async function openTensors(folder, weights) {
 function checkHead(head, name) {
   const text = new TextDecoder().decode(head.subarray(0, 40));
   if (text.startsWith('version https://git-lfs'))
-    fail(
-      'ERR_MODEL_HEADER',
-      `${name} is a Git LFS pointer, not the file; run \`git lfs pull\` in the repository`,
-    );
+    fail('ERR_MODEL_HEADER', `${name} is a Git LFS pointer, not the file; run \`git lfs pull\` in the repository`);
 }
 
 /**

@@ -55,9 +55,10 @@ const TIMM = [
   ['blocks.#.attn.v_proj.*', 'blocks.$1.attn.qkv.$2@2'],
   ['blocks.#.mlp.fc1_g.*', 'blocks.$1.mlp.fc1.$2@0'],
   ['blocks.#.mlp.fc1_x.*', 'blocks.$1.mlp.fc1.$2@1'],
-  ['blocks.#.attn.(?:k_bias|relative_position_index)', ''],
-  [/((?:blocks|patch_embed|norm|norm_pre|fc_norm|head|head_dist|attn_pool|rel_pos_bias)\..+)/, '$1'],
-  [/(cls_token|dist_token|reg_token|pos_embed)/, '$1'],
+  [/(blocks\.\d+\.(?:norm[12]|attn\.(?:qkv|proj|norm)|mlp\.(?:fc[12]|norm)|ls[12])\.\w+)/, '$1'],
+  [/(blocks\.\d+\.attn\.relative_position_bias_table)/, '$1'],
+  [/((?:patch_embed\.proj|norm|norm_pre|fc_norm|head|head_dist|attn_pool(?:\.\w+)+|rel_pos_bias)\.\w+)/, '$1'],
+  [/(cls_token|dist_token|reg_token|pos_embed|attn_pool\.latent)/, '$1'],
 ];
 
 /** @param {any} value one number or [height, width] @returns {[number, number]} */
@@ -207,17 +208,14 @@ function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, tab
   pool = dist ? 'dist' : known[/** @type {'avg'} */ (pool)];
   if (!pool) throw new Error(`global_pool "${given}" is none that this version has`);
   const isTanh = /siglip/.test(name) && /patch32|so400m_patch16|giantopt|large_patch16_siglip_(gap_)?512/.test(name);
-  const heads = /^test_vit/.test(name)
-    ? dim / 32
-    : /huge|giant|gigantic|enormous|so400m/.test(name) && !/dino/.test(name)
-      ? 16
-      : dim / 64;
+  const wide = /huge|giant|gigantic|so400m|base_patch16_gap/.test(name) && !/dino|radio/.test(name);
+  const heads = wide ? 16 : /^vit_7b/.test(name) ? 32 : dim / (/^test_vit/.test(name) ? 32 : 64);
   const isRope = /^eva02|_rope_/.test(name);
   return {
     grid,
     image_size: grid.map((length, i) => length * patch[i]),
     num_heads: args.num_heads ?? heads,
-    eps: isClip || /dinov3/.test(name) ? 1e-5 : 1e-6,
+    eps: (isClip && !/^eva/.test(name)) || /dinov3/.test(name) ? 1e-5 : 1e-6,
     activation: /quickgelu/.test(name) ? 'quick_gelu' : isTanh ? 'gelu_tanh' : 'gelu',
     positions: !table ? 'none' : table === cells() ? 'patches' : 'all',
     interpolate: 'antialias',
@@ -230,15 +228,21 @@ function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, tab
 /** @type {import('./family.js').Family} */
 const timmVit = {
   types: [],
-  timm: /^(vit|deit3?|flexivit|test_vit|eva|eva02|beit|beitv2)\d?_/,
+  timm: /^(vit|deit3?|flexivit|eva|eva02|beit|beitv2)_|^test_vit\d?$/,
   read(checkpoint) {
-    const name = String(checkpoint.timm);
-    if (
-      /_(rpn|mci|18x2|xp|r\d+_s\d+|ap)_|relpos|resnet|tipsv2|naflex|_d?pwee|_diff|_pe_|lingbot|eupe|mixed|axial|srelpos|enormous|_qkvb/.test(
-        name,
-      )
-    )
-      throw new Error(`timm's architecture "${name}" has blocks of another kind than this version runs`);
+    const { timm, names, compile } = checkpoint;
+    const name = String(timm);
+    const rename = compile(TIMM);
+    const strange = names.find(
+      (one) =>
+        /^(blocks|rope|patch_embed)\./.test(one) &&
+        !/k_bias|_index|rope.*(periods|bands)/.test(one) &&
+        !rename(one).length,
+    );
+    if (strange || /_(xp|tipsv2|naflex|pe|rpn|s?relpos|enormous|lingbot|eupe|rope(?!_reg))_/.test(`${name}_`))
+      throw new Error(
+        `timm's architecture "${name}" has layers that this version lacks${strange ? ` ("${strange}")` : ''}`,
+      );
     const seen = look(checkpoint, TIMM);
     const config = { ...seen.config, ...timmOptions(checkpoint, seen) };
     // CLIP's own heads are its projection
