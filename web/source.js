@@ -18,7 +18,7 @@ const MAX_HEADER = 8 << 20;
 
 /**
  * @typedef {object} Source
- * @property {() => AsyncGenerator<Uint8Array | typeof RESTART>} read
+ * @property {(begin?: number, end?: number) => AsyncGenerator<Uint8Array | typeof RESTART>} read
  * @property {() => number | null} total length of the file as far as it is known now
  * @property {URL | null} url where it comes from, if that is an address
  */

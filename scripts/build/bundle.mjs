@@ -1,7 +1,7 @@
 // The JavaScript that the package ships: every module of web/ that a page loads (not the command line program), bundled
 // and minified into dist/, because a page, and again its worker, would fetch them one after the other, five deep.
 //   node scripts/build/bundle.mjs        writes dist/index.js, dist/worker.js, dist/thread.js and what they share
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -31,13 +31,26 @@ const SETTINGS = {
  * @returns {Promise<{ path: string, contents: Uint8Array }[]>}
  */
 export async function bundle() {
-  const { outputFiles } = await build({ ...SETTINGS, entryPoints: ENTRIES, splitting: true, external: ['./hub/index.js'] });
+  const { outputFiles } = await build({
+    ...SETTINGS,
+    entryPoints: ENTRIES,
+    splitting: true,
+    external: ['./hub/index.js'],
+  });
   return outputFiles;
 }
 
-/** The loader of folders. @returns {Promise<{ path: string, contents: Uint8Array }[]>} */
+/**
+ * The loader of folders, and beside it one file for each family, which it fetches by itself.
+ * @returns {Promise<{ path: string, contents: Uint8Array }[]>}
+ */
 export async function bundleLazy() {
-  return (await build({ ...SETTINGS, entryPoints: [LAZY] })).outputFiles;
+  const families = [
+    ...readFileSync(join(root, 'web/hub/families.js'), 'utf8').matchAll(/=> import\('(\.\/\w+\.js)'\)/g),
+  ];
+  const external = families.map(([, name]) => name);
+  const entryPoints = [LAZY, ...external.map((name) => join('web/hub', name))];
+  return (await build({ ...SETTINGS, entryPoints, external })).outputFiles;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -31,10 +31,8 @@
  */
 
 /**
- * @typedef {object} Family
- * @property {string[]} types transformers' model_type
- * @property {RegExp} [timm] timm's names of architectures
- * @property {(checkpoint: Checkpoint) => Translation} read throws an Error of one sentence for what it cannot translate
+ * What a family's module exports as `read`. It throws an Error of one sentence for what it cannot translate.
+ * @typedef {(checkpoint: Checkpoint) => Translation} Read
  */
 
 export {};

@@ -196,6 +196,7 @@ export class TensorFile {
       const { length, buffer } = this.head;
       const end = length > 7 ? 8 + new DataView(buffer).getUint32(0, true) : 8;
       if (length > 7 && (length >= end || end > 1 << 27 || this.head[8] !== 123)) break;
+      /** @type {IteratorResult<Uint8Array | null>} */
       const { done, value } = await this.stream.next();
       if (done) break;
       const joined = new Uint8Array(value ? length + value.length : 0);
@@ -237,6 +238,7 @@ export class TensorFile {
         while (at < end) {
           if (!chunk) {
             this.stream ??= this.file.read(at, end);
+            /** @type {IteratorResult<Uint8Array | null>} */
             const { done, value } = await this.stream.next();
             if (done) return;
             if (!value) throw AGAIN;

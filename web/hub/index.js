@@ -135,9 +135,9 @@ function familyOf(outer) {
   const { model_type: type, pretrained_cfg: pretrained = outer } = outer;
   const timm = outer.architecture ?? (type === 'timm_wrapper' ? pretrained.architecture : null) ?? null;
   const config = timm ? (outer.model_args ?? {}) : (outer.vision_config_dict ?? outer.vision_config ?? outer);
-  const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types.includes(type)));
+  const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types?.includes(type)));
   if (!family) {
-    const known = [...new Set(families.flatMap(({ types }) => types))].sort().join(', ');
+    const known = [...new Set(families.flatMap(({ types = [] }) => types))].sort().join(', ');
     refuse(
       timm
         ? `timm's architecture "${timm}" is none that this version runs; docs/models/hub.md lists them`
@@ -145,7 +145,7 @@ function familyOf(outer) {
     );
   }
   return {
-    family: /** @type {import('./family.js').Family} */ (family),
+    family: /** @type {import('./families.js').Family} */ (family),
     timm,
     config,
     pretrained: timm ? pretrained : {},
@@ -177,6 +177,7 @@ async function openFolder(source, options, weights) {
   const { tensors, prefix } = unwrap(all);
   /** @type {any} */
   let translation;
+  /** @type {any} */
   let preprocess;
   try {
     preprocess = preprocessOf({
@@ -185,7 +186,8 @@ async function openFolder(source, options, weights) {
       processor: processor?.image_processor ?? preprocessor ?? null,
       timm: timm ? pretrained : null,
     });
-    translation = family.read({
+    const { read } = await family.module();
+    translation = read({
       config,
       outer,
       timm,

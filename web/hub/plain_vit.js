@@ -3,21 +3,28 @@
 
 /** @typedef {import('./family.js').Checkpoint} Checkpoint */
 /** @typedef {import('./family.js').Rules} Rules */
+/** @typedef {ReturnType<typeof look>} Seen */
 
 /** @type {Record<string, string>} */
 const ACTIVATIONS = { gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu', quick_gelu: 'quick_gelu' };
 for (const name of ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'gelu_tanh']) ACTIVATIONS[name] = 'gelu_tanh';
 
-/** transformers' names, below `front`. @param {string} front @param {boolean} [gated] @returns {Rules} */
-function rulesBelow(front, gated) {
-  const layer = `${front}(?:encoder.|model.)?layers?.#.`;
+/** What stands in front of transformers' names: vit., vision_model., clip.vision_model. */
+const FRONT = '(?:(?!decoder|text)\\w+\\.){0,2}';
+
+/**
+ * transformers' names.
+ * @param {boolean} [gated] a gated MLP @param {string} [post] what post_layernorm is here @returns {Rules}
+ */
+function rulesOf(gated, post) {
+  const layer = `${FRONT}(?:encoder.|model.)?layers?.#.`;
   const attention = `${layer}(?:attention.attention|attention|self_attn).`;
   return [
-    [`${front}embeddings.patch_embeddings?(?:.projection)?.*`, 'patch_embed.proj.$1'],
-    [`${front}embeddings.cl(?:s_token|ass_embedding)`, 'cls_token'],
-    [`${front}embeddings.distillation_token`, 'dist_token'],
-    [`${front}embeddings.register_tokens`, 'reg_token'],
-    [`${front}embeddings.position_embeddings?(?:.weight)?`, 'pos_embed'],
+    [`${FRONT}embeddings.patch_embeddings?(?:.projection)?.*`, 'patch_embed.proj.$1'],
+    [`${FRONT}embeddings.cl(?:s_token|ass_embedding)`, 'cls_token'],
+    [`${FRONT}embeddings.distillation_token`, 'dist_token'],
+    [`${FRONT}embeddings.register_tokens`, 'reg_token'],
+    [`${FRONT}embeddings.position_embeddings?(?:.weight)?`, 'pos_embed'],
     [`${layer}(?:layernorm_before|norm1|layer_norm1).*`, 'blocks.$1.norm1.$2'],
     [`${layer}(?:layernorm_after|norm2|layer_norm2).*`, 'blocks.$1.norm2.$2'],
     [`${attention}(?:query|q_proj).*`, 'blocks.$1.attn.qkv.$2@0'],
@@ -34,12 +41,20 @@ function rulesBelow(front, gated) {
       'blocks.$1.attn.relative_position_bias_table',
     ],
     [
-      `${front}encoder.relative_position_bias.relative_position_bias_table`,
+      `${FRONT}encoder.relative_position_bias.relative_position_bias_table`,
       'rel_pos_bias.relative_position_bias_table',
     ],
-    [`${front}(?:layernorm|norm).*`, 'norm.$1'],
-    [`${front}pooler.layernorm.*`, 'fc_norm.$1'],
-    [`${front}pooler.dense.*`, 'pooler.$1'],
+    [`${FRONT}post_layernorm.*`, `${post}.$1`],
+    [`${FRONT}pooler.layernorm.*`, 'fc_norm.$1'],
+    [`${FRONT}pooler.dense.*`, 'pooler.$1'],
+    [`${FRONT}pre_layrnorm.*`, 'norm_pre.$1'],
+    ['visual_projection.weight', 'projection.weight'],
+    [`${FRONT}head.probe`, 'attn_pool.latent'],
+    [`${FRONT}head.attention.in_proj_*`, 'attn_pool.q.$1:0-1/3 attn_pool.kv.$1:1-3/3'],
+    [`${FRONT}head.attention.out_proj.*`, 'attn_pool.proj.$1'],
+    [`${FRONT}head.layernorm.*`, 'attn_pool.norm.$1'],
+    [`${FRONT}head.mlp.fc([12]).*`, 'attn_pool.mlp.fc$1.$2'],
+    [`${FRONT}(?:layernorm|norm).*`, 'norm.$1'],
     ['(?:cls_)?classifier.*', 'head.$1'],
     ['distillation_classifier.*', 'head_dist.$1'],
   ];
@@ -127,62 +142,14 @@ function activation(name) {
   return ACTIVATIONS[name];
 }
 
-/**
- * A family of transformers. defaults: the class's own of its config.
- * @param {string[]} types @param {any} defaults
- * @param {(c: any, look: ReturnType<typeof look>) => Record<string, any>} options
- * @param {string} [front] of names @param {(c: any, front: string) => Rules} [more] rules that come first
- * @returns {import('./family.js').Family}
- */
-function transformers(types, defaults, options, front = '(?:(?!decoder)\\w+\\.)?', more = () => []) {
-  return {
-    types,
-    read(checkpoint) {
-      const c = {
-        hidden_act: 'gelu',
-        layer_norm_eps: 1e-12,
-        num_attention_heads: 12,
-        image_size: 224,
-        ...defaults,
-        ...Object.fromEntries(Object.entries(checkpoint.config).filter(([, value]) => value !== null)),
-      };
-      const rules = [...more(c, front), ...rulesBelow(front, c.use_gated_mlp || c.use_swiglu_ffn)];
-      const seen = look(checkpoint, rules);
-      const grid = pair(c.image_size).map((side, i) => Math.floor(side / seen.patch[i]));
-      const config = {
-        image_size: pair(c.image_size),
-        ...seen.config,
-        grid,
-        num_heads: c.num_attention_heads,
-        eps: c.layer_norm_eps,
-        activation: activation(c.hidden_act),
-        positions: seen.table ? 'all' : 'none',
-        interpolate: 'bicubic',
-        ...options(c, seen),
-      };
-      return { arch: 'plain_vit', config, rules, shapes: seen.shapes };
-    },
-  };
-}
-
-/** @param {any} _ @param {ReturnType<typeof look>} seen */
+/** @param {any} _ @param {Seen} seen */
 const vit = (_, { has, config }) => ({
   pool: has('head_dist.weight') ? 'dist_cls' : config.class_token ? 'cls' : 'mean',
   pooler: has('pooler.weight') && !config.num_classes,
   norm: true,
 });
 
-/** @type {Rules} */
-const SIGLIP = [
-  ['(?:vision_model.)?post_layernorm.*', 'norm.$1'],
-  ['(?:vision_model.)?head.probe', 'attn_pool.latent'],
-  ['(?:vision_model.)?head.attention.in_proj_*', 'attn_pool.q.$1:0-1/3 attn_pool.kv.$1:1-3/3'],
-  ['(?:vision_model.)?head.attention.out_proj.*', 'attn_pool.proj.$1'],
-  ['(?:vision_model.)?head.layernorm.*', 'attn_pool.norm.$1'],
-  ['(?:vision_model.)?head.mlp.fc([12]).*', 'attn_pool.mlp.fc$1.$2'],
-];
-
-/** Options that the name of a timm model tells. @param {Checkpoint} checkpoint @param {ReturnType<typeof look>} seen */
+/** Options that the name of a timm model tells. @param {Checkpoint} checkpoint @param {Seen} seen */
 function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, table, patch, config }) {
   const name = String(timm);
   const { embed_dim: dim, class_token: cls, dist_token: dist, reg_tokens: registers } = config;
@@ -208,7 +175,7 @@ function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, tab
   pool = dist ? 'dist' : known[/** @type {'avg'} */ (pool)];
   if (!pool) throw new Error(`global_pool "${given}" is none that this version has`);
   const isTanh = /siglip/.test(name) && /patch32|so400m_patch16|giantopt|large_patch16_siglip_(gap_)?512/.test(name);
-  const wide = /huge|giant|gigantic|so400m|base_patch16_gap/.test(name) && !/dino|radio/.test(name);
+  const wide = /huge|giant|gigantic|so400m|base_patch16_gap/.test(name) && !/dino|giant.*radio/.test(name);
   const heads = wide ? 16 : /^vit_7b/.test(name) ? 32 : dim / (/^test_vit/.test(name) ? 32 : 64);
   const isRope = /^eva02|_rope_/.test(name);
   return {
@@ -225,87 +192,117 @@ function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, tab
   };
 }
 
-/** @type {import('./family.js').Family} */
-const timmVit = {
-  types: [],
-  timm: /^(vit|deit3?|flexivit|eva|eva02|beit|beitv2)_|^test_vit\d?$/,
-  read(checkpoint) {
-    const { timm, names, compile } = checkpoint;
-    const name = String(timm);
-    const rename = compile(TIMM);
-    const strange = names.find(
-      (one) =>
-        /^(blocks|rope|patch_embed)\./.test(one) &&
-        !/k_bias|_index|rope.*(periods|bands)/.test(one) &&
-        !rename(one).length,
+/** @param {Checkpoint} checkpoint @returns {import('./family.js').Translation} */
+function readTimm(checkpoint) {
+  const { timm, names, compile } = checkpoint;
+  const name = String(timm);
+  const rename = compile(TIMM);
+  const strange = names.find(
+    (one) =>
+      /^(blocks|rope|patch_embed)\./.test(one) &&
+      !/k_bias|_index|rope.*(periods|bands)/.test(one) &&
+      !rename(one).length,
+  );
+  if (strange || /_(xp|tipsv2|naflex|pe|rpn|s?relpos|enormous|lingbot|eupe|rope(?!_reg))_/.test(`${name}_`))
+    throw new Error(
+      `timm's architecture "${name}" has layers that this version lacks${strange ? ` ("${strange}")` : ''}`,
     );
-    if (strange || /_(xp|tipsv2|naflex|pe|rpn|s?relpos|enormous|lingbot|eupe|rope(?!_reg))_/.test(`${name}_`))
-      throw new Error(
-        `timm's architecture "${name}" has layers that this version lacks${strange ? ` ("${strange}")` : ''}`,
-      );
-    const seen = look(checkpoint, TIMM);
-    const config = { ...seen.config, ...timmOptions(checkpoint, seen) };
-    // CLIP's own heads are its projection
-    if (
-      /_clip_/.test(name) &&
-      config.num_classes &&
-      !/ft|in1k|in12k/.test(checkpoint.pretrained.tag ?? '') &&
-      !checkpoint.outer.label_names
-    ) {
-      Object.assign(config, { projection: config.num_classes, projection_bias: true, num_classes: 0 });
-      return { arch: 'plain_vit', config, rules: [['head.*', 'projection.$1'], ...TIMM], shapes: seen.shapes };
-    }
-    return { arch: 'plain_vit', config, rules: TIMM, shapes: seen.shapes };
-  },
+  const seen = look(checkpoint, TIMM);
+  const config = { ...seen.config, ...timmOptions(checkpoint, seen) };
+  // CLIP's own heads are its projection
+  if (
+    /_clip_/.test(name) &&
+    config.num_classes &&
+    !/ft|in1k|in12k/.test(checkpoint.pretrained.tag ?? '') &&
+    !checkpoint.outer.label_names
+  ) {
+    Object.assign(config, { projection: config.num_classes, projection_bias: true, num_classes: 0 });
+    return { arch: 'plain_vit', config, rules: [['head.*', 'projection.$1'], ...TIMM], shapes: seen.shapes };
+  }
+  return { arch: 'plain_vit', config, rules: TIMM, shapes: seen.shapes };
+}
+
+const dinov2 = /** @type {const} */ ([
+  { layer_norm_eps: 1e-6 },
+  (/** @type {any} */ _, /** @type {Seen} */ { config }) => ({ pool: config.num_classes ? 'cls_mean' : 'cls' }),
+]);
+const beit = /** @type {const} */ ([
+  { use_mean_pooling: true },
+  (/** @type {any} */ c, /** @type {Seen} */ { config }) => ({
+    pool: c.use_mean_pooling ? 'mean' : 'cls',
+    fc_norm: Boolean(c.use_mean_pooling && config.fc_norm),
+    norm: !c.use_mean_pooling,
+  }),
+]);
+const clip = /** @type {const} */ ([
+  { layer_norm_eps: 1e-5, hidden_act: 'quick_gelu' },
+  (/** @type {any} */ _, /** @type {Seen} */ { rows, config }) => ({
+    norm: false,
+    fc_norm: !config.num_classes,
+    pool: config.num_classes ? 'mean' : 'cls',
+    projection: config.num_classes ? 0 : (rows('projection.weight') ?? 0),
+  }),
+  'fc_norm',
+]);
+const siglip = /** @type {const} */ ([
+  { layer_norm_eps: 1e-6, hidden_act: 'gelu_pytorch_tanh' },
+  (/** @type {any} */ _, /** @type {Seen} */ { has, config }) => ({
+    pool: !config.num_classes && has('attn_pool.latent') ? 'map' : 'all',
+  }),
+]);
+/**
+ * By model_type: the class's own defaults of its config, options, and what post_layernorm is.
+ * @type {Record<string, readonly [any, (c: any, seen: Seen) => Record<string, any>, string?]>}
+ */
+const TYPES = {
+  vit: [{}, vit],
+  deit: [{}, vit],
+  vit_mae: [{}, vit],
+  vit_msn: [{ layer_norm_eps: 1e-6 }, vit],
+  ijepa: [{}, vit],
+  dinov2,
+  dinov2_with_registers: [
+    dinov2[0],
+    (c, seen) => ({ ...dinov2[1](c, seen), positions: 'class', interpolate: 'antialias' }),
+  ],
+  dinov3_vit: [
+    { layer_norm_eps: 1e-5, num_attention_heads: 6 },
+    (c) => ({ pool: 'cls', rope: 'halves', rope_theta: c.rope_theta ?? c.rope_parameters?.rope_theta ?? 100 }),
+  ],
+  beit,
+  'data2vec-vision': beit,
+  clip,
+  clip_vision_model: clip,
+  siglip,
+  siglip_vision_model: siglip,
 };
 
-const beit = transformers(['beit', 'data2vec-vision'], { use_mean_pooling: true }, (c, { config }) => ({
-  pool: c.use_mean_pooling ? 'mean' : 'cls',
-  fc_norm: Boolean(c.use_mean_pooling && config.fc_norm),
-  norm: !c.use_mean_pooling,
-}));
-const dinov2 = { layer_norm_eps: 1e-6 };
-const front = '(?:vision_model.|clip.vision_model.|siglip.vision_model.)?';
+/** @param {Checkpoint} checkpoint @returns {import('./family.js').Translation} */
+function readTransformers(checkpoint) {
+  const [defaults, options, post = 'norm'] = TYPES[checkpoint.outer.model_type];
+  const c = {
+    hidden_act: 'gelu',
+    layer_norm_eps: 1e-12,
+    num_attention_heads: 12,
+    image_size: 224,
+    ...defaults,
+    ...Object.fromEntries(Object.entries(checkpoint.config).filter(([, value]) => value !== null)),
+  };
+  const rules = rulesOf(c.use_gated_mlp || c.use_swiglu_ffn, post);
+  const seen = look(checkpoint, rules);
+  const config = {
+    image_size: pair(c.image_size),
+    ...seen.config,
+    grid: pair(c.image_size).map((side, i) => Math.floor(side / seen.patch[i])),
+    num_heads: c.num_attention_heads,
+    eps: c.layer_norm_eps,
+    activation: activation(c.hidden_act),
+    positions: seen.table ? 'all' : 'none',
+    interpolate: 'bicubic',
+    ...options(c, seen),
+  };
+  return { arch: 'plain_vit', config, rules, shapes: seen.shapes };
+}
 
-/** @type {import('./family.js').Family[]} */
-export const plainVit = [
-  transformers(['vit', 'deit', 'vit_mae'], {}, vit),
-  transformers(['vit_msn'], { layer_norm_eps: 1e-6 }, vit),
-  transformers(['ijepa'], {}, vit),
-  transformers(['dinov2'], dinov2, (_, { config }) => ({ pool: config.num_classes ? 'cls_mean' : 'cls' })),
-  transformers(['dinov2_with_registers'], dinov2, (_, { config }) => ({
-    pool: config.num_classes ? 'cls_mean' : 'cls',
-    positions: 'class',
-    interpolate: 'antialias',
-  })),
-  transformers(['dinov3_vit'], { layer_norm_eps: 1e-5, num_attention_heads: 6 }, (c) => ({
-    pool: 'cls',
-    rope: 'halves',
-    rope_theta: c.rope_theta ?? c.rope_parameters?.rope_theta ?? 100,
-  })),
-  beit,
-  transformers(
-    ['clip', 'clip_vision_model'],
-    { layer_norm_eps: 1e-5, hidden_act: 'quick_gelu' },
-    (_, { rows, config }) => ({
-      norm: false,
-      fc_norm: !config.num_classes,
-      pool: config.num_classes ? 'mean' : 'cls',
-      projection: config.num_classes ? 0 : (rows('projection.weight') ?? 0),
-    }),
-    front,
-    () => [
-      [`${front}pre_layrnorm.*`, 'norm_pre.$1'],
-      [`${front}post_layernorm.*`, 'fc_norm.$1'],
-      ['visual_projection.weight', 'projection.weight'],
-    ],
-  ),
-  transformers(
-    ['siglip', 'siglip_vision_model'],
-    { layer_norm_eps: 1e-6, hidden_act: 'gelu_pytorch_tanh' },
-    (_, { has, config }) => ({ pool: !config.num_classes && has('attn_pool.latent') ? 'map' : 'all' }),
-    front,
-    () => SIGLIP,
-  ),
-  timmVit,
-];
+/** @param {Checkpoint} checkpoint */
+export const read = (checkpoint) => (checkpoint.timm ? readTimm : readTransformers)(checkpoint);
