@@ -26,6 +26,9 @@
  *   norm, fc_norm   a norm of all tokens behind the layers; of what was pooled
  *   pooler     tanh(W x + b) on what was pooled (transformers' ViTModel): the embedding
  *   projection a Linear to so many numbers, which are the embedding (CLIP); projection_bias
+ *   decoder    MAE's (He et al., 2021, arXiv 2111.06377): an object with embed_dim, depth, num_heads, mlp_dim, masking_ratio,
+ *              norm_pix_loss. The output is the image, whose hidden patches are predicted from the others; layers that are
+ *              looked into see all patches
  *
  * Traps
  *   - Means are over patches alone, never over registers or the class token, but for pool 'all'.
@@ -35,6 +38,7 @@
  *
  * Shapes: B batch, N tokens, C embed_dim, H heads, D head width. */
 #include <math.h>
+#include <string.h>
 
 #include "arch.h"
 
@@ -49,6 +53,7 @@ typedef struct plain {
   int positions, antialias, rope, rope_grid, relative, gated, attn_norm, mlp_norm;
   int scaled, norm_pre, final_norm, fc_norm, pool, pooler, projection, projection_bias, qkv_bias, patch_bias;
   double rope_theta;
+  int decodes, untapped;
   tsr_norm norm;
   tsr_meaning tokens;
   tsr_value bias, cosines, sines; /* of attention; TSR_NO_VALUE without */
@@ -111,6 +116,10 @@ static plain read_config(tsr_builder *b) {
   c.patch_bias = tsr_config_bool(b, "patch_bias", 1);
   read_tokens(b, &c);
   read_head(b, &c);
+  c.decodes = tsr_setting_is_given(&b->config, "decoder");
+  if (c.decodes && (c.rope || c.relative || c.norm_pre))
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "config key \"decoder\" goes with neither \"rope\", \"relative_bias\" nor \"norm_pre\"");
   if (c.relative && (c.prefix != 1 || !c.class_token))
     tsr_fail(b, TSR_ERR_CONFIG, "config key \"relative_bias\" needs a class token and no other token in front");
   if (c.image[0] < c.patch[0] || c.image[1] < c.patch[1])
@@ -155,8 +164,8 @@ static tsr_value patch_positions(tsr_builder *b, const plain *c, tsr_value table
   return tsr_nn_reshape(b, x, tsr_shape_of(3, 1, h * w, c->dim));
 }
 
-/* z = [tokens in front; patches] with positions: [B,K+N,C]. */
-static tsr_value embed(tsr_builder *b, plain *c, tsr_value x) {
+/* The patches [B,N,C] with positions. *front gets the tokens in front of them with theirs, [B,K,C]; TSR_NO_VALUE: none. */
+static tsr_value embed(tsr_builder *b, plain *c, tsr_value x, tsr_value *front) {
   tsr_value table = TSR_NO_VALUE;
   int rows = c->positions == POS_ALL ? c->prefix : c->positions == POS_CLASS ? c->class_token : 0;
   if (c->positions != POS_NONE) {
@@ -172,11 +181,10 @@ static tsr_value embed(tsr_builder *b, plain *c, tsr_value x) {
     }
     x = tsr_nn_add(b, x, patches);
   }
-  tsr_value front = prefix_tokens(b, c, table, rows);
+  *front = prefix_tokens(b, c, table, rows);
   c->tokens.prefix_tokens = (short)c->prefix;
-  if (front == TSR_NO_VALUE) return x;
-  front = tsr_nn_expand(b, front, tsr_shape_of(3, tsr_dim(b, x, 0), c->prefix, c->dim));
-  return tsr_nn_concat(b, 1, 2, (tsr_value[]){front, x});
+  if (c->prefix) *front = tsr_nn_expand(b, *front, tsr_shape_of(3, tsr_dim(b, x, 0), c->prefix, c->dim));
+  return x;
 }
 
 /* Factors [1,N,1,D] of the rotation: of each number its cosine, of the other one of its pair its sine, negative for the
@@ -236,6 +244,7 @@ static tsr_value relative_bias(tsr_builder *b, const char *name, const plain *c)
 static tsr_value attend(tsr_builder *b, tsr_value x, const plain *c, int layer) {
   int width = c->dim;
   tsr_attention a = tsr_nn_heads(c->heads, width / c->heads, c->tokens, layer);
+  if (c->untapped) a.tap = NULL;
   a.bias = c->relative == BIAS_LAYERS ? relative_bias(b, "relative_position_bias_table", c) : c->bias;
   x = tsr_nn_linear(b, "qkv", x, 3 * width, c->qkv_bias);
   if (!c->rope) return tsr_nn_attention_qkv(b, x, a);
@@ -264,7 +273,7 @@ static tsr_value block(tsr_builder *b, tsr_value x, const plain *c, int layer) {
   tsr_leave(b);
   x = join(b, "mlp.fc2", y, c, "ls2.gamma", x);
   tsr_leave(b);
-  tsr_tap_add(b, x, c->tokens, "blocks.%d", layer);
+  if (!c->untapped) tsr_tap_add(b, x, c->tokens, "blocks.%d", layer);
   return x;
 }
 
@@ -328,26 +337,97 @@ static tsr_value head(tsr_builder *b, tsr_value tokens, const plain *c) {
   return tsr_nn_times(b, both, 0.5f);
 }
 
+/* ---- MAE ---- */
+
+typedef struct mae {
+  plain net;
+  double ratio;
+  int norm_pixels;
+} mae;
+
+static mae read_decoder(tsr_builder *b, const plain *c) {
+  mae m = {.net = {.norm = c->norm, .activation = c->activation, .qkv_bias = c->qkv_bias, .untapped = 1}};
+  tsr_settings outer = tsr_config_open(b, "decoder", "decoder key", NULL, NULL);
+  m.net.dim = tsr_config_int(b, "embed_dim", 512, 1, TSR_MAX_DIM);
+  m.net.depth = tsr_config_int(b, "depth", 8, 0, TSR_MAX_DEPTH);
+  m.net.heads = tsr_config_int(b, "num_heads", 16, 1, TSR_MAX_HEADS);
+  m.net.mlp_dim = tsr_config_int(b, "mlp_dim", 4 * m.net.dim, 1, TSR_MAX_DIM * 4);
+  m.ratio = tsr_masking_ratio(b, 0.75);
+  m.norm_pixels = tsr_config_bool(b, "norm_pix_loss", 0);
+  if (m.net.dim % m.net.heads)
+    tsr_fail(b, TSR_ERR_CONFIG, "decoder key \"embed_dim\" is %d; %d heads need a multiple of that", m.net.dim,
+             m.net.heads);
+  tsr_config_close(b, outer);
+  return m;
+}
+
+/* The layers, and the norm behind them. */
+static tsr_value layers(tsr_builder *b, tsr_value x, const plain *c, const char *norm) {
+  for (int i = 0; i < c->depth; i++) x = block(b, x, c, i);
+  return c->final_norm || norm ? tsr_nn_norm(b, norm ? norm : "norm", x, c->norm) : x;
+}
+
+/* The image with its hidden patches predicted. x [B,N,C]: the patches' tokens, with positions. */
+static tsr_value reconstruct(tsr_builder *b, const plain *c, tsr_value front, tsr_value x, tsr_value image) {
+  plain encoder = *c;
+  mae d = read_decoder(b, c);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1), width = d.net.dim;
+  tsr_meaning grid = c->tokens;
+  grid.prefix_tokens = 0;
+  tsr_masking m = tsr_masking_read(b, batch, grid, d.ratio, 1);
+  encoder.untapped = 1;
+  x = tsr_nn_gather(b, x, m.seen);
+  if (front != TSR_NO_VALUE) x = tsr_nn_concat(b, 1, 2, (tsr_value[]){front, x});
+  x = layers(b, x, &encoder, NULL);
+  tsr_enter(b, "decoder");
+  x = tsr_nn_linear(b, "embed", x, width, TSR_BIAS);
+  tsr_value cls = tsr_nn_slice(b, x, 1, 0, c->prefix), seen = tsr_nn_slice(b, x, 1, c->prefix, tsr_dim(b, x, 1));
+  x = tsr_masking_fill(b, &m, tsr_weight_vector(b, "mask_token", tsr_shape_of(3, 1, 1, width)), seen);
+  if (c->prefix) x = tsr_nn_concat(b, 1, 2, (tsr_value[]){cls, x});
+  x = tsr_nn_add(b, x, tsr_weight_vector(b, "pos_embed", tsr_shape_of(3, 1, c->prefix + n, width)));
+  x = layers(b, x, &d.net, "norm");
+  tsr_leave(b);
+  x = tsr_nn_gather(b, tsr_nn_slice(b, x, 1, c->prefix, c->prefix + n), m.hidden);
+  tsr_value patches = tsr_nn_patchify(b, image, c->patch[0], c->patch[1]);
+  tsr_vit sizes = {.patch = {c->patch[0], c->patch[1]}, .channels = c->channels};
+  return tsr_masking_image(b, &m, x, patches, &sizes, grid, (tsr_pixel_loss){1, 1, d.norm_pixels});
+}
+
+/* Whether a run looks at more than the image that MAE predicts. */
+static int looks_inside(const tsr_builder *b) {
+  for (int i = 0; i < b->pattern_count; i++)
+    if (strcmp(b->patterns[i], "mask") && strcmp(b->patterns[i], "loss") && strcmp(b->patterns[i], "prediction"))
+      return 1;
+  return b->declaring;
+}
+
 static tsr_value build(tsr_builder *b) {
   plain c = read_config(b);
   tsr_value image = tsr_input_image(b, c.channels, c.image[0], c.image[1]);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   int h = tsr_dim(b, image, 2) / c.patch[0], w = tsr_dim(b, image, 3) / c.patch[1];
   c.tokens.grid_h = (short)h, c.tokens.grid_w = (short)w;
-  if (!h || !w || (c.relative && (h != c.grid[0] || w != c.grid[1])))
+  if (!h || !w || ((c.relative || c.decodes) && (h != c.grid[0] || w != c.grid[1])))
     return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
                     tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1]);
   image = tsr_nn_slice(b, tsr_nn_slice(b, image, 2, 0, h * c.patch[0]), 3, 0, w * c.patch[1]);
   tsr_value x = tsr_nn_conv_patches(b, "patch_embed.proj", image, c.patch, c.dim, c.patch_bias); /* [B,N,C] */
   tsr_tap_add(b, x, c.tokens, "patch_embed");
-  x = embed(b, &c, x);
+  tsr_value front, patches = embed(b, &c, x, &front), output = TSR_NO_VALUE;
+  if (c.decodes) output = reconstruct(b, &c, front, patches, image);
+  if (c.decodes && !looks_inside(b)) return output;
+  x = front == TSR_NO_VALUE ? patches : tsr_nn_concat(b, 1, 2, (tsr_value[]){front, patches}); /* [B,K+N,C] */
   if (c.norm_pre) x = tsr_nn_norm(b, "norm_pre", x, c.norm);
   if (c.rope) rotations(b, &c);
   if (c.relative == BIAS_SHARED) c.bias = relative_bias(b, "rel_pos_bias.relative_position_bias_table", &c);
-  for (int i = 0; i < c.depth; i++) x = block(b, x, &c, i);
-  if (c.final_norm) x = tsr_nn_norm(b, "norm", x, c.norm);
+  x = layers(b, x, &c, NULL);
   tsr_tap_add(b, x, c.tokens, "tokens");
-  return head(b, x, &c);
+  tsr_meaning meaning = b->graph.output_meaning;
+  x = head(b, x, &c);
+  if (!c.decodes) return x;
+  tsr_output_means(b, meaning);
+  return output;
 }
 
 #define SIZE(dim, depth, heads) "{\"embed_dim\":" dim ",\"depth\":" depth ",\"num_heads\":" heads "}"

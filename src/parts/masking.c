@@ -1,6 +1,8 @@
 /* Hidden patches; see masking.h. */
 #include "masking.h"
 
+#include <math.h>
+
 #include "nn/loss.h"
 
 tsr_vit tsr_masking_vit(tsr_builder *b, const char *key, const char *what) {
@@ -92,13 +94,33 @@ static tsr_value difference(tsr_builder *b, tsr_value y, tsr_value x, tsr_pixel_
   return tsr_nn_times(b, tsr_nn_mean_all(b, d), loss.scale);
 }
 
+/* Each patch with mean 0 and variance 1, by (x - mean) / sqrt(variance + 1e-6); the variance of K numbers has the divisor
+ * K - 1. */
+static tsr_value normalised(tsr_builder *b, tsr_value x) {
+  float k = (float)tsr_dim(b, x, 2), share = (k - 1) / k;
+  tsr_attrs attrs = {.layer_norm = {.eps = 1e-6f * share}};
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  return tsr_nn_times(b, tsr_node_add(b, TSR_OP_layer_norm, &x, 1, &attrs), sqrtf(share));
+}
+
+/* y with each patch's mean and deviation in x. With d = x - mean and its direction u, the deviation is d u / sqrt(K - 1). */
+static tsr_value like(tsr_builder *b, tsr_value y, tsr_value x) {
+  tsr_shape one = tsr_shape_of(3, tsr_dim(b, x, 0), tsr_dim(b, x, 1), 1);
+  float k = (float)tsr_dim(b, x, 2);
+  tsr_value mean = tsr_nn_reshape(b, tsr_nn_mean(b, x, 2), one), d = tsr_nn_add(b, x, tsr_nn_times(b, mean, -1));
+  d = tsr_nn_reshape(b, tsr_nn_mean(b, tsr_nn_mul(b, d, tsr_nn_l2_normalize(b, d, 1e-12f)), 2), one);
+  return tsr_nn_add(b, tsr_nn_mul(b, y, tsr_nn_times(b, d, k > 1 ? k / sqrtf(k - 1) : 0)), mean);
+}
+
 tsr_value tsr_masking_image(tsr_builder *b, const tsr_masking *m, tsr_value x, tsr_value patches, const tsr_vit *c,
                             tsr_meaning grid, tsr_pixel_loss loss) {
   int batch = tsr_dim(b, patches, 0);
   x = tsr_nn_linear(b, "to_pixels", x, tsr_dim(b, patches, 2), TSR_BIAS);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "pixels"}, "prediction");
+  tsr_value target = tsr_nn_gather(b, patches, m->hidden);
   if (tsr_tap_offer(b, tsr_shape_of(1, 1), (tsr_meaning){.kind = "loss"}, "loss"))
-    tsr_tap_give(b, difference(b, x, tsr_nn_gather(b, patches, m->hidden), loss));
+    tsr_tap_give(b, difference(b, x, loss.normed ? normalised(b, target) : target, loss));
+  if (loss.normed) x = like(b, x, target);
   x = tsr_masking_merge(b, m, x, tsr_nn_gather(b, patches, m->seen));
   x = tsr_nn_reshape(b, x, tsr_shape_of(6, batch, grid.grid_h, grid.grid_w, c->patch[0], c->patch[1], c->channels));
   x = tsr_nn_permute(b, x, (int[]){0, 5, 1, 3, 2, 4});

@@ -31,10 +31,12 @@ tsr_value tsr_masking_merge(tsr_builder *b, const tsr_masking *m, tsr_value hidd
 /* The same with the mask token `token` (C numbers) for each hidden patch. */
 tsr_value tsr_masking_fill(tsr_builder *b, const tsr_masking *m, tsr_value token, tsr_value seen);
 
-/* scale times the mean of |x - y|, or of (x - y)^2 where squared is 1. */
+/* scale times the mean of |x - y|, or of (x - y)^2 where squared is 1. normed: of patches that were normalised, each by
+ * itself; the image has their means and deviations again. */
 typedef struct tsr_pixel_loss {
   int squared;
   float scale;
+  int normed;
 } tsr_pixel_loss;
 
 /* The end of models that predict pixels. Linear `to_pixels` maps the tokens x [B,K,C] of the hidden patches to the tap

@@ -12,53 +12,55 @@ for (const name of ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'gelu_tanh']) 
 /** What stands in front of transformers' names: vit., vision_model., clip.vision_model. */
 const FRONT = '(?:(?!decoder|text)\\w+\\.){0,2}';
 
+/** A layer's names. @param {string} layer theirs @param {string} to ours @param {boolean} [gated] @returns {Rules} */
+function layerRules(layer, to, gated) {
+  const attention = `${layer}(?:attention.attention|attention|self_attn).`;
+  return [
+    [`${layer}(?:layernorm_before|norm1|layer_norm1).*`, `${to}.norm1.$2`],
+    [`${layer}(?:layernorm_after|norm2|layer_norm2).*`, `${to}.norm2.$2`],
+    [`${attention}(?:query|q_proj).*`, `${to}.attn.qkv.$2@0`],
+    [`${attention}(?:key|k_proj).*`, `${to}.attn.qkv.$2@1`],
+    [`${attention}(?:value|v_proj).*`, `${to}.attn.qkv.$2@2`],
+    [`${layer}(?:attention.output.dense|attention.o_proj|self_attn.out_proj).*`, `${to}.attn.proj.$2`],
+    [`${layer}mlp.gate_proj.*`, `${to}.mlp.fc1.$2@0`],
+    [`${layer}mlp.up_proj.*`, `${to}.mlp.fc1.$2${gated ? '@1' : ''}`],
+    [`${layer}(?:intermediate.dense|mlp.fc1|mlp.weights_in).*`, `${to}.mlp.fc1.$2`],
+    [`${layer}(?:output.dense|mlp.fc2|mlp.weights_out|mlp.down_proj).*`, `${to}.mlp.fc2.$2`],
+    [`${layer}(?:layer_scale|lambda_)([12])(?:.lambda1)?`, `${to}.ls$2.gamma`],
+    [`${attention}(?:relative_position_bias.)?(relative_position_bias_table)`, `${to}.attn.$2`],
+  ];
+}
+
 /**
  * transformers' names.
  * @param {boolean} [gated] a gated MLP @param {string} [post] what post_layernorm is here @returns {Rules}
  */
-function rulesOf(gated, post) {
-  const layer = `${FRONT}(?:encoder.|model.)?layers?.#.`;
-  const attention = `${layer}(?:attention.attention|attention|self_attn).`;
-  return [
-    [`${FRONT}embeddings.patch_embeddings?(?:.projection)?.*`, 'patch_embed.proj.$1'],
-    [`${FRONT}embeddings.cl(?:s_token|ass_embedding)`, 'cls_token'],
-    [`${FRONT}embeddings.distillation_token`, 'dist_token'],
-    [`${FRONT}embeddings.register_tokens`, 'reg_token'],
-    [`${FRONT}embeddings.position_embeddings?(?:.weight)?`, 'pos_embed'],
-    [`${layer}(?:layernorm_before|norm1|layer_norm1).*`, 'blocks.$1.norm1.$2'],
-    [`${layer}(?:layernorm_after|norm2|layer_norm2).*`, 'blocks.$1.norm2.$2'],
-    [`${attention}(?:query|q_proj).*`, 'blocks.$1.attn.qkv.$2@0'],
-    [`${attention}(?:key|k_proj).*`, 'blocks.$1.attn.qkv.$2@1'],
-    [`${attention}(?:value|v_proj).*`, 'blocks.$1.attn.qkv.$2@2'],
-    [`${layer}(?:attention.output.dense|attention.o_proj|self_attn.out_proj).*`, 'blocks.$1.attn.proj.$2'],
-    [`${layer}mlp.gate_proj.*`, 'blocks.$1.mlp.fc1.$2@0'],
-    [`${layer}mlp.up_proj.*`, `blocks.$1.mlp.fc1.$2${gated ? '@1' : ''}`],
-    [`${layer}(?:intermediate.dense|mlp.fc1|mlp.weights_in).*`, 'blocks.$1.mlp.fc1.$2'],
-    [`${layer}(?:output.dense|mlp.fc2|mlp.weights_out|mlp.down_proj).*`, 'blocks.$1.mlp.fc2.$2'],
-    [`${layer}(?:layer_scale|lambda_)([12])(?:.lambda1)?`, 'blocks.$1.ls$2.gamma'],
-    [
-      `${attention}(?:relative_position_bias.)?relative_position_bias_table`,
-      'blocks.$1.attn.relative_position_bias_table',
-    ],
-    [
-      `${FRONT}encoder.relative_position_bias.relative_position_bias_table`,
-      'rel_pos_bias.relative_position_bias_table',
-    ],
-    [`${FRONT}post_layernorm.*`, `${post}.$1`],
-    [`${FRONT}pooler.layernorm.*`, 'fc_norm.$1'],
-    [`${FRONT}pooler.dense.*`, 'pooler.$1'],
-    [`${FRONT}pre_layrnorm.*`, 'norm_pre.$1'],
-    ['visual_projection.weight', 'projection.weight'],
-    [`${FRONT}head.probe`, 'attn_pool.latent'],
-    [`${FRONT}head.attention.in_proj_*`, 'attn_pool.q.$1:0-1/3 attn_pool.kv.$1:1-3/3'],
-    [`${FRONT}head.attention.out_proj.*`, 'attn_pool.proj.$1'],
-    [`${FRONT}head.layernorm.*`, 'attn_pool.norm.$1'],
-    [`${FRONT}head.mlp.fc([12]).*`, 'attn_pool.mlp.fc$1.$2'],
-    [`${FRONT}(?:layernorm|norm).*`, 'norm.$1'],
-    ['(?:cls_)?classifier.*', 'head.$1'],
-    ['distillation_classifier.*', 'head_dist.$1'],
-  ];
-}
+const rulesOf = (gated, post) => [
+  ...layerRules(`${FRONT}(?:encoder.|model.)?layers?.#.`, 'blocks.$1', gated),
+  ...layerRules('decoder.decoder_(?:encoder.layer|layers).#.', 'decoder.blocks.$1'),
+  [`${FRONT}embeddings.patch_embeddings?(?:.projection)?.*`, 'patch_embed.proj.$1'],
+  [`${FRONT}embeddings.cl(?:s_token|ass_embedding)`, 'cls_token'],
+  [`${FRONT}embeddings.distillation_token`, 'dist_token'],
+  [`${FRONT}embeddings.register_tokens`, 'reg_token'],
+  [`${FRONT}embeddings.position_embeddings?(?:.weight)?`, 'pos_embed'],
+  [`${FRONT}encoder.relative_position_bias.(relative_position_bias_table)`, 'rel_pos_bias.$1'],
+  [`${FRONT}pooler.layernorm.*`, 'fc_norm.$1'],
+  [`${FRONT}pooler.dense.*`, 'pooler.$1'],
+  [`${FRONT}pre_layrnorm.*`, 'norm_pre.$1'],
+  [`${FRONT}post_layernorm.*`, `${post}.$1`],
+  [`${FRONT}head.probe`, 'attn_pool.latent'],
+  [`${FRONT}head.attention.in_proj_*`, 'attn_pool.q.$1:0-1/3 attn_pool.kv.$1:1-3/3'],
+  [`${FRONT}head.attention.out_proj.*`, 'attn_pool.proj.$1'],
+  [`${FRONT}head.layernorm.*`, 'attn_pool.norm.$1'],
+  [`${FRONT}head.mlp.fc([12]).*`, 'attn_pool.mlp.fc$1.$2'],
+  [`${FRONT}(?:layernorm|norm).*`, 'norm.$1'],
+  ['visual_projection.weight', 'projection.weight'],
+  ['(?:cls_)?classifier.*', 'head.$1'],
+  ['distillation_classifier.*', 'head_dist.$1'],
+  ['decoder.decoder_(embed|norm).*', 'decoder.$1.$2'],
+  ['decoder.decoder_pred.*', 'to_pixels.$1'],
+  ['decoder.(?:decoder_)?(pos_embed|mask_token)', 'decoder.$1'],
+];
 
 /** @type {Rules} */
 const TIMM = [
@@ -222,6 +224,20 @@ function readTimm(checkpoint) {
   return { arch: 'plain_vit', config, rules: TIMM, shapes: seen.shapes };
 }
 
+/** MAE: its decoder, if the file has one. @param {any} c @param {Seen} seen */
+const mae = (c, seen) => ({
+  ...vit(c, seen),
+  ...(seen.has('decoder.pos_embed') && {
+    decoder: {
+      embed_dim: seen.rows('decoder.embed.weight'),
+      depth: c.decoder_num_hidden_layers ?? 8,
+      num_heads: c.decoder_num_attention_heads ?? 16,
+      mlp_dim: c.decoder_intermediate_size ?? 2048,
+      masking_ratio: c.mask_ratio ?? 0.75,
+      norm_pix_loss: c.norm_pix_loss ?? false,
+    },
+  }),
+});
 const dinov2 = /** @type {const} */ ([
   { layer_norm_eps: 1e-6 },
   (/** @type {any} */ _, /** @type {Seen} */ { config }) => ({ pool: config.num_classes ? 'cls_mean' : 'cls' }),
@@ -257,7 +273,7 @@ const siglip = /** @type {const} */ ([
 const TYPES = {
   vit: [{}, vit],
   deit: [{}, vit],
-  vit_mae: [{}, vit],
+  vit_mae: [{}, mae],
   vit_msn: [{ layer_norm_eps: 1e-6 }, vit],
   ijepa: [{}, vit],
   dinov2,
