@@ -285,14 +285,13 @@ static tsr_value attention_pool(tsr_builder *b, tsr_value x, const plain *c) {
   tsr_attention a = tsr_nn_heads(c->heads, c->dim / c->heads, (tsr_meaning){0}, 0);
   tsr_meaning weights = c->tokens;
   weights.kind = "pool_weights";
-  a.meaning = c->tokens, a.tap = "pool.attn", a.kind = "pool_attention";
-  a.store = tsr_tap_offer(b, tsr_shape_of(2, batch, n), weights, "pool.weights");
+  a.meaning = c->tokens, a.tap = "pool.attn", a.kind = "pool_attention", a.store = 1;
   tsr_enter(b, "attn_pool");
   tsr_value query = tsr_weight_vector(b, "latent", tsr_shape_of(3, 1, 1, c->dim));
   query = tsr_nn_linear(b, "q", query, c->dim, TSR_BIAS);
   query = tsr_nn_expand(b, query, tsr_shape_of(3, batch, 1, c->dim));
   tsr_value y = tsr_nn_attention_kv(b, query, tsr_nn_linear(b, "kv", x, 2 * c->dim, TSR_BIAS), a);
-  if (a.store)
+  if (tsr_tap_offer(b, tsr_shape_of(2, batch, n), weights, "pool.weights"))
     tsr_tap_give(b, tsr_nn_reshape(b, tsr_nn_mean(b, tsr_node_output(b, y, 1), 1), tsr_shape_of(2, batch, n)));
   y = tsr_nn_linear(b, "proj", y, c->dim, TSR_BIAS);
   tsr_value z =

@@ -201,6 +201,8 @@ def run(model, inputs, options, wants):
             taps.output(f"blocks.{i}", block)
         taps.output("tokens", model.norm)
         output = model(x)
+        if hasattr(model, "head_dist") and wants("embedding"):
+            taps["embedding"] = model.forward_head(model.forward_features(x), pre_logits=True).detach().clone()
     if wants("pos_embedding") and hasattr(model, "dynamic_img_size") and model.dynamic_img_size:
         old = model.patch_embed.grid_size
         table = timm("vision_transformer").resample_abs_pos_embed(
