@@ -18,7 +18,7 @@ const IN_FLIGHT = 3;
 /** A repository's page on the Hub. */
 const HUB_PAGE = /^https:\/\/(huggingface\.co|hf\.co)\/[^/]+\/[^/]+(\/(tree|blob)\/.*)?$/;
 /** @param {any} error */
-const lacksMetadata = (error) => error?.code === 'ERR_CONFIG' && /no __metadata__\.tesserae/.test(error.message);
+export const lacksMetadata = (error) => error?.code === 'ERR_CONFIG' && /no __metadata__\.tesserae/.test(error.message);
 
 /** @typedef {import('./types.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').Progress} Progress */
@@ -150,7 +150,7 @@ async function feed(from, opening, open, { dtype, digest }, keep, tell) {
  * The folder that `source` names: an address without a file's name, a directory, files, or Blobs by name; else undefined.
  * @param {any} source @returns {any} for the loader of folders
  */
-function folderIn(source) {
+export function folderIn(source) {
   if (typeof source === 'string' || source instanceof URL) {
     const path = filePath(source);
     if (path !== undefined) return isDirectory(path) ? path : undefined;

@@ -1,7 +1,13 @@
 // @ts-check
 /** What the commands share: printing a line, numbers for people, a model file's header; each lays out its own table. */
-import { open } from 'node:fs/promises';
-import { argumentError } from '../errors.js';
+import { randomBytes } from 'node:crypto';
+import { open, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { argumentError, TesseraeError } from '../errors.js';
+import { openFolder } from '../hub/index.js';
+import { folderIn } from '../load.js';
+import { fromNetwork, openSource } from '../source.js';
 
 /** @param {string} line */
 export const print = (line) => process.stdout.write(`${line}\n`);
@@ -53,4 +59,86 @@ export async function readHeader(engine, file) {
   const entries = Object.entries(tensors).map(([name, entry]) => ({ name, ...entry }));
   entries.sort((a, b) => a.data_offsets[0] - b.data_offsets[0] || a.data_offsets[1] - b.data_offsets[1]);
   return { metadata, entries, dataStart: 8 + bytes, dataBytes: entries.at(-1)?.data_offsets[1] ?? 0, size };
+}
+
+const NET = {
+  fetch: globalThis.fetch,
+  signal: new AbortController().signal,
+  retries: 3,
+  cache: false,
+  core: { TesseraeError, fromNetwork },
+};
+
+/** Whether a file of tensors has none of our metadata. @param {string} path */
+async function isBare(path) {
+  const file = await openFile(path, 'r');
+  try {
+    const head = Buffer.alloc(8);
+    await file.read(head, 0, 8, 0);
+    const length = Number(head.readBigUInt64LE());
+    if (length > 1 << 27) return false;
+    const text = Buffer.alloc(length);
+    await file.read(text, 0, length, 8);
+    return !JSON.parse(text.toString()).__metadata__?.tesserae;
+  } catch {
+    return false; // whoever reads it says what is wrong
+  } finally {
+    await file.close();
+  }
+}
+
+/** Something to read that is no file of ours on disk: a folder, an address, or a file with a config.json beside it. @param {string} from */
+async function sourceOf(from) {
+  const folder = folderIn(from);
+  if (folder) return openFolder(folder, NET);
+  if (/^https?:/.test(from)) return openSource(from, NET);
+  const beside = dirname(from);
+  const isThere = await open(join(beside, 'config.json')).then(
+    (file) => file.close().then(() => true),
+    () => false,
+  );
+  return isThere && (await isBare(from)) ? openFolder(beside, NET, basename(from)) : null;
+}
+
+/**
+ * A model as one file of ours, opened for reading. What is not one on disk becomes one among the temporary files, which
+ * goes when it is closed.
+ * @param {string} from a file, a folder or an address @param {boolean} whole with the tensors' bytes
+ */
+export async function openModel(from, whole) {
+  const source = await sourceOf(from);
+  if (!source) return openFile(from, 'r');
+  const path = join(tmpdir(), `tesserae-${randomBytes(6).toString('hex')}`);
+  const file = await openFile(path, 'wx+');
+  const tell = (/** @type {string} */ text) => process.stderr.isTTY && process.stderr.write(text);
+  try {
+    let written = 0;
+    for await (const chunk of source.read()) {
+      if (!chunk) {
+        await file.truncate(0);
+        written = 0;
+        continue;
+      }
+      await file.write(chunk, 0, chunk.length, written);
+      written += chunk.length;
+      const total = source.total();
+      if (total) tell(`\r${Math.floor((100 * written) / total)} %`);
+      if (!whole && 'more' in source) {
+        await file.truncate(Number(total)); // the header is enough; the rest is a hole
+        break;
+      }
+    }
+    tell('\r');
+  } catch (error) {
+    await file.close();
+    await unlink(path);
+    throw error;
+  }
+  const close = file.close.bind(file);
+  return Object.assign(file, {
+    async close() {
+      await close();
+      await unlink(path);
+    },
+  });
 }

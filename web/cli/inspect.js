@@ -2,12 +2,12 @@
 /** `tesserae inspect`: what a model file holds, from its header alone. */
 import { basename } from 'node:path';
 import { bareEngine } from '../start.js';
-import { grouped, openFile, print, readHeader } from './files.js';
+import { grouped, openModel, print, readHeader } from './files.js';
 
 /** @param {string[]} names @param {import('./args.js').Flags} flags */
 export async function inspect([path], flags) {
   const engine = await bareEngine();
-  const file = await openFile(path, 'r');
+  const file = await openModel(path, false);
   let header;
   try {
     header = await readHeader(engine, file);

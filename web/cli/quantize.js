@@ -6,7 +6,7 @@ import { isFloat, quantizeRows, weightsOf } from '../engine.js';
 import { argumentError, TesseraeError } from '../errors.js';
 import { bareEngine } from '../start.js';
 import { dtypeOf } from './args.js';
-import { grouped, openFile, print, readHeader } from './files.js';
+import { grouped, openFile, openModel, print, readHeader } from './files.js';
 
 /** Shorter matrices stay as they are, as when a model is quantized while loading. */
 const MIN_ROWS = 8;
@@ -20,7 +20,7 @@ const MIN_ROWS = 8;
 export async function quantize([from, to], flags) {
   dtypeOf(flags.dtype, ['q8']);
   const engine = await bareEngine();
-  const input = await openFile(from, 'r');
+  const input = await openModel(from, true);
   const temporary = `${to}.${randomBytes(4).toString('hex')}.part`;
   /** @type {import('node:fs/promises').FileHandle | undefined} */
   let output;

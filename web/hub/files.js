@@ -26,6 +26,7 @@ export const AGAIN = {};
 /**
  * @typedef {object} Folder
  * @property {string} where for messages
+ * @property {string} [href] its address
  * @property {(name: string) => File} open
  * @property {(commit?: string | null) => void} [pin] later files are those of this commit
  * @property {() => Promise<unknown>} [forget] what came from the cache is dropped there
@@ -76,6 +77,7 @@ export function atAddress(address, net) {
   const taken = [];
   return {
     where: base.href,
+    href: base.href,
     open(name) {
       const url = Object.assign(new URL(name, base), { search: base.search });
       /** @type {Headers | undefined} */
@@ -182,6 +184,7 @@ export class TensorFile {
   constructor(file, alone) {
     this.file = file;
     this.alone = alone;
+    /** @type {Uint8Array<ArrayBuffer>} */
     this.head = new Uint8Array(0);
     this.skips = true;
     /** @type {AsyncGenerator<Uint8Array | null> | undefined} */
@@ -193,12 +196,14 @@ export class TensorFile {
     this.stream = this.file.read();
     this.head = new Uint8Array(0);
     for (;;) {
+      /** @type {Uint8Array<ArrayBuffer>} */
       const { length, buffer } = this.head;
       const end = length > 7 ? 8 + new DataView(buffer).getUint32(0, true) : 8;
       if (length > 7 && (length >= end || end > 1 << 27 || this.head[8] !== 123)) break;
       /** @type {IteratorResult<Uint8Array | null>} */
       const { done, value } = await this.stream.next();
       if (done) break;
+      /** @type {Uint8Array<ArrayBuffer>} */
       const joined = new Uint8Array(value ? length + value.length : 0);
       if (value) (joined.set(this.head), joined.set(value, length));
       this.head = joined;

@@ -157,7 +157,8 @@ function familyOf(outer) {
  * @param {any} options settled
  * @param {string} [weights] the file of tensors
  */
-async function openFolder(source, options, weights) {
+export async function openFolder(source, options, weights) {
+  Object.assign(core, options.core);
   const folder = folderOf(source, options);
   const configFile = folder.open('config.json');
   const outer = await configOf(folder, configFile);
@@ -210,7 +211,7 @@ async function openFolder(source, options, weights) {
     ...(labels && { labels }),
     ...(preprocess && { preprocess }),
     ...(outer.problem_type && { problem_type: outer.problem_type }),
-    source: folder.where,
+    ...(folder.href && { source: folder.href }),
     ...(pretrained.license && { license: pretrained.license }),
   });
   const ranges = rangesOf(made);
@@ -274,7 +275,6 @@ async function openFolder(source, options, weights) {
  * @param {string} [weights]
  */
 export async function readFolder(source, options, read, weights) {
-  Object.assign(core, options.core);
   const from = await openFolder(source, options, weights);
   try {
     return { ...(await read(from, from.cached)), ...from.more };
