@@ -35,6 +35,7 @@ const EXPOSED =
  * @property {boolean} [etag] whether it names versions (default true)
  * @property {boolean} [gzip] whether it compresses
  * @property {boolean} [cached] small files lie behind a redirect on the same host, whose answer names no commit
+ * @property {boolean} [direct] large files come from the Hub itself
  * @property {number} [pause] milliseconds between slices of 64 KB
  */
 /**
@@ -118,7 +119,11 @@ export async function startHub() {
     const { status = 200, cut, hang, silent, body } = fault;
     if (silent) return response.destroy();
     if (cut === undefined && hang === undefined) return response.writeHead(status, fault.headers).end(body);
-    response.writeHead(200, { ...headers, 'content-length': bytes.length, ...fault.headers });
+    response.writeHead(headers['content-range'] ? 206 : 200, {
+      ...headers,
+      'content-length': bytes.length,
+      ...fault.headers,
+    });
     await send(response, bytes.subarray(0, cut ?? hang), asked);
     if (hang === undefined) setTimeout(() => response.destroy(), 30);
     return undefined;
@@ -128,9 +133,14 @@ export async function startHub() {
   async function give(request, response, bytes, asked, { ranges = true, etag = true, gzip, pause }, more = {}) {
     const { range, 'if-range': same, 'accept-encoding': encodings } = request.headers;
     const version = `"${createHash('sha1').update(bytes).digest('hex')}"`;
-    const headers = { ...more, ...(etag && { etag: version }), ...(ranges && { 'accept-ranges': 'bytes' }) };
     const [fault] = faults.get(asked.name)?.splice(0, 1) ?? [];
     const part = ranges && (!same || same === version) ? rangeOf(bytes, range) : null;
+    const headers = {
+      ...more,
+      ...(etag && { etag: version }),
+      ...(ranges && { 'accept-ranges': 'bytes' }),
+      ...(part && { 'content-range': `bytes ${part[0]}-${part[1] - 1}/${bytes.length}` }),
+    };
     const wanted = part ? bytes.subarray(...part) : bytes;
     if (fault) return misbehave(response, fault, wanted, headers, asked);
     if (gzip && /gzip/.test(encodings)) {
@@ -139,11 +149,7 @@ export async function startHub() {
       await send(response, packed, asked, pause);
       return response.end();
     }
-    response.writeHead(part ? 206 : 200, {
-      ...headers,
-      'content-length': wanted.length,
-      ...(part && { 'content-range': `bytes ${part[0]}-${part[1] - 1}/${bytes.length}` }),
-    });
+    response.writeHead(part ? 206 : 200, { ...headers, 'content-length': wanted.length });
     await send(response, wanted, asked, pause);
     return response.end();
   }
@@ -185,7 +191,7 @@ export async function startHub() {
     if (!bytes) return refuse(response, 404, 'EntryNotFound', 'Entry not found');
     const [fault] = faults.get(`hub:${name}`)?.splice(0, 1) ?? [];
     if (fault) return misbehave(response, fault, bytes, {}, asked);
-    if (/\.(safetensors|bin)$/.test(name)) {
+    if (/\.(safetensors|bin)$/.test(name) && !found.settings.direct) {
       const key = randomBytes(8).toString('hex');
       signed.set(key, { bytes, settings: found.settings });
       return response

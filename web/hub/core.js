@@ -19,5 +19,14 @@ export const fail = (code, message, fields) => {
   throw new core.TesseraeError(code, message, fields);
 };
 
+/**
+ * A module that is fetched only when it is needed: the network may have gone by then.
+ * @template T @param {Promise<T>} module @param {unknown} [error] thrown without it @returns {Promise<T>}
+ */
+export const fetched = (module, error) =>
+  module.catch((cause) => {
+    throw error ?? new core.TesseraeError('ERR_FETCH_NETWORK', cause.message, { retryable: true, cause });
+  });
+
 /** @param {string} message @param {any} [cause] @returns {never} */
 export const refuse = (message, cause) => fail('ERR_CONFIG', message, { cause });

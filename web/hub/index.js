@@ -4,7 +4,7 @@
  * labels, preprocessing and tensors. A family (families.js) translates names; the result is read as one file in our own
  * format. Fetched only when a folder is loaded.
  */
-import { core, refuse } from './core.js';
+import { core, fetched, refuse } from './core.js';
 import { families } from './families.js';
 import { labelsOf } from './labels.js';
 import { allOf, INDEX, json, notThere, openTensors } from './open.js';
@@ -44,7 +44,7 @@ async function familyOf(outer) {
   const timm = outer.architecture ?? (type === 'timm_wrapper' ? pretrained.architecture : null) ?? null;
   const config = timm ? (outer.model_args ?? {}) : (outer.vision_config_dict ?? outer.vision_config ?? outer);
   const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types?.includes(type)));
-  if (!family) throw (await import('./reasons.js')).noFamily(core.TesseraeError, timm, type, families);
+  if (!family) throw (await fetched(import('./reasons.js'))).noFamily(core.TesseraeError, timm, type, families);
   return {
     family,
     timm,
@@ -66,7 +66,7 @@ async function translate(outer, { family, timm, config, pretrained }, processor,
   let translation;
   try {
     preprocess = preprocessOf({ config: outer, type: outer.model_type, processor, timm: timm ? pretrained : null });
-    const { read } = await family.module();
+    const { read } = await fetched(family.module());
     translation = read({
       config,
       outer,
@@ -135,7 +135,7 @@ async function* bytesOf(file) {
  */
 async function openIn(folder, weights, integrity) {
   const { TesseraeError } = core;
-  const checks = integrity && (await import('./integrity.js'));
+  const checks = integrity && (await fetched(import('./integrity.js')));
   const isOne = typeof integrity === 'string';
   if (checks && !isOne) checks.checkFormat(TesseraeError, integrity);
   /** @type {Open} */
@@ -204,9 +204,8 @@ export async function load(source, options, lent, read, error) {
   const { integrity, retries, signal } = options;
   const { TesseraeError } = core;
   signal.throwIfAborted();
-  const reasons = () => import('./reasons.js');
   const place = placeOf(source, error);
-  if (!place) throw (await reasons()).explain(TesseraeError, error, false);
+  if (!place) throw (await fetched(import('./reasons.js'), error)).explain(TesseraeError, error, false, { source });
   options.digest = undefined; // because the core gets other bytes
   let { cache } = options;
   for (let attempt = 0; ; attempt++) {
@@ -220,12 +219,15 @@ export async function load(source, options, lent, read, error) {
       return { ...info, ...from.more };
     } catch (/** @type {any} */ failure) {
       signal.throwIfAborted();
-      const { detail, stage } = failure ?? {};
+      const { code, detail, stage } = failure ?? {};
       const isStale = folder.cached?.() && /^(model|fetch)$/.test(stage);
       if (!isStale && !(detail?.changed && attempt < retries)) {
-        const { bare, explain } = await reasons();
-        if (!error || !detail?.noConfig) throw explain(TesseraeError, failure, true, from?.verbatim);
-        throw error.code === 'ERR_CONFIG' ? bare(TesseraeError, error) : explain(TesseraeError, error, false);
+        const { bare, explain } = await fetched(import('./reasons.js'), failure);
+        const isFile = error && !place.isFolder && (detail?.noConfig || code === 'ERR_FETCH_NETWORK');
+        if (!isFile) throw explain(TesseraeError, failure, true, { name: from?.verbatim });
+        throw error.code === 'ERR_CONFIG'
+          ? bare(TesseraeError, error)
+          : explain(TesseraeError, error, false, { source });
       }
       await folder.forget?.();
       cache &&= 'reload';
@@ -243,6 +245,6 @@ export async function openFolder(source, options, lent) {
   try {
     return await openIn(at(options), weights);
   } catch (error) {
-    throw (await import('./reasons.js')).explain(core.TesseraeError, error, true);
+    throw (await fetched(import('./reasons.js'), error)).explain(core.TesseraeError, error, true);
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /** The parts of a folder, opened: JSON, and the headers of tensors. */
-import { core, refuse } from './core.js';
+import { core, fetched, refuse } from './core.js';
 import { isMissing, TensorFile, whole } from './files.js';
 
 export const INDEX = 'model.safetensors.index.json';
@@ -52,7 +52,7 @@ export async function openTensors(where, open, files, weights) {
     const file = new TensorFile(open(name, alone));
     files.push(file);
     await file.open();
-    if (!alone) await file.close();
+    if (file !== files[0]) await file.close(); // a browser has few connections for a host
   };
   try {
     return await add(weights ?? 'model.safetensors', true);
@@ -61,9 +61,9 @@ export async function openTensors(where, open, files, weights) {
     files.pop();
   }
   const index = await json(open(INDEX), true);
-  if (!index) throw await (await import('./reasons.js')).noTensors(core.TesseraeError, where, open);
+  if (!index) throw await (await fetched(import('./reasons.js'))).noTensors(core.TesseraeError, where, open);
   const names = [...new Set(Object.values(index.weight_map ?? {}))].sort();
-  if (!names.length || names.some((name) => !/^[^/\\]+$/.test(name)))
+  if (!names.length || names.some((name) => typeof name !== 'string' || /[/\\]/.test(name)))
     refuse(`${INDEX} is damaged: its weight_map names no files`);
   await allOf(names.map((name) => add(name).catch((error) => notThere(error, { shard: name }))));
   return index;

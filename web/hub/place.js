@@ -4,7 +4,10 @@ import { builtin, filePath } from '../platform.js';
 import { core } from './core.js';
 import { atAddress, baseOf, ofBlobs, onDisk } from './files.js';
 
-/** @typedef {{ at: (options: any) => import('./files.js').Folder, weights?: string }} Place weights: their file's name */
+/**
+ * @typedef {{ at: (options: any) => import('./files.js').Folder, weights?: string, isFolder?: boolean }} Place weights:
+ *   their file's name; isFolder: it is certainly one
+ */
 
 /**
  * The folder that a source names, or that a file lies in.
@@ -30,7 +33,7 @@ export function placeOf(source, error) {
     } catch {
       /* whoever reads it says why */
     }
-    if (!isFile) return { at: () => onDisk(path) };
+    if (!isFile) return { at: () => onDisk(path), isFolder: true };
     return error && !isBare ? undefined : { at: () => onDisk(dirname(path)), weights: basename(path) };
   }
   const url = core.resolve(source);

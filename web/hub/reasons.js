@@ -10,9 +10,9 @@ const reasonOf = ({ code, message }) => message.slice(code.length + 2);
  * An error with what the server says of it, and the mend.
  * @param {ErrorClass} TesseraeError @param {any} error
  * @param {boolean} isFolder whether what was read is certainly a folder
- * @param {string} [name] of the file that the core was reading
+ * @param {{ name?: string, source?: any }} [more] name: of the file that the core was reading; source: what was given
  */
-export function explain(TesseraeError, error, isFolder, name) {
+export function explain(TesseraeError, error, isFolder, { name, source } = {}) {
   if (!(error instanceof TesseraeError)) return error;
   const { code, detail, retryable, stage } = error;
   const { headers = {}, status } = detail ?? {};
@@ -31,6 +31,11 @@ export function explain(TesseraeError, error, isFolder, name) {
   }
   if (detail?.noConfig) text = `there is no config.json in ${detail.noConfig} (${text}); is it the folder of a model?`;
   if (detail?.shard) text = `the index names ${detail.shard}, which is missing (${text}); copy all files of the model`;
+  if (
+    /^[\w.-]+\/[\w.-]+$/.test(source) &&
+    (detail?.status === 404 || /** @type {any} */ (error.cause)?.code === 'ENOENT')
+  )
+    text += `; a repository of the Hub is https://huggingface.co/${source}`;
   if (text === reason) return error;
   return new TesseraeError(code, text, { detail: { ...detail, errorCode }, retryable, cause: error });
 }

@@ -79,6 +79,8 @@ export function planOf(tensors, { rules, shapes = {} }) {
   }
   const made = Array.from(found, ([name, list]) => {
     const [one] = Object.values(list); // the first that is there
+    // only biases may be zeros; the core says that a weight is not there
+    if (one.shape.length > 1 && Object.keys(list).length < list.length) return null;
     let rows = 0;
     const parts = Array.from(list, (part) => {
       rows += (part ?? one).shape[0];
@@ -89,7 +91,7 @@ export function planOf(tensors, { rules, shapes = {} }) {
   });
   const last = (/** @type {Made} */ { parts }) =>
     Math.max(...parts.map((part) => (typeof part === 'number' ? 0 : part.file * 2 ** 48 + part.begin)));
-  return { made: made.sort((a, b) => last(a) - last(b)), unused };
+  return { made: made.filter((one) => one !== null).sort((a, b) => last(a) - last(b)), unused };
 }
 
 /** @param {Stored | number} part */
