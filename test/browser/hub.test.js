@@ -356,3 +356,26 @@ test('an abort while a folder loads leaves no worker and no connection', async (
     });
   assert.ok(hub.log.every(({ status }) => status !== undefined));
 });
+
+test('modules that cannot be fetched any more: the error is that of the load, or says so', async () => {
+  hub.add('org/gone', { 'config.json': { model_type: 'bert' } });
+  const { page: other } = await site.open('demos/index.html', { bypassCSP: true });
+  const load = () =>
+    other.evaluate(async (source) => {
+      const { loadModel: loads, TesseraeError } = await import('/web/index.js');
+      return loads(source, { deterministic: true, threads: 1, retries: 0 }).catch((error) => [
+        error instanceof TesseraeError && error.code,
+        error.message,
+      ]);
+    }, `${hub.url}/org/none/resolve/main/`);
+  await other.route('**/hub/reasons.js', (route) => route.abort());
+  assert.deepEqual(await load(), [
+    'ERR_FETCH_HTTP',
+    `ERR_FETCH_HTTP: ${hub.url}/org/none/resolve/main/config.json: HTTP 401 Unauthorized`,
+  ]);
+  await other.reload();
+  await other.route('**/hub/index.js', (route) => route.abort());
+  const [code, message] = await load();
+  assert.deepEqual([code, /hub\/index\.js/.test(message)], ['ERR_FETCH_NETWORK', true], message);
+  await other.context().close();
+});
