@@ -17,8 +17,8 @@
  * Traps:
  * - GN has one group: mean and variance are those of all channels and all tokens of an image, of every place.
  * - The last convolution of a stage has no activation, and nothing is added to it.
- * - A map that is no whole number of patches: timm resizes it to the next larger one, corners aligned, and leaves it so;
- *   transformers cuts off the rows and columns that are left over, and has zeros there afterwards. */
+ * - A map that is no whole number of patches: timm resizes it to the next larger one, corners aligned, and leaves it
+ *   so; transformers cuts off the rows and columns that are left over, and has zeros there afterwards. */
 #include "arch.h"
 
 /* The group norm of tokens x [B places, patches, C] of `batch` images. */

@@ -1,5 +1,5 @@
-/* The published MobileViT: "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer" (Mehta and
- * Rastegari, 2021, arXiv 2110.02178), as Apple's weights have it; vit-pytorch's, which differs, is mobile_vit.
+/* MobileViT as published: "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer" (Mehta and
+ * Rastegari, 2021, arXiv 2110.02178), with the layers of Apple's weights; vit-pytorch's, which differs, is mobile_vit.
  * Reference: timm 1.0.31, models.mobilevit, mobilevit_xxs, _xs and _s; transformers' MobileViT is the same.
  *
  *   conv: a convolution, its batch norm, SiLU

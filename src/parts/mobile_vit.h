@@ -1,5 +1,5 @@
-/* What the published MobileViT and MobileViTv2 share (timm's and transformers'; vit-pytorch's MobileViT differs): config
- * keys, inverted residuals, the stages and the head. Weights have timm's names. */
+/* What MobileViT and MobileViTv2 share as published (timm's and transformers'; vit-pytorch's MobileViT differs):
+ * config keys, inverted residuals, the stages and the head. Weights have timm's names. */
 #ifndef TSR_PARTS_MOBILE_VIT_H
 #define TSR_PARTS_MOBILE_VIT_H
 

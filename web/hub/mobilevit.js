@@ -1,120 +1,86 @@
 // @ts-check
 /** MobileViT as Apple published it: transformers' `mobilevit`, timm's `mobilevit_*`. */
 
-const LAYER = String.raw`(?:mobilevit\w*\.)?encoder\.layer\.(\d+)\.`;
-/** @type {(from: string, to: string) => [RegExp, string]} */
-const rule = (from, to) => [RegExp(from), to];
-
 /**
- * The rules of transformers' layers of a transformer: `parts` has pairs of their name and timm's.
- * @param {string[][]} parts
+ * Rules from rows of transformers' name and timm's, both without the last word. L is a layer or a stage, T a layer of
+ * the transformer in it, # a number. `from` and `to` are added to every row.
+ * @param {string} rows @param {string} [from] @param {string} [to]
  */
-export const layers = (parts) =>
-  parts.map(([from, to]) =>
-    rule(
-      `${LAYER}transformer\\.layer\\.(\\d+)\\.${from}\\.(\\w+)`,
-      `stages.$1.1.transformer.$2.${to.replace(/(@|$)/, '.$$3$1')}`,
-    ),
-  );
+export const rulesOf = (rows, from = '', to = '') =>
+  rows.split(', ').map((row) => {
+    const [theirs, ours] = row.split(' ');
+    const name = theirs.replace('T', 'Ltransformer.layer.#.').replace('L', 'encoder.layer.#.').replace(/#/g, '(\\d+)');
+    const put = ours.replace('T', () => 'L1.transformer.$2.').replace('L', () => 'stages.$1.');
+    /** @type {[RegExp, string]} */
+    const rule = [
+      RegExp(`(?:mobilevit\\w*.)?${name}${from}.(?<word>\\w+)`),
+      put.replace(/@.|$/, (part) => `${to}.$<word>${part}`),
+    ];
+    return rule;
+  });
 
-/** The rules of what both versions of MobileViT have outside of their transformers. */
-const OUTSIDE = [
-  ...[
-    ['convolution', 'conv'],
-    ['normalization', 'bn'],
-  ].flatMap(([a, b]) => [
-    rule(String.raw`(?:mobilevit\w*\.)?conv_stem\.${a}\.(\w+)`, `stem.${b}.$1`),
-    rule(String.raw`(?:mobilevit\w*\.)?conv_1x1_exp\.${a}\.(\w+)`, `final_conv.${b}.$1`),
-    ...[
-      ['expand_1x1', 'conv1_1x1'],
-      ['conv_3x3', 'conv2_kxk'],
-      ['reduce_1x1', 'conv3_1x1'],
-    ].flatMap(([c, d]) => [
-      rule(`${LAYER}layer\\.(\\d+)\\.${c}\\.${a}\\.(\\w+)`, `stages.$1.$2.${d}.${b}.$3`),
-      rule(`${LAYER}downsampling_layer\\.${c}\\.${a}\\.(\\w+)`, `stages.$1.0.${d}.${b}.$2`),
-    ]),
-    ...[
-      ['conv_kxk', 'conv_kxk'],
-      ['conv_projection', 'conv_proj'],
-      ['fusion', 'conv_fusion'],
-    ].map(([c, d]) => rule(`${LAYER}${c}\\.${a}\\.(\\w+)`, `stages.$1.1.${d}.${b}.$2`)),
-  ]),
-  rule(`${LAYER}conv_1x1\\.convolution\\.(\\w+)`, 'stages.$1.1.conv_1x1.$2'),
-  rule(`${LAYER}layernorm\\.(\\w+)`, 'stages.$1.1.norm.$2'),
-  rule(String.raw`classifier\.(\w+)`, 'head.fc.$1'),
-  rule(String.raw`(?:stem|stages|final_conv|head)\..+`, '$&'),
+const CONVOLUTIONS =
+  'conv_stem stem, conv_1x1_exp final_conv, Llayer.#.expand_1x1 L$2.conv1_1x1, Llayer.#.conv_3x3 L$2.conv2_kxk, ' +
+  'Llayer.#.reduce_1x1 L$2.conv3_1x1, Ldownsampling_layer.expand_1x1 L0.conv1_1x1, ' +
+  'Ldownsampling_layer.conv_3x3 L0.conv2_kxk, Ldownsampling_layer.reduce_1x1 L0.conv3_1x1, Lconv_kxk L1.conv_kxk, ' +
+  'Lconv_projection L1.conv_proj, Lfusion L1.conv_fusion';
+
+/** @type {[RegExp, string]} */
+const TIMMS = [/(stem|stages|final_conv|head)\..+/, '$&'];
+/** What both versions have, and norms in the transformer, whatever kind they are. */
+const RULES = [
+  TIMMS,
+  ...rulesOf(CONVOLUTIONS, '.convolution', '.conv'),
+  ...rulesOf(CONVOLUTIONS, '.normalization', '.bn'),
+  ...rulesOf(
+    'Lconv_1x1.convolution L1.conv_1x1, Llayernorm L1.norm, Tlayernorm_before Tnorm1, Tlayernorm_after Tnorm2, ' +
+      'classifier head.fc',
+  ),
 ];
 
-// What timm's own arguments may be; others change the network in ways that no tensor's shape tells.
-const KNOWN =
-  /^(num_classes|in_chans|img_size|output_stride|act_layer|global_pool|drop\w*|zero_init_last|num_features|stem_chs|width_factor)$/;
+// Settings that no tensor's shape tells and that the core lacks: of transformers, and all that timm has besides these.
+const LACKED = /^(hidden_act=(?!silu$|swish$)|output_stride=(?!32$))/;
+const TIMM_LACKED =
+  /^(?!act_layer=(silu|swish)$|output_stride=32$|global_pool=avg$|(num|drop)_|in_chans|img_size|stem_chs|width_factor)/;
 
 /**
  * The rules, and the part of the config that both versions have.
  * @param {Parameters<import('./family.js').Family['read']>[0]} given @param {[RegExp, string][]} inside
  */
 export function mobile({ config, timm, shape, names }, inside) {
-  const act = config.hidden_act ?? config.act_layer ?? 'silu';
-  const stride = config.output_stride ?? 32;
-  const pool = config.global_pool ?? 'avg';
-  const unknown = timm && Object.keys(config).find((key) => !KNOWN.test(key));
-  const refused = names.some((name) => name.startsWith('segmentation_head.'))
-    ? 'a head for segmentation is'
-    : stride !== 32
-      ? `output_stride ${stride} is`
-      : !/^(silu|swish)$/.test(act)
-        ? `activation ${act} is`
-        : pool !== 'avg'
-          ? `global_pool "${pool}" is`
-          : unknown && `timm's argument ${unknown} is`;
-  if (refused)
-    throw new Error(`MobileViT: ${refused} not supported; take a checkpoint for classification, as published`);
+  const wrong =
+    names.find((name) => /^segmentation_head/.test(name)) ??
+    Object.entries(config)
+      .map(([key, value]) => `${key}=${value}`)
+      .find((setting) => (timm ? TIMM_LACKED : LACKED).test(setting));
+  if (wrong)
+    throw new Error(`MobileViT with ${wrong} does not run here; take a checkpoint that classifies, as published`);
 
-  const rules = [...inside, ...OUTSIDE];
-  /** @type {Map<string, number[]>} */
-  const shapes = new Map();
+  const rules = [...RULES, ...inside];
+  /** @type {Record<string, number[] | undefined>} */
+  const shapes = {};
   for (const name of names)
-    for (const [from, to] of rules) {
-      const ours = name.replace(RegExp(`^${from.source}$`), to);
-      if (ours !== name || to === '$&') {
-        shapes.set(ours, shape(name) ?? []);
-        break;
-      }
-    }
-  const at = (/** @type {string} */ name) => shapes.get(`${name}.weight`) ?? [];
-  const count = (/** @type {(i: number) => string} */ name) => {
-    let i = 0;
-    while (at(name(i)).length) i++;
-    return i;
-  };
-
-  const [stem, channels] = at('stem.conv');
-  const [widths, dims, depths, residuals] = [[stem], [], [], []];
-  let kernel;
-  for (let s = 0; at(`stages.${s}.0.conv3_1x1.conv`).length; s++) {
-    widths.push(at(`stages.${s}.0.conv3_1x1.conv`)[0]);
-    const [dim] = at(`stages.${s}.1.conv_1x1`);
-    if (dim) {
-      dims.push(dim);
-      depths.push(count((i) => `stages.${s}.1.transformer.${i}.norm1`));
-      kernel = at(`stages.${s}.1.conv_kxk.conv`)[2];
-    } else residuals.push(count((i) => `stages.${s}.${i}.conv1_1x1.conv`));
-  }
-  const [last] = at('final_conv.conv');
-  if (last) widths.push(last);
+    for (const [from, to] of rules)
+      if (RegExp(`^${from.source}$`).test(name)) shapes[name.replace(from, to)] = shape(name);
+  /** @type {(name: string) => number[]} */
+  const at = (name) => shapes[`${name}.weight`] ?? [];
+  const [stem, in_chans] = at('stem.conv');
   const [wide, narrow] = at('stages.0.0.conv1_1x1.conv');
   return {
     rules,
     config: {
+      in_chans,
       image_size: config.image_size,
-      in_chans: channels,
       num_classes: at('head.fc')[0] ?? 0,
-      residuals,
-      neck_hidden_sizes: widths,
-      hidden_sizes: dims,
-      depths,
-      expand_ratio: config.expand_ratio ?? (timm ? wide / narrow : undefined),
-      conv_kernel_size: kernel,
+      neck_hidden_sizes: [
+        stem,
+        ...[0, 1, 2, 3, 4].map((s) => at(`stages.${s}.0.conv3_1x1.conv`)[0]),
+        ...at('final_conv.conv').slice(0, 1),
+      ],
+      hidden_sizes: [2, 3, 4].map((s) => at(`stages.${s}.1.conv_1x1`)[0]),
+      depths: config.n_attn_blocks,
+      expand_ratio: timm ? wide / narrow : config.expand_ratio,
+      conv_kernel_size: at('stages.2.1.conv_kxk.conv')[2],
       patch_size: config.patch_size,
       layer_norm_eps: config.layer_norm_eps,
     },
@@ -126,24 +92,15 @@ export const mobilevit = {
   types: ['mobilevit'],
   timm: /^mobilevit_/,
   read(given) {
-    const { num_attention_heads, mlp_ratio, qkv_bias } = given.config;
+    const { num_attention_heads: num_heads, mlp_ratio, qkv_bias } = given.config;
     const { rules, config } = mobile(
       given,
-      layers([
-        [String.raw`attention\.attention\.query`, 'attn.qkv@0'],
-        [String.raw`attention\.attention\.key`, 'attn.qkv@1'],
-        [String.raw`attention\.attention\.value`, 'attn.qkv@2'],
-        [String.raw`attention\.output\.dense`, 'attn.proj'],
-        [String.raw`intermediate\.dense`, 'mlp.fc1'],
-        [String.raw`output\.dense`, 'mlp.fc2'],
-        ['layernorm_before', 'norm1'],
-        ['layernorm_after', 'norm2'],
-      ]),
+      rulesOf(
+        'Tattention.attention.query Tattn.qkv@0, Tattention.attention.key Tattn.qkv@1, ' +
+          'Tattention.attention.value Tattn.qkv@2, Tattention.output.dense Tattn.proj, ' +
+          'Tintermediate.dense Tmlp.fc1, Toutput.dense Tmlp.fc2',
+      ),
     );
-    return {
-      arch: 'timm_mobile_vit',
-      config: { ...config, num_heads: num_attention_heads, mlp_ratio, qkv_bias },
-      rules,
-    };
+    return { arch: 'timm_mobile_vit', config: { ...config, num_heads, mlp_ratio, qkv_bias }, rules };
   },
 };

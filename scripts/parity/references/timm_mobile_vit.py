@@ -24,8 +24,8 @@ def image(*dims):
 
 CASES = [
     Case("timm_mobile_vit_tiny", TINY, image(2, 3, 24, 24), keep=("stages.1*", "embedding")),
-    # a map of 2 x 5, resized to 3 x 6 for patches of 3 x 3, and back; an image of odd size, two stages without attention; a kernel
-    # of 5; no last convolution, no classes; tails everywhere
+    # a map of 2 x 5, resized to 3 x 6 for patches of 3 x 3, and back; two stages without attention; a kernel of 5; no
+    # last convolution, no classes; tails everywhere
     Case(
         "timm_mobile_vit_odd",
         dict(
