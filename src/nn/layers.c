@@ -40,6 +40,21 @@ tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int o
   return named_linear(b, name, x, out, bias, residual, TSR_ACT_NONE);
 }
 
+tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, const char *gamma, tsr_value x,
+                                  tsr_value residual) {
+  int in = tsr_dim(b, x, -1), out = tsr_dim(b, residual, -1);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_value scale = tsr_weight_vector(b, gamma, tsr_shape_of(1, out));
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(2, out, in), (tsr_matrix_layout){1, out, in, 1});
+  tsr_value bias = tsr_nn_mul(b, tsr_weight_vector(b, "bias", tsr_shape_of(1, out)), scale);
+  tsr_attrs attrs = {.linear = {.has_bias = 1, .has_scale = 1, .has_residual = 1}};
+  x = tsr_failed(b) ? TSR_NO_VALUE
+                    : tsr_node_add(b, TSR_OP_linear, (tsr_value[]){x, w, bias, scale, residual}, 5, &attrs);
+  tsr_leave(b);
+  return x;
+}
+
 tsr_value tsr_nn_grouped_linear(tsr_builder *b, const char *name, tsr_value x, int groups, int out, int activation) {
   int in = tsr_dim(b, x, -1) / groups;
   if (x == TSR_NO_VALUE) return x;
