@@ -1,4 +1,4 @@
-"""Checkpoints of LeViT, as timm and transformers save them, with random weights."""
+"""Checkpoints of LeViT, CaiT, XCiT and PiT, as timm and transformers save them, with random weights."""
 
 import timm
 import torch
@@ -98,5 +98,27 @@ def levit():
     yield of_transformers("levit_hf_default", "LevitForImageClassificationWithTeacher")
 
 
+CAIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3)
+
+
+def cait():
+    yield of_timm("cait_timm", "cait_xxs24_224", num_classes=6, **CAIT)
+    yield of_timm("cait_timm_f16", "cait_s24_384", half=True, **{**CAIT, "img_size": (48, 32)}, depth_token_only=3)
+    yield of_timm(
+        "cait_timm_odd",
+        "cait_m36_384",
+        num_classes=3,
+        in_chans=1,
+        mlp_ratio=2.7,
+        mlp_ratio_token_only=1.3,
+        qkv_bias=False,
+        global_pool="avg",
+        **{**CAIT, "img_size": 36, "depth": 1, "embed_dim": 21},
+    )
+    yield of_timm("cait_timm_embedding", "cait_xs24_384", num_classes=0, **CAIT)
+    yield of_timm("cait_timm_xxs24_384", "cait_xxs24_384", depth=3)
+
+
 def cases():
     yield from levit()
+    yield from cait()
