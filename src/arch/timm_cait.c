@@ -137,10 +137,9 @@ static tsr_value build(tsr_builder *b) {
   cls = tsr_nn_expand(b, cls, tsr_shape_of(3, tsr_dim(b, x, 0), 1, c.dim));
   tokens.prefix_tokens = 1;
   for (int i = 0; i < c.class_depth; i++) cls = block(b, cls, x, &c, tokens, i);
-  int n = tsr_dim(b, x, 1);
-  x = tsr_nn_norm(b, "norm", tsr_nn_concat(b, 1, 2, (tsr_value[]){cls, x}), norm);
-  tsr_tap_add(b, x, tokens, "tokens");
-  x = c.mean ? tsr_nn_mean(b, tsr_nn_slice(b, x, 1, 1, n + 1), 1) : tsr_nn_token(b, x, 0);
+  cls = tsr_nn_norm(b, "norm", cls, norm), x = tsr_nn_norm(b, "norm", x, norm);
+  tsr_tap_add(b, tsr_nn_concat(b, 1, 2, (tsr_value[]){cls, x}), tokens, "tokens");
+  x = c.mean ? tsr_nn_mean(b, x, 1) : tsr_nn_token(b, cls, 0);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
   if (c.num_classes) return tsr_nn_linear(b, "head", x, c.num_classes, TSR_BIAS);
   tsr_output_means(b, (tsr_meaning){.kind = "embedding"});

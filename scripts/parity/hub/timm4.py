@@ -119,6 +119,30 @@ def cait():
     yield of_timm("cait_timm_xxs24_384", "cait_xxs24_384", depth=3)
 
 
+XCIT = dict(img_size=32, embed_dim=24, depth=2, num_heads=3)
+
+
+def xcit():
+    yield of_timm("xcit_timm_nano_p8", "xcit_nano_12_p8_224", num_classes=6, **XCIT)
+    yield of_timm("xcit_timm_p16_f16", "xcit_tiny_24_p16_384", half=True, **{**XCIT, "img_size": (32, 48)})
+    yield of_timm(
+        "xcit_timm_odd",
+        "xcit_small_12_p16_224",
+        num_classes=3,
+        in_chans=1,
+        mlp_ratio=2.7,
+        qkv_bias=False,
+        use_pos_embed=False,
+        tokens_norm=False,
+        global_pool="avg",
+        cls_attn_layers=3,
+        **{**XCIT, "embed_dim": 27},
+    )
+    yield of_timm("xcit_timm_embedding", "xcit_large_24_p8_384", num_classes=0, **XCIT)
+    yield of_timm("xcit_timm_nano_12_p16_384", "xcit_nano_12_p16_384")
+
+
 def cases():
     yield from levit()
     yield from cait()
+    yield from xcit()
