@@ -142,7 +142,32 @@ def xcit():
     yield of_timm("xcit_timm_nano_12_p16_384", "xcit_nano_12_p16_384")
 
 
+PIT = dict(img_size=40, depth=(1, 2, 1), heads=(1, 2, 4), base_dims=(8, 8, 8))
+
+
+def pit():
+    yield of_timm("pit_timm", "pit_ti_224", num_classes=6, **PIT)
+    yield of_timm("pit_timm_distilled_f16", "pit_b_distilled_224", half=True, **{**PIT, "img_size": (42, 28)})
+    yield of_timm(
+        "pit_timm_odd",
+        "pit_s_224",
+        num_classes=3,
+        in_chans=1,
+        img_size=33,
+        patch_size=9,
+        stride=5,
+        mlp_ratio=2.7,
+        depth=(1, 1),
+        heads=(3, 3),
+        base_dims=(6, 12),
+    )
+    yield of_timm("pit_timm_embedding", "pit_xs_distilled_224", num_classes=0, **PIT)
+    yield of_timm("pit_timm_xs_distilled_224", "pit_xs_distilled_224")
+    yield of_timm("pit_timm_b_224", "pit_b_224", depth=(1, 1, 1))
+
+
 def cases():
     yield from levit()
     yield from cait()
     yield from xcit()
+    yield from pit()
