@@ -16,13 +16,13 @@ tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x) {
   return x;
 }
 
-/* The product with name.weight [out,C,1,1]; bias, scale and residual are values or TSR_NO_VALUE. */
-static tsr_value product(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value bias, tsr_value scale,
-                         tsr_value residual, int activation) {
-  int c = tsr_dim(b, x, -1), n = 2;
+/* The product with name.weight of `shape`, [out,C] or [out,C,1,1]; bias, scale and residual are values or
+ * TSR_NO_VALUE. */
+static tsr_value product(tsr_builder *b, const char *name, tsr_value x, tsr_shape shape, tsr_value bias,
+                         tsr_value scale, tsr_value residual, int activation) {
+  int n = 2;
   tsr_enter(b, "%s", name);
-  tsr_value in[5] = {x,
-                     tsr_weight_matrix(b, "weight", tsr_shape_of(4, out, c, 1, 1), (tsr_matrix_layout){1, out, c, 1})};
+  tsr_value in[5] = {x, tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, shape.dims[0], shape.dims[1], 1})};
   tsr_attrs attrs = {.linear = {.activation = activation}};
   if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
   if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = 1;
@@ -43,7 +43,8 @@ static tsr_value bias_of(tsr_builder *b, const char *name, int out, int bias) {
 static tsr_value pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual,
                            int activation) {
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  return product(b, name, x, out, bias_of(b, name, out, bias), TSR_NO_VALUE, residual, activation);
+  return product(b, name, x, tsr_shape_of(4, out, tsr_dim(b, x, -1), 1, 1), bias_of(b, name, out, bias), TSR_NO_VALUE,
+                 residual, activation);
 }
 
 tsr_value tsr_nn_pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias) {
@@ -80,11 +81,12 @@ tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm,
   int c = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
   if (tsr_failed(b)) return TSR_NO_VALUE;
   affine a = batch_norm(b, norm, conv.out, bias_of(b, name, conv.out, conv.bias), conv.norm_eps);
-  if (taps * conv.stride_h * conv.stride_w == 1)
-    return product(b, name, x, conv.out, a.offset, a.scale, residual, conv.activation);
+  tsr_shape shape = tsr_shape_of(4, conv.out, c, conv.kernel_h, conv.kernel_w);
+  if (!taps) shape.ndim = 2;
+  if (taps * conv.stride_h * conv.stride_w < 2)
+    return product(b, name, x, shape, a.offset, a.scale, residual, conv.activation);
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, conv.out, c, conv.kernel_h, conv.kernel_w),
-                                  (tsr_matrix_layout){1, conv.out, c, taps});
+  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, c, taps});
   tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h,
                                 .kernel_w = conv.kernel_w,
                                 .stride_h = conv.stride_h,
@@ -116,6 +118,12 @@ tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *no
   x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
   tsr_leave(b);
   return x;
+}
+
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x) {
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  affine a = batch_norm(b, name, tsr_dim(b, x, -1), TSR_NO_VALUE, 0);
+  return tsr_nn_add(b, tsr_nn_mul(b, x, a.scale), a.offset);
 }
 
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden) {

@@ -17,10 +17,14 @@ tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, in
 /* A convolution with the BatchNorm2d that follows it, as one node: the norm (eps conv.norm_eps) becomes a scale and
  * an offset of the product, or of the depthwise kernel's weights. conv.activation follows the norm. Weights: `name`
  * as for conv2d, and norm.weight, norm.bias, norm.running_mean, norm.running_var [C]. residual: TSR_NO_VALUE, or for
- * 1x1 kernels with stride 1 a value that is added. */
+ * 1x1 kernels with stride 1 a value that is added. With kernel_h 0 it is torch.nn.Linear with BatchNorm1d over the last
+ * dim: name.weight [out,C]. */
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv,
                              tsr_value residual);
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv);
+
+/* A BatchNorm that follows no product, eps 1e-5, over the last dim: two nodes, x * scale + offset. */
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x);
 
 /* x + MLP(x): channel norm 0, 1x1 convolution 1, GELU, 1x1 convolution 4. */
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden);

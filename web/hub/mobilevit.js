@@ -45,7 +45,7 @@ const TIMM_LACKED =
 
 /**
  * The rules, and the part of the config that both versions have.
- * @param {Parameters<import('./family.js').Family['read']>[0]} given @param {[RegExp, string][]} inside
+ * @param {import('./family.js').Checkpoint} given @param {[RegExp, string][]} inside
  */
 export function mobile({ config, timm, shape, names }, inside) {
   const wrong =
@@ -87,11 +87,8 @@ export function mobile({ config, timm, shape, names }, inside) {
   };
 }
 
-/** @type {import('./family.js').Family} */
-export const mobilevit = {
-  types: ['mobilevit'],
-  timm: /^mobilevit_/,
-  read(given) {
+/** @type {import('./family.js').Read} */
+export const read = (given) => {
     const { num_attention_heads: num_heads, mlp_ratio, qkv_bias } = given.config;
     const { rules, config } = mobile(
       given,
@@ -102,5 +99,4 @@ export const mobilevit = {
       ),
     );
     return { arch: 'timm_mobile_vit', config: { ...config, num_heads, mlp_ratio, qkv_bias }, rules };
-  },
 };
