@@ -1,0 +1,91 @@
+"""Checkpoints of CvT, CrossViT, MaxViT, EfficientFormerV2 and Hiera, as the libraries save them.
+
+`cases()` yields dicts: `name`; `size`, rows and columns of a picture; `make(folder)`, which builds the model with random
+weights, saves it in `folder` and returns {"logits" or "embedding": function from pixels [B,C,H,W] to a tensor}.
+"""
+
+import math
+
+import torch
+
+
+def randomize(model, seed):
+    """Draws every tensor, so that none is left at 0 or 1: norms and scales around 1, variances from 1/2 on, matrices with
+    the variance 1 / fan_in."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            u = torch.rand(tensor.shape, generator=generator) * 2 - 1
+            if name.endswith("running_var"):
+                u = u * 0.5 + 1
+            elif name.endswith("gamma") or tensor.ndim == 1 and name.endswith("weight"):
+                u = u * 0.2 + 1
+            elif tensor.ndim == 1:
+                u = u * 0.2
+            elif name.endswith("weight"):
+                u = u * math.sqrt(3 / math.prod(tensor.shape[1:]))
+            tensor.copy_(u)
+    return model.eval()
+
+
+def finished(model, seed, half, save):
+    """The model with random weights, saved; with half, in 16 bits, and then run as the file has it."""
+    model = randomize(model, seed)
+    if half:
+        model.half()
+    save(model)
+    return model.float()
+
+
+def of_transformers(name, make, size, answer, processor, half=False):
+    def case(folder):
+        model = finished(make(), len(name), half, lambda m: m.save_pretrained(folder))
+        processor().save_pretrained(folder)
+        kind, function = answer
+        return {kind: lambda pixels: function(model, pixels)}
+
+    return dict(name=name, size=size, make=case)
+
+
+def cvt(name, size, model="CvtForImageClassification", half=False, **config):
+    import transformers
+
+    answers = dict(
+        CvtForImageClassification=("logits", lambda m, x: m(x).logits),
+        CvtModel=("embedding", lambda m, x: m(x).cls_token_value[:, 0]),
+    )
+    return of_transformers(
+        name,
+        lambda: getattr(transformers, model)(transformers.CvtConfig(**config)),
+        size,
+        answers[model],
+        lambda: transformers.ConvNextImageProcessor(size=dict(shortest_edge=size[0])),
+        half,
+    )
+
+
+def cases():
+    tiny = dict(embed_dim=[8, 16, 24], num_heads=[1, 2, 3], depth=[1, 2, 3])
+    yield cvt("cvt_default_keys", (64, 64), **tiny, num_labels=5)
+    yield cvt(
+        "cvt_odd_half",
+        (45, 61),
+        half=True,
+        num_labels=3,
+        embed_dim=[10, 12],
+        num_heads=[5, 2],
+        depth=[1, 2],
+        mlp_ratio=[2.7, 1.5],
+        patch_sizes=[5, 4],
+        patch_stride=[3, 2],
+        patch_padding=[0, 1],
+        kernel_qkv=[5, 3],
+        padding_q=[2, 1],
+        padding_kv=[1, 1],
+        stride_kv=[3, 1],
+        qkv_bias=[False, False],
+        cls_token=[False, True],
+    )
+    yield cvt("cvt_base", (48, 48), model="CvtModel", **tiny)
