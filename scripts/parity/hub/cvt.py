@@ -66,6 +66,21 @@ def cvt(name, size, model="CvtForImageClassification", half=False, **config):
     )
 
 
+def timm(name, architecture, size, half=False, **model_args):
+    """`architecture` of timm with these arguments; without classes its embedding."""
+
+    def case(folder):
+        import timm
+
+        def save(model):
+            timm.models.save_for_hf(model, folder, model_config={}, safe_serialization=True)
+
+        model = finished(timm.create_model(architecture, **model_args), len(name), half, save)
+        return {"logits" if model.num_classes else "embedding": model}
+
+    return dict(name=name, size=size, channels=model_args.get("in_chans", 3), make=case)
+
+
 def cases():
     tiny = dict(embed_dim=[8, 16, 24], num_heads=[1, 2, 3], depth=[1, 2, 3])
     yield cvt("cvt_default_keys", (64, 64), **tiny, num_labels=5)
@@ -89,3 +104,42 @@ def cases():
         cls_token=[False, True],
     )
     yield cvt("cvt_base", (48, 48), model="CvtModel", **tiny)
+
+    # heads of eight; the second branch sees 112 of 120
+    yield timm(
+        "crossvit_tiny",
+        "crossvit_tiny_240",
+        (120, 120),
+        img_size=120,
+        embed_dim=[24, 48],
+        depth=[[1, 2, 0], [2, 3, 0]],
+        num_classes=5,
+    )
+    yield timm(
+        "crossvit_9_dagger_half",
+        "crossvit_9_dagger_240",
+        (240, 240),
+        half=True,
+        embed_dim=[16, 32],
+        depth=[[1, 1, 0]],
+        num_classes=6,
+    )
+    # pictures of another size are resized for both branches, where they are larger cut
+    yield timm(
+        "crossvit_odd",
+        "crossvit_15_240",
+        (83, 101),
+        img_size=[72, 48],
+        img_scale=[1.0, 2 / 3],
+        patch_size=[8, 16],
+        embed_dim=[10, 20],
+        num_heads=[5, 2],
+        depth=[[1, 1, 2]],
+        mlp_ratio=[2.5, 1.3, 1],
+        qkv_bias=False,
+        crop_scale=True,
+        global_pool="avg",
+        in_chans=1,
+        num_classes=0,
+    )
+    yield timm("crossvit_408", "crossvit_15_dagger_408", (408, 408), embed_dim=[12, 12], depth=[[1, 1, 0]])
