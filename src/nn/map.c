@@ -118,6 +118,16 @@ tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *no
   return x;
 }
 
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps) {
+  int c = tsr_dim(b, x, -1);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  affine a = batch_norm(b, name, c, TSR_NO_VALUE, eps);
+  tsr_value w = tsr_nn_reshape(b, a.scale, tsr_shape_of(4, c, 1, 1, 1)); /* a depthwise convolution is one pass */
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = 1, .stride_w = 1}};
+  return tsr_failed(b) ? TSR_NO_VALUE
+                       : tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
+}
+
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden) {
   tsr_value y = tsr_nn_channel_norm(b, "0", x);
   y = tsr_nn_pointwise_act(b, "1", y, hidden, TSR_BIAS, TSR_ACT_GELU);

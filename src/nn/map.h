@@ -22,6 +22,9 @@ tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm,
                              tsr_value residual);
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv);
 
+/* A BatchNorm2d with nothing in front of it that could take it up: x [B,H,W,C], weights as above; eps 0: 1e-5. */
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps);
+
 /* x + MLP(x): channel norm 0, 1x1 convolution 1, GELU, 1x1 convolution 4. */
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden);
 

@@ -143,3 +143,38 @@ def cases():
         num_classes=0,
     )
     yield timm("crossvit_408", "crossvit_15_dagger_408", (408, 408), embed_dim=[12, 12], depth=[[1, 1, 0]])
+
+    small = dict(embed_dim=[16, 32], depths=[1, 2], block_type=["M", "M"], stem_width=16, head_hidden_size=24)
+    yield timm(
+        "maxvit_tiny",
+        "maxvit_tiny_tf_224",
+        (64, 64),
+        **small,
+        img_size=64,
+        transformer_dim_head=8,
+        num_classes=5,
+    )
+    # windows of 12, as the name says; no square
+    yield timm(
+        "maxvit_384_half",
+        "maxvit_base_tf_384",
+        (96, 192),
+        half=True,
+        **small,
+        transformer_dim_head=16,
+        num_classes=0,
+    )
+    yield timm(
+        "maxvit_window",
+        "maxvit_small_tf_224",
+        (21, 33),
+        embed_dim=[8],
+        depths=[2],
+        block_type=["M"],
+        stem_width=[6, 8],
+        head_hidden_size=7,
+        img_size=[21, 33],
+        transformer_dim_head=4,
+        transformer_window_size=[2, 3],
+        num_classes=3,
+    )
