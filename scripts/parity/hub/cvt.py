@@ -178,3 +178,37 @@ def cases():
         transformer_window_size=[2, 3],
         num_classes=3,
     )
+
+    yield timm(
+        "efficientformerv2_s0",
+        "efficientformerv2_s0",
+        (224, 224),
+        embed_dims=[4, 6, 8, 10],
+        depths=[1, 1, 3, 2],
+        mlp_ratios=[4, 4, [4, 3, 2.5], [3, 4]],
+        num_classes=5,
+    )
+    yield timm(
+        "efficientformerv2_half",
+        "efficientformerv2_l",
+        (96, 64),
+        half=True,
+        img_size=[96, 64],
+        embed_dims=[6, 8, 10, 12],
+        depths=[0, 1, 2, 2],
+        mlp_ratios=2,
+        num_vit=1,
+        layer_scale_init_value=None,
+        distillation=False,
+        num_classes=4,
+    )
+    yield timm(
+        "efficientformerv2_bare",
+        "efficientformerv2_s1",
+        (64, 64),
+        img_size=64,
+        embed_dims=[4, 6, 8, 10],
+        depths=[1, 1, 1, 1],
+        mlp_ratios=2,
+        num_classes=0,
+    )
