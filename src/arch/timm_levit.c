@@ -220,7 +220,7 @@ static tsr_value stem(tsr_builder *b, tsr_value x, const levit_config *c) {
 /* Linear(BN(x)) + residual */
 static tsr_value head(tsr_builder *b, const char *name, tsr_value x, int classes, tsr_value residual) {
   tsr_enter(b, "%s", name);
-  x = tsr_nn_linear_add(b, "linear", tsr_nn_batch_norm(b, "bn", x), classes, TSR_BIAS, residual);
+  x = tsr_nn_linear_add(b, "linear", tsr_nn_batch_norm(b, "bn", x, 0), classes, TSR_BIAS, residual);
   tsr_leave(b);
   return x;
 }

@@ -120,7 +120,7 @@ static tsr_value local_patches(tsr_builder *b, tsr_value x, tsr_meaning tokens) 
                    .bias = TSR_BIAS,
                    .activation = TSR_ACT_GELU};
   x = tsr_nn_reshape(b, x, tsr_shape_of(4, tsr_dim(b, x, 0), tokens.grid_h, tokens.grid_w, tsr_dim(b, x, 2)));
-  x = tsr_nn_batch_norm(b, "bn", tsr_nn_depthwise_conv2d(b, "conv1", x, conv));
+  x = tsr_nn_batch_norm(b, "bn", tsr_nn_depthwise_conv2d(b, "conv1", x, conv), 0);
   conv.activation = TSR_ACT_NONE;
   return tsr_nn_tokens(b, tsr_nn_depthwise_conv2d(b, "conv2", x, conv));
 }

@@ -120,10 +120,15 @@ tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *no
   return x;
 }
 
-tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x) {
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps) {
+  int c = tsr_dim(b, x, -1);
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  affine a = batch_norm(b, name, tsr_dim(b, x, -1), TSR_NO_VALUE, 0);
-  return tsr_nn_add(b, tsr_nn_mul(b, x, a.scale), a.offset);
+  affine a = batch_norm(b, name, c, TSR_NO_VALUE, eps);
+  if (tsr_shape_at(b, x).ndim != 4) return tsr_nn_add(b, tsr_nn_mul(b, x, a.scale), a.offset);
+  tsr_value w = tsr_nn_reshape(b, a.scale, tsr_shape_of(4, c, 1, 1, 1)); /* a depthwise convolution is one pass */
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = 1, .stride_w = 1}};
+  return tsr_failed(b) ? TSR_NO_VALUE
+                       : tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
 }
 
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden) {

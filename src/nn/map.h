@@ -23,8 +23,8 @@ tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm,
                              tsr_value residual);
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv);
 
-/* A BatchNorm that follows no product, eps 1e-5, over the last dim: two nodes, x * scale + offset. */
-tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x);
+/* A BatchNorm that no product stands in front of, to take it up: over the last dim of x, weights as above; eps 0: 1e-5. */
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps);
 
 /* x + MLP(x): channel norm 0, 1x1 convolution 1, GELU, 1x1 convolution 4. */
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden);
