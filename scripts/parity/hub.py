@@ -60,6 +60,18 @@ def ours(folder, pixels, dtype, job):
     return values, said
 
 
+def input_size(folder):
+    """The size [C,H,W] that our side takes a folder's pictures in."""
+    run = subprocess.run(
+        ["node", str(ROOT / "scripts/parity/hub_run.mjs"), json.dumps(dict(folder=str(folder)))],
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode:
+        raise RuntimeError(run.stderr.strip().splitlines()[-1] if run.stderr.strip() else "no answer")
+    return json.loads(run.stdout)["dims"][1:]
+
+
 def cosine(a, b):
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
@@ -81,7 +93,10 @@ def try_case(case, where):
     torch.manual_seed(0)
     (kind, reference), *_ = case["make"](folder).items()
     generator = torch.Generator().manual_seed(5)
-    pixels = torch.rand((2, *case.get("size", (3, 32, 32))), generator=generator) * 2 - 1
+    size = case.get("size") or input_size(folder)
+    if len(size) == 2:
+        size = (case.get("channels", 3), *size)
+    pixels = torch.rand((2, *size), generator=generator) * 2 - 1
     with torch.no_grad():
         expected = reference(pixels).float().numpy()
     with tempfile.TemporaryDirectory() as job:

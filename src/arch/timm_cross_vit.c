@@ -15,7 +15,6 @@
  * - Images are resized without antialiasing, with a = -0.75 (PyTorch's bicubic), or cut where crop_scale is set.
  * - With further CAs (depths[2] above 1) the second has the class token alone to look at.
  * - eps of all norms is 1e-6. */
-#include <math.h>
 #include <string.h>
 
 #include "arch.h"
@@ -60,39 +59,15 @@ static timm_cross_vit_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* [1,1,out,in]: a bicubic resize of a column of numbers as a product. */
-static tsr_value cubic(tsr_builder *b, int in, int out) {
-  const double a = -0.75;
-  float *row;
-  tsr_value matrix = tsr_constant(b, tsr_shape_of(4, 1, 1, out, in), &row);
-  for (int i = 0; row && i < out; i++, row += in) {
-    double at = (i + 0.5) * in / out - 0.5, t = at - floor(at);
-    for (int j = -1; j < 3; j++) {
-      double d = fabs(t - j),
-             w = d < 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
-      int from = (int)floor(at) + j;
-      row[from < 0 ? 0 : from >= in ? in - 1 : from] += (float)w;
-    }
-  }
-  return matrix;
-}
-
-/* An image [B,C,H,W] in another size. */
-static tsr_value resize(tsr_builder *b, tsr_value image, const int size[2]) {
-  int h = tsr_dim(b, image, 2), w = tsr_dim(b, image, 3);
-  if (h != size[0]) image = tsr_nn_bmm(b, cubic(b, h, size[0]), image, 0);
-  if (w != size[1]) image = tsr_nn_bmm(b, image, cubic(b, w, size[1]), 1);
-  return image;
-}
-
-/* What a branch sees of the image. */
+/* What a branch sees of the image [B,H,W,C]. */
 static tsr_value scaled(tsr_builder *b, tsr_value image, const timm_cross_vit_config *c, int d) {
-  int spare[2] = {tsr_dim(b, image, 2) - c->sizes[d][0], tsr_dim(b, image, 3) - c->sizes[d][1]};
-  if (!c->crop || spare[0] < 0 || spare[1] < 0) return resize(b, image, c->sizes[d]);
+  int spare[2] = {tsr_dim(b, image, 1) - c->sizes[d][0], tsr_dim(b, image, 2) - c->sizes[d][1]};
+  if (!c->crop || spare[0] < 0 || spare[1] < 0)
+    return tsr_nn_resize(b, image, c->sizes[d][0], c->sizes[d][1], TSR_RESIZE_BICUBIC, 0);
   for (int i = 0; i < 2; i++) {
     int from =
         spare[i] / 2 + (spare[i] & spare[i] / 2 & 1); /* half of it, rounded to an even number where it is a tie */
-    image = tsr_nn_slice(b, image, 2 + i, from, from + c->sizes[d][i]);
+    image = tsr_nn_slice(b, image, 1 + i, from, from + c->sizes[d][i]);
   }
   return image;
 }
@@ -108,7 +83,7 @@ static tsr_value embed(tsr_builder *b, tsr_value image, const timm_cross_vit_con
   const tsr_conv convs[3] = {{dim / 4, 7, 7, 4, 4, 3, 3, TSR_BIAS, TSR_ACT_RELU},
                              {dim / 2, 3, 3, s, s, s == 2, s == 2, TSR_BIAS, TSR_ACT_RELU},
                              {dim, 3, 3, p == 12 ? 1 : 2, p == 12 ? 1 : 2, 1, 1, TSR_BIAS, TSR_ACT_NONE}};
-  tsr_value x = tsr_nn_channels_last(b, scaled(b, image, c, d));
+  tsr_value x = scaled(b, tsr_nn_channels_last(b, image), c, d);
   tsr_enter(b, "patch_embed.%d", d);
   if (c->multi_conv) {
     x = tsr_nn_conv2d(b, "proj.0", x, convs[0]);

@@ -89,14 +89,14 @@ export function mobile({ config, timm, shape, names }, inside) {
 
 /** @type {import('./family.js').Read} */
 export const read = (given) => {
-    const { num_attention_heads: num_heads, mlp_ratio, qkv_bias } = given.config;
-    const { rules, config } = mobile(
-      given,
-      rulesOf(
-        'Tattention.attention.query Tattn.qkv@0, Tattention.attention.key Tattn.qkv@1, ' +
-          'Tattention.attention.value Tattn.qkv@2, Tattention.output.dense Tattn.proj, ' +
-          'Tintermediate.dense Tmlp.fc1, Toutput.dense Tmlp.fc2',
-      ),
-    );
-    return { arch: 'timm_mobile_vit', config: { ...config, num_heads, mlp_ratio, qkv_bias }, rules };
+  const { num_attention_heads: num_heads, mlp_ratio, qkv_bias } = given.config;
+  const { rules, config } = mobile(
+    given,
+    rulesOf(
+      'Tattention.attention.query Tattn.qkv@0, Tattention.attention.key Tattn.qkv@1, ' +
+        'Tattention.attention.value Tattn.qkv@2, Tattention.output.dense Tattn.proj, ' +
+        'Tintermediate.dense Tmlp.fc1, Toutput.dense Tmlp.fc2',
+    ),
+  );
+  return { arch: 'timm_mobile_vit', config: { ...config, num_heads, mlp_ratio, qkv_bias }, rules };
 };
