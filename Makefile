@@ -82,13 +82,13 @@ UNROLLED := src/kernels/gemm% src/kernels/activation% src/kernels/softmax%
 LEFT_TO_IT := src/ops/activate.c
 HOT_FLAGS = -O3 $(FRAMES) $(if $(filter $(UNROLLED),$<),$(VECTORS), \
   $(if $(filter-out $(LEFT_TO_IT),$(filter src/kernels/% src/ops/%,$<)),$(ROLLED)))
-# Decoding images lies between: a PNG takes a fourteenth longer with -Oz.
+# Decoding images lies between: a PNG takes a fourteenth longer with -Oz. The loops of fitting are short beside it.
 # Attention's own loops are short beside the kernels that it calls, gather's beside the rows that it copies; what
 # depends on weights alone is made once.
 SMALL := $(patsubst %,src/ops/%.c,attention batch_norm elementary gather resize)
 WASM_OPT = $(if $(filter $(SMALL),$<),-Oz $(ROLLED) $(FRAMES), \
   $(if $(filter $(HOT),$<),$(HOT_FLAGS), \
-  $(if $(filter src/image/%,$<),-Os,-Oz)))
+  $(if $(filter-out src/image/preprocess.c,$(filter src/image/%,$<)),-Os,-Oz)))
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)

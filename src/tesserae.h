@@ -109,8 +109,10 @@ void tsr_loader_destroy(tsr_loader *loader);
 
 /* The model's description as JSON, owned by the model:
  *   { "arch", "title", "paper", "reference", "config", "labels": [..] or null, "license", "source",
- *     "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box",
- *                     "fit": "crop|squash|native", "crop_pct", "mean", "std" },
+ *     "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box|hamming",
+ *                     "fit": "crop|squash|border|none|native", "crop_pct", "mean", "std", and where they matter
+ *                     "shortest_edge", "longest_edge", "resize_size": [h, w], "crop_offset": "floor", "bgr": true,
+ *                     "rescale_first": true },
  *     "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
  *     "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names],
  *     "output": { "kind": "logits" | ..., "dims" },

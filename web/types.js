@@ -96,7 +96,8 @@
  * @property {string | null} license
  * @property {string | null} source
  * @property {{ size: [number, number], channels: number, resize: string, fit: string, crop_pct: number, mean: number[],
- *   std: number[] }} preprocess
+ *   std: number[], shortest_edge?: number, longest_edge?: number, resize_size?: [number, number],
+ *   crop_offset?: string, bgr?: boolean, rescale_first?: boolean }} preprocess
  * @property {'f32' | 'q8'} dtype
  * @property {number} parameters
  * @property {number} operations multiply-adds of one pass
