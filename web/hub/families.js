@@ -27,5 +27,7 @@ export const families = [
   { types: ['cvt'], module: () => import('./cvt.js') },
   { timm: /^crossvit_/, module: () => import('./cross_vit.js') },
   { timm: /^(?:maxx?vit|coatne[tx]t?)/, module: () => import('./max_vit.js') },
+  { timm: /^tiny_vit_/, module: () => import('./tiny_vit.js') },
+  { timm: /^fastvit_/, module: () => import('./fast_vit.js') },
   { timm: /^efficientformerv2_/, module: () => import('./efficient_former_v2.js') },
 ];
