@@ -66,6 +66,25 @@ def cvt(name, size, model="CvtForImageClassification", half=False, **config):
     )
 
 
+def hiera(name, size, model="HieraForImageClassification", half=False, **config):
+    import transformers
+
+    answers = dict(
+        HieraForImageClassification=("logits", lambda m, x: m(x).logits),
+        HieraModel=("embedding", lambda m, x: m(x).pooler_output),
+    )
+    return of_transformers(
+        name,
+        lambda: getattr(transformers, model)(transformers.HieraConfig(**config)),
+        size,
+        answers[model],
+        lambda: transformers.BitImageProcessor(
+            size=dict(shortest_edge=size[0]), crop_size=dict(height=size[0], width=size[1])
+        ),
+        half,
+    )
+
+
 def timm(name, architecture, size, half=False, **model_args):
     """`architecture` of timm with these arguments; without classes its embedding."""
 
@@ -212,3 +231,62 @@ def cases():
         mlp_ratios=2,
         num_classes=0,
     )
+
+    yield timm(
+        "hiera_timm",
+        "hiera_base_plus_224",
+        (64, 64),
+        img_size=64,
+        embed_dim=8,
+        stages=[1, 2, 1, 1],
+        num_classes=5,
+    )
+    yield timm(
+        "hiera_abswin_half",
+        "hiera_small_abswin_256",
+        (64, 96),
+        half=True,
+        img_size=[64, 96],
+        embed_dim=6,
+        num_heads=2,
+        stages=[1, 1, 1, 2],
+        global_pos_size=[5, 7],
+        num_classes=3,
+    )
+    yield timm(
+        "hiera_odd",
+        "hiera_large_224",
+        (40, 56),
+        img_size=[40, 56],
+        embed_dim=6,
+        num_heads=3,
+        head_mul=1.0,
+        stages=[2, 1],
+        q_pool=1,
+        mask_unit_size=[2, 2],
+        mask_unit_attn=[True, True],
+        patch_kernel=[4, 4],
+        patch_padding=[0, 0],
+        mlp_ratio=2.5,
+        init_values=1e-5,
+        num_classes=0,
+    )
+    yield hiera("hiera_default_keys", (224, 224), embed_dim=8, depths=[1, 1, 2, 1], num_labels=4)
+    yield hiera(
+        "hiera_odd_half",
+        (48, 80),
+        half=True,
+        image_size=[48, 80],
+        embed_dim=6,
+        depths=[2, 1, 2],
+        num_heads=[3, 1, 4],
+        num_query_pool=2,
+        masked_unit_size=[4, 4],
+        masked_unit_attention=[True, False, False],
+        patch_size=[5, 5],
+        patch_padding=[2, 2],
+        mlp_ratio=3.5,
+        layer_norm_eps=1e-3,
+        num_labels=3,
+    )
+    yield hiera("hiera_base", (64, 64), model="HieraModel", image_size=[64, 64], embed_dim=8, depths=[1, 1, 1, 1])
