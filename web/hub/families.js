@@ -29,5 +29,6 @@ export const families = [
   { timm: /^(?:maxx?vit|coatne[tx]t?)/, module: () => import('./max_vit.js') },
   { timm: /^tiny_vit_/, module: () => import('./tiny_vit.js') },
   { timm: /^fastvit_/, module: () => import('./fast_vit.js') },
+  { types: ['hiera'], timm: /^hiera_/, module: () => import('./hiera.js') },
   { timm: /^efficientformerv2_/, module: () => import('./efficient_former_v2.js') },
 ];
