@@ -72,12 +72,15 @@ def pooled(model, x):
 
 
 def case(name, make, run=logits, kind="logits", save=None, size=(3, 32, 32), **more):
-    def build(folder):
+    def build(folder, redraw=None):
         model = drawn(make())
         if save:
             save(model, folder)
         else:
             model.save_pretrained(folder)
+        if redraw:
+            redraw(folder)
+            model = type(model).from_pretrained(folder).eval()
         return {kind: lambda x: run(model, x)}
 
     return dict(name=name, make=build, size=size, **more)
@@ -196,9 +199,12 @@ def timm_case(name, arch, kind="logits", full=False, make=drawn, **arguments):
     size = arguments.get("img_size", 224)
     size = size if isinstance(size, tuple) else (size, size)
 
-    def build(folder):
+    def build(folder, redraw=None):
         model = make(timm.create_model(arch, **arguments))
         save_for_hf(model, folder, model_args=arguments, safe_serialization=True)
+        if redraw:
+            redraw(folder)
+            model.load_state_dict(load_file(Path(folder, "model.safetensors")))
         return {kind: model}
 
     return dict(name=name, make=build, size=(3, *size), full=full, outliers=make is with_outliers)
