@@ -253,6 +253,17 @@ const CONFIGS = [
   ['heads that do not divide the channels', 'timm_xcit_tiny', { num_heads: 5 }, 'ERR_CONFIG', 'num_heads'],
   ['patches that no stem makes', 'timm_xcit_tiny', { patch_size: 12 }, 'ERR_CONFIG', 'patch_size'],
   ['a width that pooling cannot make', 'timm_pit_tiny', { embed_dim: [8, 12] }, 'ERR_CONFIG', 'embed_dim'],
+  ['stages without windows', 'swin_tiny', { window_size: [4] }, 'ERR_CONFIG', 'window_size'],
+  ['windows that are neither numbers nor pairs', 'swin_pairs', { window_size: [[4]] }, 'ERR_CONFIG', 'window_size'],
+  ['heads that do not divide a stage of Swin', 'swin_tiny', { num_heads: [1, 3] }, 'ERR_CONFIG', 'num_heads'],
+  ['a map below a window of transformers', 'swin_transformers', { window_size: 4 }, 'ERR_CONFIG', 'stage 1 has a map'],
+  [
+    'too few windows of pretraining',
+    'swin_v2_odd',
+    { pretrained_window_sizes: [5] },
+    'ERR_CONFIG',
+    'pretrained_window',
+  ],
   ['groups that do not divide the channels', 'involution_layer', { group_number: 4 }, 'ERR_CONFIG', 'group_number'],
   ['a stride that does not divide the picture', 'involution_layer', { stride: 4 }, 'ERR_CONFIG', 'stride'],
   [

@@ -19,6 +19,7 @@
 #include "parts/max_vit.h"
 #include "parts/mobile_vit.h"
 #include "parts/na_vit.h"
+#include "parts/swin.h"
 #include "parts/teacher.h"
 #include "parts/vit.h"
 

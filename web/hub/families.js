@@ -18,6 +18,8 @@ export const families = [
     timm: /^(vit|deit3?|flexivit|eva|eva02|beit|beitv2)_|^test_vit\d?$/,
     module: () => import('./plain_vit.js'),
   },
+  { types: ['swin'], timm: /^swin_/, module: () => import('./swin.js') },
+  { types: ['swinv2'], timm: /^swinv2_/, module: () => import('./swin_v2.js') },
   { types: ['mobilevit'], timm: /^mobilevit_/, module: () => import('./mobilevit.js') },
   { types: ['mobilevitv2'], timm: /^mobilevitv2_/, module: () => import('./mobilevitv2.js') },
   { types: ['levit'], timm: /^levit_/, module: () => import('./levit.js') },
