@@ -4,6 +4,7 @@
 import { loadModel } from '../web/index.js';
 import { colourOf } from './colour.js';
 import { $, choice, choices, element } from './dom.js';
+import { folderOf } from './folder.js';
 import { band } from './mosaic.js';
 import { CLASSES, groups, photos } from './samples.js';
 import { meanColours, Stage } from './stage.js';
@@ -99,8 +100,11 @@ function modelAddress() {
   return url;
 }
 
-/** Loads a model in place of the one there is. @param {Blob} [file] instead of the address */
-async function load(file) {
+/** @type {Blob | File[] | URL | undefined} what was opened last; undefined: the page's own model */
+let opened;
+
+/** Loads a model in place of the one there is. @param {Blob | File[] | URL} [from] instead of the page's own */
+async function load(from = opened) {
   loading?.abort();
   const mine = new AbortController();
   loading = mine;
@@ -112,7 +116,8 @@ async function load(file) {
   $('retry').hidden = true;
   $('progress').setAttribute('value', '0');
   try {
-    const next = await loadModel(file ?? modelAddress(), {
+    opened = from;
+    const next = await loadModel(from ?? modelAddress(), {
       dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'),
       signal: mine.signal,
       onProgress,
@@ -408,7 +413,23 @@ function listenForFiles() {
   }
   document.addEventListener('drop', (event) => {
     event.preventDefault();
-    take(event.dataTransfer?.files[0], 'What was dropped');
+    const folder = folderOf(event.dataTransfer);
+    if (folder) folder.then(load, complain);
+    else take(event.dataTransfer?.files[0], 'What was dropped');
+  });
+}
+
+/** Another model: by its address, or a folder on this device. */
+function listenForModels() {
+  $('open').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const { value } = /** @type {HTMLInputElement} */ ($('address'));
+    if (value) load(new URL(value, location.href));
+  });
+  const folder = /** @type {HTMLInputElement} */ ($('folder'));
+  folder.addEventListener('change', () => {
+    if (folder.files?.length) load([...folder.files]);
+    folder.value = '';
   });
 }
 
@@ -475,6 +496,7 @@ layBand();
 paintScale();
 listSamples();
 listenForFiles();
+listenForModels();
 listenForAnswers();
 listenForViews();
 listenForPatches();

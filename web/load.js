@@ -201,7 +201,13 @@ async function load(source, settled) {
     return info;
   };
   /** @param {any} from @param {string} [weights] */
-  const readFolder = async (from, weights) => (await import('./hub/index.js')).readFolder(from, { ...options, core: { TesseraeError, fromNetwork } }, read, weights);
+  const readFolder = async (from, weights) =>
+    (await import('./hub/index.js')).readFolder(
+      from,
+      { ...options, core: { TesseraeError, fromNetwork } },
+      read,
+      weights,
+    );
   const readFile = async () => {
     const file = openSource(source, options);
     const { url } = file;
