@@ -16,7 +16,7 @@ async function withCache(use) {
   }
 }
 
-/** Whether there is a cache, and the model has an address to store it under. @param {URL | null} url */
+/** Whether there is a cache, and the model has an address to store it under. @param {URL | null} [url] */
 export const cacheable = (url) => typeof caches === 'object' && /^https?:$/.test(url?.protocol ?? '');
 
 /** The stored file, if any. @param {URL} url @returns {Promise<Response | undefined>} */

@@ -8,17 +8,14 @@ import { lacksArch, product } from './engine.js';
 import { argumentError, TesseraeError } from './errors.js';
 import { Model } from './model.js';
 import { abortable, checkOptions } from './options.js';
-import { filePath, isDirectory } from './platform.js';
-import { bytesOf, fromNetwork, openSource, resolve, RESTART } from './source.js';
+import { bytesOf, fromNetwork, openSource, resolve, RESTART, versionOf } from './source.js';
 import { startEngine } from './start.js';
 
 /** Chunks on their way to the worker at a time: enough to keep it busy, few enough not to pile up. */
 const IN_FLIGHT = 3;
 
-/** A repository's page on the Hub. */
-const HUB_PAGE = /^https:\/\/(huggingface\.co|hf\.co)\/[^/]+\/[^/]+(\/(tree|blob)\/.*)?$/;
-/** @param {any} error */
-export const lacksMetadata = (error) => error?.code === 'ERR_CONFIG' && /no __metadata__\.tesserae/.test(error.message);
+/** Addresses and paths that end in a slash (not data:, which have a comma), and the Hub's pages. */
+const FOLDER = /^[^,]*[\\/]$|\/(huggingface|hf)\.co\/(?!.*\/resolve\/)/;
 
 /** @typedef {import('./types.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').Progress} Progress */
@@ -32,6 +29,19 @@ const VALUES = {
   warmup: [false, true],
 };
 
+/** @param {any} value */
+const isObject = (value) => Object(value) === value;
+
+/** @param {any} integrity @returns {Uint8Array} */
+function digestOf(integrity) {
+  const [, base64] = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(integrity) ?? [];
+  if (!base64)
+    throw argumentError(
+      `loadModel: integrity is ${JSON.stringify(integrity)}; give "sha256-" and 44 characters of base64`,
+    );
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
 /** The options, checked and with defaults. @param {any} given @returns {any} */
 function settle(given) {
   /** @type {Record<string, any>} */
@@ -43,15 +53,8 @@ function settle(given) {
     // not the function itself, because it must be called as a method of the global object
     fetch: (/** @type {[any]} */ ...args) => globalThis.fetch(...args),
   };
-  const known = [
-    ...Object.keys(VALUES),
-    ...Object.keys(all),
-    'signal',
-    'integrity',
-    'headers',
-    'wasmUrl',
-    'wasmBinary',
-  ];
+  const more = ['signal', 'integrity', 'headers', 'wasmUrl', 'wasmBinary'];
+  const known = [...Object.keys(VALUES), ...Object.keys(all), ...more];
   Object.assign(all, checkOptions(given, known, 'loadModel'));
   /** @param {string} name @param {boolean} fine @param {string} expected */
   const expect = (name, fine, expected) => {
@@ -65,12 +68,7 @@ function settle(given) {
   expect('retries', Number.isInteger(retries) && retries >= 0, '0 or more');
   expect('decode', ['auto', 'wasm'].includes(decode) || typeof decode === 'function', '"auto", "wasm" or a function');
   for (const name of ['onProgress', 'fetch']) expect(name, typeof all[name] === 'function', 'a function');
-  expect('headers', all.headers === undefined || Object(all.headers) === all.headers, 'an object of names and values');
-  if (integrity !== undefined && typeof integrity !== 'object') {
-    const [, base64] = /^sha256-([A-Za-z0-9+/]{43}=)$/.exec(integrity) ?? [];
-    expect('integrity', Boolean(base64), '"sha256-" and 44 characters of base64');
-    all.digest = Uint8Array.from(atob(String(base64)), (c) => c.charCodeAt(0));
-  }
+  if (integrity !== undefined && !isObject(integrity)) all.digest = digestOf(integrity);
   return all;
 }
 
@@ -147,52 +145,30 @@ async function feed(from, opening, open, { dtype, digest }, keep, tell) {
 }
 
 /**
- * The folder that `source` names: an address without a file's name, a directory, files, or Blobs by name; else undefined.
- * @param {any} source @returns {any} for the loader of folders
+ * Whether a source is certainly a folder; another may turn out to be one. @param {any} source
  */
-export function folderIn(source) {
-  if (typeof source === 'string' || source instanceof URL) {
-    const path = filePath(source);
-    if (path !== undefined) return isDirectory(path) ? path : undefined;
-    const url = resolve(source);
-    const bare = /(\/|\/[^./]+)$/.test(url.pathname) && (!url.search || url.pathname.endsWith('/'));
-    return /^http/.test(url.protocol) && (bare || HUB_PAGE.test(url.href)) ? url : undefined;
-  }
-  const isBytes = source instanceof Blob || bytesOf(source);
-  return source && !isBytes && (Symbol.iterator in source || 'config.json' in source) ? source : undefined;
-}
-
-/** Options whose `fetch` sends `headers` to the model's own origin. @param {any} options @param {URL | null} url */
-function withHeaders(options, url) {
-  const { fetch, headers } = options;
-  if (!headers || !url) return options;
-  /** @param {string} to @param {any} init */
-  const own = (to, init) => ({
-    ...init,
-    headers: { ...(new URL(to).origin === url.origin && headers), ...init?.headers },
-  });
-  return { ...options, fetch: (/** @type {string} */ to, /** @type {any} */ init) => fetch(to, own(to, init)) };
-}
+export const isFolder = (source) =>
+  typeof source === 'string' || source instanceof URL
+    ? FOLDER.test(String(source))
+    : isObject(source) && !(source instanceof Blob || bytesOf(source));
 
 /**
- * @param {any} source @param {any} settled its signal ends everything that this load starts
+ * @param {any} source @param {any} options settled; their signal ends everything that this load starts
  */
-async function load(source, settled) {
-  const { decode, fetch, signal, warmup } = settled;
-  const folder = folderIn(source);
-  const opened = folder ? null : openSource(source, settled);
-  const options = withHeaders(settled, folder instanceof URL ? folder : (opened?.url ?? null));
+async function load(source, options) {
+  const { cache, decode, fetch, headers, integrity, signal, warmup } = options;
+  const folder = isFolder(source);
+  const opened = folder ? null : openSource(source, options);
   const report = progressOf(options);
-  const { opening, open, runtime } = startEngine({ ...settled, all: Boolean(folder) });
+  const { opening, open, runtime } = startEngine({ ...options, all: folder });
   report('wasm', 0, null);
   /**
    * One reading of a source.
-   * @param {import('./source.js').Source} from @param {() => boolean} fromCache @param {any} [keep] the bytes, at this
-   *   address
+   * @param {any} from a source @param {() => boolean} fromCache @param {any} [keep] the address to keep
+   *   it under
    */
   const read = async (from, fromCache, keep) => {
-    const own = { ...options, ...(!from.url && folder && { digest: undefined }) };
-    const parts = await feed(from, opening, open, own, keep, (loaded) =>
+    const parts = await feed(from, opening, open, options, keep, (loaded) =>
       report('weights', loaded, from.total(), fromCache()),
     );
     report('compile');
@@ -200,43 +176,29 @@ async function load(source, settled) {
     if (keep) await cachePut(keep, new Blob(parts));
     return info;
   };
-  /** @param {any} from @param {string} [weights] */
-  const readFolder = async (from, weights) =>
-    (await import('./hub/index.js')).readFolder(
-      from,
-      { ...options, core: { TesseraeError, fromNetwork } },
-      read,
-      weights,
-    );
+  const url = cache && cacheable(opened?.url) ? /** @type {any} */ (opened).url : null;
+  const stored = url && cache === 'auto' ? await cacheMatch(url) : undefined;
   const readFile = async () => {
-    const file = openSource(source, options);
-    const { url } = file;
-    const { cache } = options;
-    const keep = url && cache !== false && cacheable(url) ? url : null;
-    const stored = keep && cache === 'auto' ? await cacheMatch(keep) : undefined;
-    if (keep && stored) {
-      try {
-        return await read(fromNetwork(keep, options, stored), () => true);
-      } catch (/** @type {any} */ error) {
-        if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else the stored copy is damaged
-        await cacheDrop(keep);
-      }
+    if (!stored) return read(opened, () => false, url);
+    try {
+      return await read(fromNetwork(url, options, stored), () => true);
+    } catch (/** @type {any} */ error) {
+      if (!/^(model|fetch)$/.test(error?.stage) || signal.aborted) throw error; // else the stored copy is damaged
+      await cacheDrop(url);
+      return read(opened, () => false, url);
     }
-    return read(file, () => false, keep);
   };
-  const info = await (folder
-    ? readFolder(folder).catch((error) => {
-        // an address without a dot may be a file's
-        if (!error?.detail?.noConfig || !(folder instanceof URL) || folder.pathname.endsWith('/')) throw error;
-        return readFile();
-      })
-    : readFile().catch((error) => {
-        // a file as transformers and timm write it: what it is stands beside it
-        const [, where, name] =
-          (!lacksMetadata(error) ? null : /^(.*?)([^/\\]+)$/.exec(String(opened?.url?.href ?? source))) ?? [];
-        if (!name || (typeof source === 'object' && !opened?.url)) throw error;
-        return readFolder(opened?.url ? new URL(where) : where || '.', name);
-      }));
+  const lent = { TesseraeError, fromNetwork, resolve, versionOf };
+  /** What to do without a module. @param {any} [error] */
+  const lack = (error) => (/** @type {Error} */ cause) => {
+    throw error ?? new TesseraeError('ERR_FETCH_NETWORK', cause.message, { cause });
+  };
+  /** @param {any} [error] of readFile */
+  const readFolder = async (error) =>
+    (await import('./hub/index.js').catch(lack(error))).load(source, options, lent, read, error);
+  if (headers) (await import('./hub/headers.js').catch(lack())).sendHeaders(source, options, lent);
+  const isPart = folder || isObject(integrity) || stored?.headers.has('x-runs'); // a folder, or of one
+  const info = await (isPart ? readFolder() : readFile().catch(readFolder));
   const host = await opening;
   const known = await runtime(host);
   if (warmup) {

@@ -15,9 +15,6 @@ export const isNode = Boolean(node?.versions?.node && node.type !== 'renderer' &
  */
 export const builtin = (name) => node.getBuiltinModule(`node:${name}`);
 
-/** Whether a path of Node's is a folder. @param {string} path @returns {boolean} */
-export const isDirectory = (path) => Boolean(builtin('fs').statSync(path, { throwIfNoEntry: false })?.isDirectory());
-
 /**
  * The file that `source` names in Node (a path, a file: URL), or undefined when it is a URL to fetch. A scheme has two
  * letters or more: "C:\photo.png" is a path.

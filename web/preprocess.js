@@ -9,7 +9,7 @@
  */
 import { argumentError, TesseraeError } from './errors.js';
 import { filePath, isNode } from './platform.js';
-import { bytesOf, request, resolve, withFile } from './source.js';
+import { bytesOf, request, resolve, wholeFile } from './source.js';
 
 /** The core's limits (src/image/image.h), for what never passes through its decoder. */
 const MAX_SIDE = 8192;
@@ -117,7 +117,7 @@ async function download(source, { fetch, signal = new AbortController().signal }
   if (path === undefined) {
     return new Uint8Array(await (await request(resolve(source).href, { fetch, signal, retries: 0 })).arrayBuffer());
   }
-  return bytesOf(await withFile(path, 'readFile'));
+  return bytesOf(await wholeFile(path));
 }
 
 /**

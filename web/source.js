@@ -59,6 +59,7 @@ export async function request(url, { fetch, signal }, headers) {
     response = await fetch(url, { signal, headers });
   } catch (cause) {
     signal.throwIfAborted();
+    if (cause instanceof TesseraeError) throw cause;
     throw new TesseraeError('ERR_FETCH_NETWORK', `${url}: ${reasonOf(cause)}`, {
       retryable: true,
       detail: { url },
@@ -66,28 +67,34 @@ export async function request(url, { fetch, signal }, headers) {
     });
   }
   const { status } = response;
-  const header = (/** @type {string} */ name) => response.headers.get(name) ?? undefined;
-  const errorCode = header('x-error-code');
-  // seconds to wait: of the standard, or of the Hub ("api";r=0;t=55)
-  const wait = Number(header('retry-after') ?? /\bt=(\d+)/.exec(header('ratelimit') ?? '')?.[1]) || undefined;
   /** @param {string} code @param {string} message @param {boolean} [retryable] */
   const refuse = (code, message, retryable) => {
     response.body?.cancel().catch(() => {});
-    return new TesseraeError(code, `${url}: ${message}`, { retryable, detail: { url, status, errorCode, wait } });
+    const detail = { url, status, headers: Object.fromEntries(response.headers) };
+    return new TesseraeError(code, `${url}: ${message}`, { retryable, detail });
   };
-  if (!response.ok) {
-    const why = header('x-error-message') ?? errorCode;
+  if (!response.ok)
     throw refuse(
       'ERR_FETCH_HTTP',
-      `HTTP ${status} ${response.statusText}`.trim() + (why ? `: ${why}` : ''),
+      `HTTP ${status} ${response.statusText}`.trim(),
       [408, 425, 429, 500, 502, 503, 504].includes(status),
     );
-  }
-  if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'a part (206) came, the whole file was asked for');
+  if (status === 206 && !headers) throw refuse('ERR_FETCH_RANGE', 'a part (206) came, not the file');
   const type = response.headers.get('content-type') ?? '';
   if (/^(text\/html|application\/xhtml)/i.test(type))
     throw refuse('ERR_FETCH_CONTENT_TYPE', `a page (${type}) came, not the file; is the address right?`);
   return response;
+}
+
+/**
+ * What names the very bytes of a body. Not a weak ETag (W/), which does not promise the same ones; nothing with an
+ * encoding, where ranges count encoded bytes.
+ * @param {Response} response
+ */
+export function versionOf({ headers }) {
+  const etag = headers.get('etag');
+  if (headers.has('content-encoding')) return null;
+  return etag && !etag.startsWith('W/') ? etag : headers.get('last-modified');
 }
 
 /** The innermost reason, because fetch wraps it as "fetch failed". @param {any} error */
@@ -95,11 +102,10 @@ const reasonOf = (error) => error?.cause?.message || error?.message || String(er
 
 /**
  * Chunks of a body; the stream is cancelled when the reader stops early.
- * @param {Response | Blob} body @returns {AsyncGenerator<Uint8Array>}
+ * @param {Response} response @returns {AsyncGenerator<Uint8Array>}
  */
-async function* chunksOf(body) {
-  const stream = body instanceof Blob ? body.stream() : (body.body ?? (await body.blob()).stream());
-  const reader = stream.getReader();
+async function* chunksOf(response) {
+  const reader = (response.body ?? (await response.blob()).stream()).getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -121,8 +127,6 @@ export function fromNetwork(address, net, stored) {
   const url = address.href;
   /** @type {number | null} */
   let exact = null;
-  /** @type {number | null} */
-  let announced = null;
   /** @type {string | null} */
   let version = null;
   let measure = lengthFromHeader();
@@ -135,11 +139,14 @@ export function fromNetwork(address, net, stored) {
     if (stored) return { response: stored, loaded: 0 };
     if (!loaded || !version) return { response: await request(url, net), loaded: 0 };
     const Range = `bytes=${loaded}-${end < Infinity ? end - 1 : ''}`;
-    const response = await request(url, net, { Range, 'If-Range': version });
+    // not to another origin from a page: it would cost a preflight request, which not all servers of files answer
+    const response = await request(url, net, {
+      Range,
+      ...((globalThis.origin ?? address.origin) === address.origin && { 'If-Range': version }),
+    });
     if (response.status !== 206) return { response, loaded: 0 };
-    const [, first, size] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
-    if (Number(first) === loaded && (exact === null || size === '*' || Number(size) === exact))
-      return { response, loaded };
+    const isNext = response.headers.get('content-range')?.startsWith(`bytes ${loaded}-`);
+    if (isNext && versionOf(response) === version) return { response, loaded };
     response.body?.cancel().catch(() => {});
     throw new TesseraeError('ERR_FETCH_RANGE', `${url}: other bytes came than those from ${loaded}`, {
       retryable: true,
@@ -154,20 +161,12 @@ export function fromNetwork(address, net, stored) {
       let answered = false;
       try {
         const opened = await open(loaded, end);
-        const { headers } = opened.response;
         answered = true;
-        if (loaded && !opened.loaded) {
-          yield RESTART;
-          measure = lengthFromHeader();
-        }
+        if (loaded && !opened.loaded) yield RESTART;
         loaded = opened.loaded;
         if (!loaded) {
-          const encoded = headers.has('content-encoding');
-          const etag = headers.get('etag');
-          // not a weak ETag (W/), which does not promise the same bytes; not with an encoding, where ranges count
-          // encoded bytes
-          version = encoded ? null : etag && !etag.startsWith('W/') ? etag : headers.get('last-modified');
-          announced = encoded ? null : Number(headers.get('content-length')) || null;
+          measure = lengthFromHeader();
+          version = versionOf(opened.response);
         }
         for await (const chunk of chunksOf(opened.response)) {
           exact = measure(chunk);
@@ -194,30 +193,40 @@ export function fromNetwork(address, net, stored) {
         if (!answered) version = null;
         await abortable(
           new Promise((resolve) => {
-            setTimeout(resolve, Math.max(250 * 2 ** attempt, 1000 * (error.detail?.wait ?? 0)));
+            setTimeout(resolve, 250 * 2 ** attempt);
           }),
           signal,
         );
         if (loaded && !version) {
           yield RESTART;
           loaded = 0;
-          measure = lengthFromHeader();
         }
       }
     }
   }
-  return { read, url: address, total: () => exact ?? announced };
+  return { read, url: address, total: () => exact };
 }
 
+/** @param {string} what @param {any} cause @returns {never} */
+function cannotRead(what, cause) {
+  throw new TesseraeError('ERR_ARGUMENT', `cannot read ${what}: ${cause.message}`, { cause });
+}
+
+/** A file of Node's. @param {string} path @returns {Promise<any>} */
+export const wholeFile = (path) =>
+  builtin('fs')
+    .promises.readFile(path)
+    .catch((/** @type {any} */ error) => cannotRead(`the file ${path}`, error));
+
 /**
- * Node's fs.promises.open or readFile.
- * @param {string} path @param {'open' | 'readFile'} how @returns {Promise<any>}
+ * Chunks of what lies at hand.
+ * @param {string} what @param {() => any} open gives something to iterate over
  */
-export async function withFile(path, how) {
+export async function* reading(what, open) {
   try {
-    return await builtin('fs').promises[how](path);
+    yield* await open();
   } catch (error) {
-    throw argumentError(`cannot read the file ${path}: ${/** @type {Error} */ (error).message}`);
+    cannotRead(what, error);
   }
 }
 
@@ -227,11 +236,12 @@ function fromFile(path) {
   return {
     url: null,
     total: () => total,
-    async *read() {
-      const file = await withFile(path, 'open');
-      total = (await file.stat()).size;
-      yield* file.createReadStream({ highWaterMark: CHUNK }); // which closes the file, however it ends
-    },
+    read: () =>
+      reading(`the file ${path}`, async () => {
+        const file = await builtin('fs').promises.open(path);
+        total = (await file.stat()).size;
+        return file.createReadStream({ highWaterMark: CHUNK }); // which closes the file, however it ends
+      }),
   };
 }
 
@@ -245,7 +255,11 @@ const fromBytes = (bytes) => ({
 });
 
 /** @param {Blob} blob @returns {Source} */
-const fromBlob = (blob) => ({ url: null, total: () => blob.size, read: () => chunksOf(blob) });
+const fromBlob = (blob) => ({
+  url: null,
+  total: () => blob.size,
+  read: () => reading('the Blob', () => chunksOf(new Response(blob))),
+});
 
 /** An address, seen from the page where there is one. @param {string | URL} text @returns {URL} */
 export function resolve(text) {

@@ -8,8 +8,8 @@ import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const ENTRIES = ['web/index.js', 'web/worker.js', 'web/thread.js'];
-/** Fetched when a folder is loaded: a bundle of its own, so that it takes nothing out of the others. */
-const LAZY = 'web/hub/index.js';
+/** Fetched when they are needed: bundles of their own, so that they take nothing out of the others. */
+const LAZY = ['web/hub/index.js', 'web/hub/headers.js'];
 
 /** @type {import('esbuild').BuildOptions & { write: false }} */
 const SETTINGS = {
@@ -35,21 +35,23 @@ export async function bundle() {
     ...SETTINGS,
     entryPoints: ENTRIES,
     splitting: true,
-    external: ['./hub/index.js'],
+    external: ['./hub/*'],
   });
   return outputFiles;
 }
 
 /**
- * The loader of folders, and beside it one file for each family, which it fetches by itself.
+ * The loader of folders, and beside it one file for each module that it fetches by itself.
  * @returns {Promise<{ path: string, contents: Uint8Array }[]>}
  */
 export async function bundleLazy() {
-  const families = [
-    ...readFileSync(join(root, 'web/hub/families.js'), 'utf8').matchAll(/=> import\('(\.\/\w+\.js)'\)/g),
-  ];
-  const external = families.map(([, name]) => name);
-  const entryPoints = [LAZY, ...external.map((name) => join('web/hub', name))];
+  const folder = join(root, 'web/hub');
+  const sources = readdirSync(folder).map((name) =>
+    readFileSync(join(folder, name), 'utf8').replace(/\/\*[^]*?\*\//g, ''),
+  );
+  const found = sources.flatMap((text) => [...text.matchAll(/\bimport\('(\.\/\w+\.js)'\)/g)]);
+  const external = [...new Set(found.map(([, name]) => name))];
+  const entryPoints = [...LAZY, ...external.map((name) => join('web/hub', name))];
   return (await build({ ...SETTINGS, entryPoints, external })).outputFiles;
 }
 

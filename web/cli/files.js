@@ -1,13 +1,13 @@
 // @ts-check
 /** What the commands share: printing a line, numbers for people, a model file's header; each lays out its own table. */
 import { randomBytes } from 'node:crypto';
-import { open, unlink } from 'node:fs/promises';
+import { open, stat, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { argumentError, TesseraeError } from '../errors.js';
 import { openFolder } from '../hub/index.js';
-import { folderIn } from '../load.js';
-import { fromNetwork, openSource } from '../source.js';
+import { isFolder } from '../load.js';
+import { fromNetwork, openSource, resolve, versionOf } from '../source.js';
 
 /** @param {string} line */
 export const print = (line) => process.stdout.write(`${line}\n`);
@@ -66,8 +66,8 @@ const NET = {
   signal: new AbortController().signal,
   retries: 3,
   cache: false,
-  core: { TesseraeError, fromNetwork },
 };
+const LENT = { TesseraeError, fromNetwork, resolve, versionOf };
 
 /** Whether a file of tensors has none of our metadata. @param {string} path */
 async function isBare(path) {
@@ -89,15 +89,22 @@ async function isBare(path) {
 
 /** Something to read that is no file of ours on disk: a folder, an address, or a file with a config.json beside it. @param {string} from */
 async function sourceOf(from) {
-  const folder = folderIn(from);
-  if (folder) return openFolder(folder, NET);
-  if (/^https?:/.test(from)) return openSource(from, NET);
-  const beside = dirname(from);
-  const isThere = await open(join(beside, 'config.json')).then(
-    (file) => file.close().then(() => true),
+  if (isFolder(from)) return openFolder(from, NET, LENT);
+  if (/^https?:/.test(from))
+    return openFolder(from, NET, LENT).catch((error) => {
+      if (!error.detail?.noConfig) throw error;
+      return openSource(from, NET);
+    });
+  const isDirectory = await stat(from).then(
+    (found) => found.isDirectory(),
     () => false,
   );
-  return isThere && (await isBare(from)) ? openFolder(beside, NET, basename(from)) : null;
+  if (isDirectory) return openFolder(from, NET, LENT);
+  const isThere = await stat(join(dirname(from), 'config.json')).then(
+    () => true,
+    () => false,
+  );
+  return isThere && (await isBare(from)) ? openFolder(from, NET, LENT) : null;
 }
 
 /**

@@ -4,113 +4,21 @@
  * labels, preprocessing and tensors. A family (families.js) translates names; the result is read as one file in our own
  * format. Fetched only when a folder is loaded.
  */
-import { core, fail } from './core.js';
+import { core, refuse } from './core.js';
 import { families } from './families.js';
-import { AGAIN, atAddress, isMissing, ofBlobs, onDisk, TensorFile, whole } from './files.js';
 import { labelsOf } from './labels.js';
+import { allOf, INDEX, json, notThere, openTensors } from './open.js';
+import { placeOf } from './place.js';
 import { preprocessOf } from './preprocess.js';
-import { compile, dataOf, headerOf, parseHeader, planOf, rangesOf } from './stream.js';
+import { compile, dataOf, headerOf, parseHeader, piecesOf, planOf, rangesOf } from './stream.js';
+
+/** @typedef {import('./files.js').Folder} Folder */
+/** @typedef {import('./files.js').TensorFile} TensorFile */
+/** @typedef {import('./open.js').Open} Open */
+/** @typedef {import('./place.js').Place} Place */
 
 /** What wrappers put in front of all names: DataParallel, torch.compile, Lightning and the like. */
 const WRAPPERS = /^(?:(?:timm_model|module|_orig_mod|model|net|network)\.)+/;
-const INDEX = 'model.safetensors.index.json';
-
-/** @param {string} message @param {any} [cause] @returns {never} */
-const refuse = (message, cause) => fail('ERR_CONFIG', message, { cause });
-
-/** @param {any} source @param {any} net @returns {import('./files.js').Folder} */
-function folderOf(source, net) {
-  if (source instanceof URL) return atAddress(source, net);
-  return typeof source === 'string' ? onDisk(source) : ofBlobs(source);
-}
-
-/** A JSON file; undefined where it is optional and not there. @param {import('./files.js').File} file @param {boolean} [optional] */
-async function json(file, optional) {
-  let text;
-  try {
-    text = new TextDecoder().decode(await whole(file));
-  } catch (error) {
-    if (optional && isMissing(error)) return undefined;
-    throw error;
-  }
-  try {
-    const value = JSON.parse(text.replace(/(?<=[:[,]\s*)-?(?:NaN|Infinity)(?=\s*[,\]}])/g, 'null'));
-    if (value && typeof value === 'object') return value;
-  } catch (cause) {
-    refuse(`${file.name} is not JSON: ${/** @type {Error} */ (cause).message}`, cause);
-  }
-  return refuse(`${file.name} is not a JSON object`);
-}
-
-/**
- * config.json, or why there is none.
- * @param {import('./files.js').Folder} folder @param {import('./files.js').File} file
- */
-async function configOf(folder, file) {
-  try {
-    return await json(file);
-  } catch (error) {
-    const { status, errorCode } = /** @type {any} */ (error).detail ?? {};
-    const { message } = /** @type {Error} */ (error);
-    const rest = message.slice(message.indexOf(': ') + 2);
-    if (status === 401 || status === 403) {
-      const why =
-        errorCode === 'GatedRepo'
-          ? 'the repository is gated: accept its terms on its page, then give a token'
-          : 'there is no such repository, or it needs a token (gated or private)';
-      fail('ERR_FETCH_HTTP', `${rest}; ${why}: headers: { Authorization: 'Bearer hf_...' }`, {
-        detail: /** @type {any} */ (error).detail,
-        cause: error,
-      });
-    }
-    if (!isMissing(error)) throw error;
-    fail(
-      status ? 'ERR_FETCH_HTTP' : /** @type {any} */ (error).code,
-      `there is no config.json in ${folder.where} (${rest}); is it the folder of a model?`,
-      { detail: { .../** @type {any} */ (error).detail, noConfig: true }, cause: error },
-    );
-  }
-}
-
-/**
- * The files of tensors.
- * @param {import('./files.js').Folder} folder @param {string} [weights] their name, if the caller knows it
- * @returns {Promise<{ files: TensorFile[], heads: Uint8Array[] }>}
- */
-async function openTensors(folder, weights) {
-  const one = new TensorFile(folder.open(weights ?? 'model.safetensors'), true);
-  try {
-    return { files: [one], heads: [await one.open()] };
-  } catch (error) {
-    if (weights || !isMissing(error)) throw error;
-  }
-  const index = await json(folder.open(INDEX), true);
-  if (index) {
-    const names = [...new Set(/** @type {string[]} */ (Object.values(index.weight_map ?? {})))].sort();
-    if (!names.length || names.some((name) => typeof name !== 'string' || /[/\\]/.test(name)))
-      refuse(`${INDEX} names no files`);
-    const files = names.map((name) => new TensorFile(folder.open(name), false));
-    return { files, heads: await Promise.all(files.map((file) => file.open())) };
-  }
-  for (const name of ['pytorch_model.bin', 'pytorch_model.bin.index.json']) {
-    const pickle = folder.open(name).read(0, 1);
-    const there = await pickle.next().catch(() => null);
-    await pickle.return(undefined);
-    if (there && !there.done)
-      refuse(
-        `${folder.where} has its weights as ${name} alone (a pickle, which can run code). Save it as safetensors: ` +
-          `AutoModel.from_pretrained(...).save_pretrained(...)`,
-      );
-  }
-  return refuse(`there is no model.safetensors in ${folder.where}, nor ${INDEX}`);
-}
-
-/** Why a file is no safetensors. @param {Uint8Array} head @param {string} name */
-function checkHead(head, name) {
-  const text = new TextDecoder().decode(head.subarray(0, 40));
-  if (text.startsWith('version https://git-lfs'))
-    fail('ERR_MODEL_HEADER', `${name} is a Git LFS pointer, not the file; run \`git lfs pull\` in the repository`);
-}
 
 /**
  * Tensors by names without a wrapper's prefix.
@@ -131,21 +39,14 @@ function unwrap(all) {
 }
 
 /** The family, and what it is to read. @param {any} outer config.json */
-function familyOf(outer) {
+async function familyOf(outer) {
   const { model_type: type, pretrained_cfg: pretrained = outer } = outer;
   const timm = outer.architecture ?? (type === 'timm_wrapper' ? pretrained.architecture : null) ?? null;
   const config = timm ? (outer.model_args ?? {}) : (outer.vision_config_dict ?? outer.vision_config ?? outer);
   const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types?.includes(type)));
-  if (!family) {
-    const known = [...new Set(families.flatMap(({ types = [] }) => types))].sort().join(', ');
-    refuse(
-      timm
-        ? `timm's architecture "${timm}" is none that this version runs; docs/models/hub.md lists them`
-        : `model_type ${JSON.stringify(type ?? null)} is no vision model that this version runs; it runs ${known}, and timm's`,
-    );
-  }
+  if (!family) throw (await import('./reasons.js')).noFamily(core.TesseraeError, timm, type, families);
   return {
-    family: /** @type {import('./families.js').Family} */ (family),
+    family,
     timm,
     config,
     pretrained: timm ? pretrained : {},
@@ -153,40 +54,18 @@ function familyOf(outer) {
 }
 
 /**
- * @param {any} source a URL, a folder's path in Node, files or Blobs by name
- * @param {any} options settled
- * @param {string} [weights] the file of tensors
+ * What a family makes of the tensors: the header of a file in our own format, and how its data comes.
+ * @param {any} outer config.json @param {any} found by familyOf
+ * @param {any} processor of its preprocessing, if there is a file of it
+ * @param {[string, import('./stream.js').Stored][]} all tensors @param {string} [source] its address
  */
-export async function openFolder(source, options, weights) {
-  Object.assign(core, options.core);
-  const folder = folderOf(source, options);
-  const configFile = folder.open('config.json');
-  const outer = await configOf(folder, configFile);
-  const commit = configFile.headers?.()?.get('x-repo-commit') || null;
-  folder.pin?.(commit);
-  const { family, timm, config, pretrained } = familyOf(outer);
-  const [opened, preprocessor, processor] = await Promise.all([
-    openTensors(folder, weights),
-    timm ? null : json(folder.open('preprocessor_config.json'), true),
-    timm ? null : json(folder.open('processor_config.json'), true),
-  ]);
-  const { files, heads } = opened;
-  const all = heads.flatMap((head, i) => {
-    checkHead(head, files[i].file.name);
-    return parseHeader(head, i, files[i].file.name);
-  });
+async function translate(outer, { family, timm, config, pretrained }, processor, all, source) {
   const { tensors, prefix } = unwrap(all);
   /** @type {any} */
-  let translation;
-  /** @type {any} */
   let preprocess;
+  let translation;
   try {
-    preprocess = preprocessOf({
-      config: outer,
-      type: outer.model_type,
-      processor: processor?.image_processor ?? preprocessor ?? null,
-      timm: timm ? pretrained : null,
-    });
+    preprocess = preprocessOf({ config: outer, type: outer.model_type, processor, timm: timm ? pretrained : null });
     const { read } = await family.module();
     translation = read({
       config,
@@ -194,16 +73,15 @@ export async function openFolder(source, options, weights) {
       timm,
       pretrained,
       names: [...tensors.keys()],
-      shape: (name) => tensors.get(name)?.shape,
+      shape: (/** @type {string} */ name) => tensors.get(name)?.shape,
       compile,
     });
   } catch (error) {
     if (error instanceof core.TesseraeError) throw error;
-    refuse(/** @type {Error} */ (error).message, error);
+    return refuse(/** @type {Error} */ (error).message, error);
   }
   const { made, unused } = planOf(tensors, translation);
-  const size = preprocess?.size;
-  if (size && translation.config.image_size !== null) translation.config.image_size = size;
+  if (preprocess?.size && translation.config.image_size !== null) translation.config.image_size = preprocess.size;
   const labels = labelsOf(outer, pretrained, translation.config.num_classes ?? 0);
   const header = headerOf(made, {
     arch: translation.arch,
@@ -211,76 +89,160 @@ export async function openFolder(source, options, weights) {
     ...(labels && { labels }),
     ...(preprocess && { preprocess }),
     ...(outer.problem_type && { problem_type: outer.problem_type }),
-    ...(folder.href && { source: folder.href }),
+    ...(source && { source }),
     ...(pretrained.license && { license: pretrained.license }),
   });
-  const ranges = rangesOf(made);
-  const total = ranges.reduce((sum, { begin, end }) => sum + end - begin, header.length);
+  return { made, header, more: { unused, ...(prefix && { prefix }) } };
+}
 
-  /** @returns {AsyncGenerator<[number, Uint8Array]>} */
-  async function* pieces() {
-    let at = 0;
-    for (let i = 0; i < files.length; i++) {
-      const own = ranges.filter(({ file }) => file === i);
-      if (!own.length) continue;
-      for await (const [place, chunk] of files[i].read(own.map(({ begin, end }) => [begin, end]))) {
-        for (let from = place, to = place + chunk.length; at < ranges.length && ranges[at].file === i; at++) {
-          const { begin, end } = ranges[at];
-          const first = Math.max(from, begin);
-          const last = Math.min(to, end);
-          // copies, because a part of a buffer cannot be handed to the worker alone
-          if (first < last)
-            yield [at, last - first === chunk.length ? chunk : chunk.slice(first - place, last - place)];
-          from = last;
-          if (to < end || to <= begin) break;
-        }
-      }
-    }
+/**
+ * Opens what the folder has: config.json first, because it may refuse all the rest; the tensors last.
+ * @param {Folder} folder @param {Place['weights']} weights @param {Open} open @param {TensorFile[]} files takes them
+ */
+async function partsOf(folder, weights, open, files) {
+  const configFile = open('config.json');
+  /** @type {any} */
+  let outer;
+  /** @type {any} */
+  let found;
+  /** Why there is nothing to translate by; a file of our own needs nothing. @type {unknown} */
+  let failure;
+  try {
+    outer = await json(configFile).catch((error) => notThere(error, { noConfig: folder.where }));
+    found = await familyOf(outer);
+  } catch (/** @type {any} */ error) {
+    if (!weights || !(outer || error.detail?.noConfig)) throw error;
+    failure = error;
   }
+  const commit = configFile.commit?.() ?? '';
+  folder.pin?.(commit);
+  const asks = found && !found.timm;
+  const [preprocessor, processor] = await allOf(
+    asks ? ['preprocessor_config.json', 'processor_config.json'].map((name) => json(open(name), true)) : [],
+  );
+  const index = await openTensors(folder.where, open, files, weights);
+  return { outer, found, failure, commit, index, preprocessor, processor };
+}
 
-  /** @returns {AsyncGenerator<Uint8Array | null>} */
-  async function* read() {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        yield header.slice();
-        yield* dataOf(made, pieces());
-        return;
-      } catch (error) {
-        if (error !== AGAIN) throw error;
-        if (attempt >= options.retries)
-          fail('ERR_FETCH_RANGE', `${folder.where}: a file changed while it was read`, {
-            retryable: true,
-          });
-        for (const file of files) file.skips = false; // it may have been asked for a part, which it does not serve
-        yield null;
-      }
-    }
-  }
+/** @param {TensorFile} file */
+async function* bytesOf(file) {
+  for await (const [, chunk] of file.read([[0, Infinity]])) yield chunk;
+}
 
-  return {
-    read,
-    url: null,
-    total: () => total,
-    cached: folder.cached ?? (() => false),
-    forget: folder.forget ?? (() => Promise.resolve()),
-    /** What info tells besides. */
-    more: { unused, commit, ...(prefix && { prefix }), files: files.map(({ file }) => file.name) },
+/**
+ * @param {Folder} folder @param {Place['weights']} weights @param {any} [integrity] digests by name, or one
+ * @returns {Promise<any>} something to read, as source.js has it, and what info tells besides
+ */
+async function openIn(folder, weights, integrity) {
+  const { TesseraeError } = core;
+  const checks = integrity && (await import('./integrity.js'));
+  const isOne = typeof integrity === 'string';
+  if (checks && !isOne) checks.checkFormat(TesseraeError, integrity);
+  /** @type {Open} */
+  const open = (name, alone) => {
+    const digest = isOne ? alone && integrity : integrity?.[name];
+    return { ...folder.open(name), ...(digest && { check: checks.checkOf(TesseraeError, name, digest) }) };
   };
+  /** @type {TensorFile[]} */
+  const files = [];
+  const close = () => allOf(files.map((file) => file.close()));
+  try {
+    const { outer, found, failure, commit, index, preprocessor, processor } = await partsOf(
+      folder,
+      weights,
+      open,
+      files,
+    );
+    const names = files.map(({ file: { name } }) => name);
+    const others = {
+      'config.json': outer,
+      'preprocessor_config.json': preprocessor,
+      'processor_config.json': processor,
+    };
+    const all = Object.entries({ ...others, [INDEX]: index }).flatMap(([name, value]) => (value ? [name] : []));
+    checks?.checkNames(TesseraeError, integrity, [...all, ...names], names.length);
+    const headers = files.map(({ head }, i) => parseHeader(head, i));
+    // as it is: a file of ours, and what is no file of tensors, of which the core says what it is
+    const verbatim = files.find((_, i) => !headers[i] || (headers[i].own && names.length < 2));
+    if (!verbatim && failure) throw failure;
+    const tensors = headers.flatMap((header) => header?.tensors ?? []);
+    /** @type {any} */
+    const { made, header, more } = verbatim
+      ? {}
+      : await translate(outer, found, processor?.image_processor ?? preprocessor ?? null, tensors, folder.href);
+    const ranges = rangesOf(made ?? []);
+    return {
+      async *read() {
+        try {
+          yield* verbatim ? bytesOf(verbatim) : dataOf(header, made, piecesOf(ranges, files));
+        } finally {
+          await close();
+        }
+      },
+      url: null,
+      total: () =>
+        verbatim
+          ? Math.max(0, ...tensors.map(([, { end }]) => end)) || null
+          : ranges.reduce((sum, { begin, end }) => sum + end - begin, header.length),
+      verbatim: verbatim?.file.name,
+      more: { ...more, commit: commit || null, files: names },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /**
  * Loads a folder; once more without the cache, if what came from there does not load.
- * @param {any} source @param {any} options settled, with `core`
- * @param {(from: any, fromCache: () => boolean) => Promise<any>} read feeds a source, and returns the model's info
- * @param {string} [weights]
+ * @param {any} source @param {any} options settled @param {import('./core.js').Core} lent
+ * @param {(from: any, fromCache: () => boolean) => Promise<any>} read feeds something to read, and returns the model's info
+ * @param {any} [error] why the source could not be read as a file of ours
  */
-export async function readFolder(source, options, read, weights) {
-  const from = await openFolder(source, options, weights);
+export async function load(source, options, lent, read, error) {
+  Object.assign(core, lent);
+  const { integrity, retries, signal } = options;
+  const { TesseraeError } = core;
+  signal.throwIfAborted();
+  const reasons = () => import('./reasons.js');
+  const place = placeOf(source, error);
+  if (!place) throw (await reasons()).explain(TesseraeError, error, false);
+  options.digest = undefined; // because the core gets other bytes
+  let { cache } = options;
+  for (let attempt = 0; ; attempt++) {
+    const folder = place.at({ ...options, cache });
+    /** @type {any} */
+    let from;
+    try {
+      from = await openIn(folder, place.weights, integrity);
+      const info = await read(from, () => Boolean(folder.cached?.()));
+      await folder.store?.();
+      return { ...info, ...from.more };
+    } catch (/** @type {any} */ failure) {
+      signal.throwIfAborted();
+      const { detail, stage } = failure ?? {};
+      const isStale = folder.cached?.() && /^(model|fetch)$/.test(stage);
+      if (!isStale && !(detail?.changed && attempt < retries)) {
+        const { bare, explain } = await reasons();
+        if (!error || !detail?.noConfig) throw explain(TesseraeError, failure, true, from?.verbatim);
+        throw error.code === 'ERR_CONFIG' ? bare(TesseraeError, error) : explain(TesseraeError, error, false);
+      }
+      await folder.forget?.();
+      cache &&= 'reload';
+    }
+  }
+}
+
+/**
+ * A folder, or a file in one, for the command line program.
+ * @param {any} source @param {any} options as loadModel settles them @param {import('./core.js').Core} lent
+ */
+export async function openFolder(source, options, lent) {
+  Object.assign(core, lent);
+  const { at, weights } = /** @type {Place} */ (placeOf(source));
   try {
-    return { ...(await read(from, from.cached)), ...from.more };
-  } catch (/** @type {any} */ error) {
-    if (!from.cached() || !/^(model|fetch)$/.test(error?.stage) || options.signal.aborted) throw error;
-    await from.forget();
-    return readFolder(source, { ...options, cache: 'reload' }, read, weights);
+    return await openIn(at(options), weights);
+  } catch (error) {
+    throw (await import('./reasons.js')).explain(core.TesseraeError, error, true);
   }
 }

@@ -11,29 +11,22 @@ import { fail } from './core.js';
 const ZEROS = 1 << 16;
 
 /**
- * The header of a safetensors file, of which `head` has at least the header.
- * @param {Uint8Array} head @param {number} file @param {string} name for errors @returns {[string, Stored][]}
+ * The header of a safetensors file, of which `head` has at least the header; undefined if it is damaged.
+ * @param {Uint8Array} head @param {number} file
+ * @returns {{ own: boolean, tensors: [string, Stored][] } | undefined} own: with our own metadata
  */
-export function parseHeader(head, file, name) {
+export function parseHeader(head, file) {
   try {
     const start = 8 + new DataView(head.buffer, head.byteOffset).getUint32(0, true);
-    const header = JSON.parse(new TextDecoder().decode(head.subarray(8, start)));
-    delete header.__metadata__;
-    return Object.entries(header).map(
-      ([
-        key,
-        {
-          dtype,
-          shape,
-          data_offsets: [begin, end],
-        },
-      ]) => {
-        if (!(begin >= 0 && end >= begin && Array.isArray(shape))) throw new Error(key);
-        return [key, { file, dtype, shape, begin: start + begin, end: start + end }];
-      },
-    );
-  } catch (cause) {
-    return fail('ERR_MODEL_HEADER', `${name} has a damaged header`, { cause });
+    const { __metadata__: metadata, ...header } = JSON.parse(new TextDecoder().decode(head.subarray(8, start)));
+    const tensors = Object.entries(header).map(([name, { dtype, shape, data_offsets: offsets }]) => {
+      const [begin, end] = offsets;
+      if (!(begin >= 0 && end >= begin && Array.isArray(shape))) throw new Error(name);
+      return /** @type {[string, Stored]} */ ([name, { file, dtype, shape, begin: start + begin, end: start + end }]);
+    });
+    return { own: Boolean(metadata?.tesserae), tensors };
+  } catch {
+    return undefined;
   }
 }
 
@@ -105,7 +98,7 @@ const sizeOf = (part) => (typeof part === 'number' ? part : part.end - part.begi
 /** @param {Made[]} made @returns {Stored[]} what is read of the files, in their order */
 export const rangesOf = (made) =>
   made
-    .flatMap(({ parts }) => /** @type {Stored[]} */ (parts.filter((part) => typeof part !== 'number')))
+    .flatMap(({ parts }) => /** @type {Stored[]} */ (parts.filter((part) => typeof part !== 'number' && sizeOf(part))))
     .sort((a, b) => a.file - b.file || a.begin - b.begin);
 
 /**
@@ -129,18 +122,19 @@ export function headerOf(made, tesserae) {
 }
 
 /**
- * The data behind the header: what comes before its turn waits.
- * @param {Made[]} made
+ * Our file. What comes before its turn waits.
+ * @param {Uint8Array} header @param {Made[]} made
  * @param {AsyncGenerator<[number, Uint8Array]>} pieces the bytes of all of rangesOf, in their order, each with the
  *   index of its range
  * @returns {AsyncGenerator<Uint8Array>}
  */
-export async function* dataOf(made, pieces) {
+export async function* dataOf(header, made, pieces) {
   const ranges = rangesOf(made);
   /** @type {Map<Stored, Uint8Array[]>} */
   const waiting = new Map();
-  for (const { parts } of made) {
-    for (const part of parts) {
+  try {
+    yield header;
+    for (const part of made.flatMap(({ parts }) => parts)) {
       let left = sizeOf(part);
       if (typeof part === 'number') {
         for (; left > 0; left -= ZEROS) yield new Uint8Array(Math.min(left, ZEROS));
@@ -160,6 +154,31 @@ export async function* dataOf(made, pieces) {
           yield chunk;
         } else waiting.set(ranges[at], [...(waiting.get(ranges[at]) ?? []), chunk]);
       }
+    }
+    while (!(await pieces.next()).done); // what comes behind the last of them may be checked, and kept
+  } finally {
+    await pieces.return(undefined);
+  }
+}
+
+/**
+ * The bytes of ranges.
+ * @param {Stored[]} ranges in order @param {import('./files.js').TensorFile[]} files
+ * @returns {AsyncGenerator<[number, Uint8Array]>} each with the index of its range
+ */
+export async function* piecesOf(ranges, files) {
+  let at = 0;
+  for (let i = 0; i < files.length; i++) {
+    const own = ranges.filter(({ file }) => file === i);
+    if (!own.length) continue;
+    for await (const [place, chunk] of files[i].read(own.map(({ begin, end }) => [begin, end]))) {
+      const end = place + chunk.length;
+      for (let j = at; ranges[j]?.file === i && ranges[j].begin < end; j++) {
+        const [from, to] = [Math.max(place, ranges[j].begin), Math.min(end, ranges[j].end)];
+        // copies, because a part of a buffer cannot be handed to the worker alone, and another tensor may need the rest
+        if (from < to) yield [j, chunk.slice(from - place, to - place)];
+      }
+      while (ranges[at]?.file === i && ranges[at].end <= end) at++;
     }
   }
 }

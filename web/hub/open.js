@@ -1,0 +1,70 @@
+// @ts-check
+/** The parts of a folder, opened: JSON, and the headers of tensors. */
+import { core, refuse } from './core.js';
+import { isMissing, TensorFile, whole } from './files.js';
+
+export const INDEX = 'model.safetensors.index.json';
+
+/** @typedef {(name: string, alone?: boolean) => import('./files.js').File} Open alone: the one file of tensors */
+
+/** @template T @param {Promise<T>[]} promises @returns {Promise<T[]>} when all have ended, because each may leave something open */
+export async function allOf(promises) {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+/** A JSON file; undefined where it is optional and not there. @param {import('./files.js').File} file @param {boolean} [optional] */
+export async function json(file, optional) {
+  let text;
+  try {
+    text = new TextDecoder().decode(await whole(file));
+  } catch (error) {
+    if (!optional || !isMissing(error)) throw error;
+    file.keep?.([], []);
+    return undefined;
+  }
+  try {
+    // Python writes NaN and Infinity
+    const strict = text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (one) => (one[0] === '"' ? one : 'null'));
+    const value = JSON.parse(strict);
+    if (value && typeof value === 'object') return value;
+  } catch (cause) {
+    refuse(`${file.name} is not JSON: ${/** @type {Error} */ (cause).message}`, cause);
+  }
+  return refuse(`${file.name} is not a JSON object`);
+}
+
+/** @param {any} error @param {object} detail what is not there, if the error says so @returns {never} */
+export function notThere(error, detail) {
+  if (isMissing(error)) error.detail = { ...error.detail, ...detail };
+  throw error;
+}
+
+/**
+ * Reads the headers of the files of tensors.
+ * @param {string} where @param {Open} open @param {TensorFile[]} files takes those that are opened
+ * @param {string} [weights] the name of the only one, if the caller knows it
+ * @returns {Promise<any>} the index, if there is one
+ */
+export async function openTensors(where, open, files, weights) {
+  /** @param {string} name @param {boolean} [alone] */
+  const add = async (name, alone) => {
+    const file = new TensorFile(open(name, alone));
+    files.push(file);
+    await file.open();
+    if (!alone) await file.close();
+  };
+  try {
+    return await add(weights ?? 'model.safetensors', true);
+  } catch (error) {
+    if (weights || !isMissing(error)) throw error;
+    files.pop();
+  }
+  const index = await json(open(INDEX), true);
+  if (!index) throw await (await import('./reasons.js')).noTensors(core.TesseraeError, where, open);
+  const names = [...new Set(Object.values(index.weight_map ?? {}))].sort();
+  if (!names.length || names.some((name) => !/^[^/\\]+$/.test(name)))
+    refuse(`${INDEX} is damaged: its weight_map names no files`);
+  await allOf(names.map((name) => add(name).catch((error) => notThere(error, { shard: name }))));
+  return index;
+}
