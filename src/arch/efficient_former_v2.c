@@ -2,12 +2,12 @@
  * convolutional blocks, with attention of talking heads in the last two stages.
  * Reference: timm 1.0.31, models.efficientformer_v2, class EfficientFormerV2.
  *
- *   x = GELU(BN(Conv3/2(x))), twice                                                  the stem
+ *   x = GELU(BN(Conv3/2(x))), twice                                               the stem
  *   each stage but the first: x = BN(Conv3/2(x)); in the fourth + P(GELU(A'(x) + BN(DW3/2(v))))
- *     x = x + s P(GELU(Up(A(x) + BN(DW3(v)))))                                       the last num_vit blocks of two stages
- *     x = x + s BN(Conv1(GELU(BN(DW3(GELU(BN(Conv1(x))))))))                          every block
+ *     x = x + s P(GELU(Up(A(x) + BN(DW3(v)))))                                    the last num_vit blocks of two stages
+ *     x = x + s BN(Conv1(GELU(BN(DW3(GELU(BN(Conv1(x))))))))                       every block
  *   y = the mean of two Linears of BN(mean over pixels of x)
- *   A = W'softmax(W (q k^T / sqrt(D) + B)) v: heads mixed before and after            q, k, v, P = BN(Conv1(.))
+ *   A = W'softmax(W (q k^T / sqrt(D) + B)) v: heads mixed before and after         q, k, v, P = BN(Conv1(.))
  *
  * Traps:
  * - In the third stage A sees every second pixel, made by BN(DW3/2(x)), and Up doubles the map again (bilinear).

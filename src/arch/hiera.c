@@ -11,8 +11,8 @@
  *
  * Traps:
  * - The first block of a stage still attends as the stage before it.
- * - Where all dims, heads and pools are as published, the order of tokens in memory matters to nobody; here it is that
- *   of the windows, and of the map from the first block on that attends to all of it.
+ * - Tokens lie window by window here until a block attends to the whole map, and row by row from there on. The
+ *   reference has another order, which changes no number.
  * - Without expand_proj S(x) is [max of 2 x 2 pixels; their mean] of x itself, not of its norm.
  * - E_pos of abs_win_pos_embed is a small table, enlarged with antialiasing's bicubic (a = -0.5), plus one window's
  *   table in each window. */

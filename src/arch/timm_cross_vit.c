@@ -1,5 +1,5 @@
-/* CrossViT as published: "CrossViT: Cross-Attention Multi-Scale Vision Transformer for Image Classification" (Chen, Fan,
- * Panda, 2021, arXiv 2103.14899), two ViTs whose class tokens attend to each other's patches.
+/* CrossViT as published: "CrossViT: Cross-Attention Multi-Scale Vision Transformer for Image Classification" (Chen,
+ * Fan, Panda, 2021, arXiv 2103.14899), two ViTs whose class tokens attend to each other's patches.
  * Reference: timm 1.0.31, models.crossvit, class CrossVit.
  *
  *   s, l = [class; Conv(image)] + E_pos of small and of large patches; l sees the image resized
@@ -209,8 +209,8 @@ static tsr_value build(tsr_builder *b) {
 
 static const tsr_preset presets[] = {
     {"tiny",
-     "{\"image_size\":24,\"num_classes\":10,\"branch_sizes\":[[24,24],[20,20]],\"patch_size\":[8,10],\"embed_dim\":[8,12],"
-     "\"num_heads\":[2,3],\"depths\":[[1],[2],[0]]}"},
+     "{\"image_size\":24,\"num_classes\":10,\"branch_sizes\":[[24,24],[20,20]],\"patch_size\":[8,10],"
+     "\"embed_dim\":[8,12],\"num_heads\":[2,3],\"depths\":[[1],[2],[0]]}"},
     {"crossvit_tiny_240", SIZE("[96,192]", "[3,3]", "4", "[4,4]", "")},
     {"crossvit_9_240", SIZE("[128,256]", "[4,4]", "3", "[3,3]", "")},
     {"crossvit_9_dagger_240", SIZE("[128,256]", "[4,4]", "3", "[3,3]", ",\"multi_conv\":true")},

@@ -2,11 +2,11 @@
  * attention in windows and in grids, in each block.
  * Reference: timm 1.0.31, models.maxxvit, class MaxxVit with the configs maxvit_*_tf.
  *
- *   x = Conv3(act(BN(Conv3/2(x))))                                            the stem
+ *   x = Conv3(act(BN(Conv3/2(x))))                                        the stem
  *   each block:
- *     x = S(x) + Conv1(SE(act(BN(DW3(act(BN(Conv1(BN(x))))))))                MBConv; the first of a stage halves the map
- *     x = x + Attend(LN(x));  x = x + MLP(LN(x))                              in windows of neighbours
- *     x = x + Attend(LN(x));  x = x + MLP(LN(x))                              in grids of tokens far apart
+ *     x = S(x) + Conv1(SE(act(BN(DW3(act(BN(Conv1(BN(x))))))))            MBConv; the first of a stage halves the map
+ *     x = x + Attend(LN(x));  x = x + MLP(LN(x))                          in windows of neighbours
+ *     x = x + Attend(LN(x));  x = x + MLP(LN(x))                          in grids of tokens far apart
  *   y = Linear(tanh(Linear(LN(mean over pixels of x))))
  *   S(x) = Conv1(mean of 2 x 2 pixels) where the map is halved    SE(x) = x * sigmoid(W SiLU(W mean(x)))
  *

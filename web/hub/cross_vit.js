@@ -10,7 +10,8 @@ export const read = ({ config, timm, shape, names }) => {
   const count = (before) => 1 + Math.max(-1, ...names.map((name) => Number(before.exec(name)?.[1] ?? -1)));
   const blocks = [...Array(count(/^blocks\.(\d+)\./)).keys()];
   const heads = HEADS[size];
-  const image = [config.img_size ?? Number(usual)].flat();
+  const sides = [config.img_size ?? Number(usual)].flat();
+  const image = [sides[0], sides.at(-1)];
   const scales = config.img_scale ?? [1, Number(usual) > 240 ? 384 / 408 : 224 / 240];
   const multi = shape('patch_embed.0.proj.0.weight');
   const dims = [0, 1].map((d) => shape(`norm.${d}.weight`)?.[0] ?? 0);
@@ -18,9 +19,7 @@ export const read = ({ config, timm, shape, names }) => {
     arch: 'timm_cross_vit',
     config: {
       image_size: image,
-      branch_sizes: scales.map((/** @type {number} */ scale) =>
-        [image[0], image.at(-1)].map((side) => Math.trunc(side * scale)),
-      ),
+      branch_sizes: scales.map((/** @type {number} */ scale) => image.map((side) => Math.trunc(side * scale))),
       in_chans: shape(`patch_embed.0.proj${multi ? '.0' : ''}.weight`)?.[1],
       num_classes: shape('head.0.weight')?.[0] ?? 0,
       patch_size: config.patch_size ?? [12, 16],

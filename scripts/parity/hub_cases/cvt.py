@@ -1,7 +1,8 @@
 """Checkpoints of CvT, CrossViT, MaxViT, EfficientFormerV2 and Hiera, as the libraries save them.
 
-`cases()` yields dicts: `name`; `size`, rows and columns of a picture; `make(folder)`, which builds the model with random
-weights, saves it in `folder` and returns {"logits" or "embedding": function from pixels [B,C,H,W] to a tensor}.
+`cases()` yields dicts: `name`; `size`, rows and columns of a picture; `channels` where they are not three;
+`make(folder)`, which builds the model with random weights, saves it in `folder` and returns {"logits" or "embedding":
+function from pixels [B,C,H,W] to a tensor}.
 """
 
 import math
@@ -10,8 +11,8 @@ import torch
 
 
 def randomize(model, seed):
-    """Draws every tensor, so that none is left at 0 or 1: norms and scales around 1, variances from 1/2 on, matrices with
-    the variance 1 / fan_in."""
+    """Draws every tensor, so that none is left at 0 or 1: norms and scales around 1, variances from 1/2 on, matrices
+    with the variance 1 / fan_in."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():

@@ -19,8 +19,8 @@ CASES = [
         image(2, 3, 64, 96),
         keep=("stages.2.*", "stages.3.blocks.0.attn", "embedding"),
     ),
-    # odd sides where nothing is doubled; blocks without attention, MLPs of several widths; one head, no layer scale, one
-    # channel
+    # odd sides where nothing is doubled; blocks without attention, MLPs of several widths; one head, no layer scale,
+    # one channel
     Case(
         "efficient_former_v2_odd",
         dict(

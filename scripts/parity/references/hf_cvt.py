@@ -20,8 +20,8 @@ def image(*dims):
 
 CASES = [
     Case("hf_cvt_tiny", TINY, image(2, 3, 32, 32), keep=("stages.0.embed", "stages.*.attn", "embedding")),
-    # strides that do not divide the picture, other kernels and paddings, one channel, no bias, a fractional width of the
-    # MLP, tails
+    # strides that do not divide the picture, other kernels and paddings, one channel, no bias, a fractional width of
+    # the MLP, tails
     Case(
         "hf_cvt_odd",
         dict(
