@@ -9,7 +9,7 @@ import { band } from './mosaic.js';
 import { CLASSES, groups, photos } from './samples.js';
 import { meanColours, Stage } from './stage.js';
 import { attentionTaps, viewOf, viewsOf } from './views.js';
-import { factsOf, noteOf, score, share, size } from './words.js';
+import { factsOf, measure, noteOf, score, share, size } from './words.js';
 
 const DEFAULT_MODEL = '../models/cct_4_cifar10.safetensors';
 const query = new URLSearchParams(location.search);
@@ -235,10 +235,11 @@ function showPicture() {
 }
 
 /**
- * The bars of the scores.
+ * The bars of the scores; of a regression the numbers alone, which have no length.
  * @param {{ label: string, score: number }[]} list @param {string | null} truth the image's label, if known
+ * @param {boolean} numbers
  */
-function showBars(list, truth) {
+function showBars(list, truth, numbers) {
   const bars = $('bars');
   while (bars.children.length > list.length) bars.lastElementChild?.remove();
   while (bars.children.length < list.length) {
@@ -253,7 +254,8 @@ function showBars(list, truth) {
     name.replaceChildren(label, ...mark);
     bar.setAttribute('aria-hidden', 'true');
     /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('--score', String(value));
-    number.textContent = score(value);
+    bar.classList.toggle('none', numbers);
+    number.textContent = (numbers ? measure : score)(value);
   });
 }
 
@@ -262,9 +264,11 @@ function showAnswer() {
   const { about, scores } = shown;
   const list = scores ?? [];
   const labels = info.labels ?? [];
-  showBars(list, labels.includes(about.truth) ? about.truth : null);
+  const numbers = info.problem_type === 'regression';
+  showBars(list, labels.includes(about.truth) ? about.truth : null, numbers);
+  $('bars').setAttribute('aria-label', numbers ? 'Numbers' : 'Likeliest classes');
   const [best] = list;
-  if (best) answer(`${best.label}, ${score(best.score)}`);
+  if (best) answer(`${best.label}, ${(numbers ? measure : score)(best.score)}`);
   else answer(`This model gives ${info.output.kind}, no classes`, true);
   const note = best && String(labels) === String(CLASSES) ? noteOf(about, best.label) : '';
   $('note').textContent = note;

@@ -69,6 +69,10 @@ tsr_status tsr_model_write_info(tsr_model *model, int with_keys) {
   pass_on(t, model, model->root, "labels", 1);
   pass_on(t, model, model->root, "license", 1);
   pass_on(t, model, model->root, "source", 1);
+  tsr_text_add(t, ",\"problem_type\":");
+  tsr_text_quote(t, model->problem_type);
+  tsr_text_add(t, ",\"prefix\":");
+  tsr_text_quote(t, model->weights.prefix ? model->weights.prefix : "");
   write_preprocess(t, model);
   tsr_text_format(t, ",\"dtype\":\"%s\",\"parameters\":%.0f,\"operations\":%.0f,\"weights_bytes\":%.0f",
                   tsr_weights_any_q8(&model->weights) ? "q8" : "f32", tsr_weights_parameters(&model->weights),

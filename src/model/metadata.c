@@ -61,6 +61,17 @@ void tsr_model_build(const tsr_model *model, tsr_builder *b) {
   if (!tsr_failed(b) && b->graph.output == TSR_NO_VALUE) tsr_fail(b, TSR_ERR_CONFIG, "the model has no output");
 }
 
+/* problem_type: whether labels exclude each other, in transformers' words. One output's softmax would always be 1, so
+ * there they do not. */
+static void read_problem_type(tsr_model *model, tsr_builder *b) {
+  static const char *const types[] = {"single_label_classification", "multi_label_classification", "regression", NULL};
+  tsr_settings from = {.given = model->root, .what = "key", .code = TSR_ERR_CONFIG};
+  int type = tsr_setting_choice(b, &from, "problem_type", types, 0);
+  if (tsr_failed(b) || strcmp(b->graph.output_meaning.kind, "logits")) return;
+  if (!type && tsr_shape_last(&b->graph.values[b->graph.output].shape) == 1) type = 1;
+  model->problem_type = types[type];
+}
+
 /* Builds the graph for the default input: this declares the weights, and shows shapes and taps. */
 static tsr_status declare(tsr_model *model) {
   static const char *const reserved[] = {"preset", NULL};
@@ -69,6 +80,7 @@ static tsr_status declare(tsr_model *model) {
   tsr_model_build(model, &b);
   tsr_settings_ignore(&b, &b.config, reserved);
   tsr_settings_finish(&b, &b.config);
+  read_problem_type(model, &b);
   if (tsr_failed(&b)) return b.err->code;
   model->declared = b.graph;
   model->weights.sealed = 1;
@@ -173,5 +185,8 @@ tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata) {
   if (!model->config || model->config->kind != TSR_JSON_OBJECT)
     return tsr_error_set(err, TSR_ERR_CONFIG, "key \"config\" of __metadata__.tesserae is missing; expected an object");
   if (find_arch(model) || find_preset(model) || declare(model)) return err->code;
+  const tsr_json *prefix = tsr_json_get(model->root, "prefix");
+  if (prefix && prefix->kind == TSR_JSON_STRING)
+    model->weights.prefix = prefix->string, model->weights.prefix_length = prefix->length;
   return read_preprocess(model);
 }

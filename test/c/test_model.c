@@ -208,6 +208,38 @@ static void info_lists_options(void) {
   free(file.bytes);
 }
 
+/* What a file's word on its labels is understood as; of one output they never exclude each other. */
+static void problem_types(void) {
+  static const struct {
+    const char *config, *keys, *want;
+  } cases[] = {
+      {"\"num_classes\":10", "", "\"problem_type\":\"single_label_classification\""},
+      {"\"num_classes\":10", ",\"problem_type\":null", "\"problem_type\":\"single_label_classification\""},
+      {"\"num_classes\":10", ",\"problem_type\":\"multi_label_classification\"",
+       "\"problem_type\":\"multi_label_classification\""},
+      {"\"num_classes\":10", ",\"problem_type\":\"regression\"", "\"problem_type\":\"regression\""},
+      {"\"num_classes\":1", "", "\"problem_type\":\"multi_label_classification\""},
+      {"\"num_classes\":1", ",\"problem_type\":\"single_label_classification\"",
+       "\"problem_type\":\"multi_label_classification\""},
+      {"\"num_classes\":1", ",\"problem_type\":\"regression\"", "\"problem_type\":\"regression\""},
+      {"\"num_classes\":0", ",\"problem_type\":\"regression\"", "\"problem_type\":null"},
+  };
+  tsr_context *ctx = tsr_context_create(1);
+  char text[200];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tsr_print(text, sizeof text, "{\"arch\":\"vit\",\"config\":{\"preset\":\"tiny\",%s}%s}", cases[i].config,
+              cases[i].keys);
+    CHECK_HAS(tsr_describe(ctx, text), cases[i].want);
+    CHECK_HAS(tsr_describe(ctx, text), "\"prefix\":\"\"");
+  }
+  CHECK(!tsr_describe(ctx, "{\"arch\":\"vit\",\"config\":{\"preset\":\"tiny\"},\"problem_type\":\"multi_label\"}"));
+  CHECK_INT(ctx->err.code, TSR_ERR_CONFIG);
+  CHECK_HAS(tsr_context_message(ctx),
+            "vit: key \"problem_type\" is multi_label; expected one of "
+            "'single_label_classification', 'multi_label_classification', 'regression'");
+  tsr_context_destroy(ctx);
+}
+
 /* Lists where the metadata should have objects. */
 static void metadata_of_the_wrong_kind(void) {
   static const char text[] =
@@ -334,6 +366,7 @@ static void patterns(void) {
 int main(void) {
   patterns();
   info_lists_options();
+  problem_types();
   metadata_of_the_wrong_kind();
   preprocess_keys();
   a_config_takes_no_memory();
