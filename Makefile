@@ -49,7 +49,7 @@ keep = @mkdir -p $(@D); printf '%b' '$(1)' > $@.new; cmp -s $@.new $@ && rm $@.n
 
 # The architectures of the first WebAssembly file, those that people deploy. A page whose model has another one loads
 # the file with all (web/load.js); the linker leaves out of the first file what only the others need (ops too).
-COMMON := cait cct cvt distillable_vit glom levit max_vit mobile_vit pit plain_vit simple_vit tutorial_vit vit xcit
+COMMON := cait cct cvt distillable_vit glom levit max_vit mobile_vit plain_vit simple_vit tutorial_vit vit
 
 # The registry of architectures: for each file src/arch/name.c one TSR_ARCH(name), or TSR_MORE(name) if it is not in the
 # first file.
@@ -82,13 +82,13 @@ UNROLLED := src/kernels/gemm% src/kernels/activation% src/kernels/softmax%
 LEFT_TO_IT := src/ops/activate.c
 HOT_FLAGS = -O3 $(FRAMES) $(if $(filter $(UNROLLED),$<),$(VECTORS), \
   $(if $(filter-out $(LEFT_TO_IT),$(filter src/kernels/% src/ops/%,$<)),$(ROLLED)))
-# Decoding images lies between: a PNG takes a fourteenth longer with -Oz.
+# Decoding images lies between: a PNG takes a fourteenth longer with -Oz. The loops of fitting are short beside it.
 # Attention's own loops are short beside the kernels that it calls, gather's beside the rows that it copies; what
 # depends on weights alone is made once.
 SMALL := $(patsubst %,src/ops/%.c,attention batch_norm elementary gather resize)
 WASM_OPT = $(if $(filter $(SMALL),$<),-Oz $(ROLLED) $(FRAMES), \
   $(if $(filter $(HOT),$<),$(HOT_FLAGS), \
-  $(if $(filter src/image/%,$<),-Os,-Oz)))
+  $(if $(filter-out src/image/preprocess.c,$(filter src/image/%,$<)),-Os,-Oz)))
 
 # stb_image's arithmetic overflows on broken JPEGs; with wrapping that gives wrong pixels, not undefined behaviour.
 WRAP = $(if $(filter src/image/stb.c,$<),-fwrapv)

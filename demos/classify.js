@@ -4,11 +4,12 @@
 import { loadModel } from '../web/index.js';
 import { colourOf } from './colour.js';
 import { $, choice, choices, element } from './dom.js';
+import { folderOf } from './folder.js';
 import { band } from './mosaic.js';
 import { CLASSES, groups, photos } from './samples.js';
 import { meanColours, Stage } from './stage.js';
 import { attentionTaps, viewOf, viewsOf } from './views.js';
-import { factsOf, noteOf, score, share, size } from './words.js';
+import { factsOf, measure, noteOf, score, share, size } from './words.js';
 
 const DEFAULT_MODEL = '../models/cct_4_cifar10.safetensors';
 const query = new URLSearchParams(location.search);
@@ -99,8 +100,11 @@ function modelAddress() {
   return url;
 }
 
-/** Loads a model in place of the one there is. @param {Blob} [file] instead of the address */
-async function load(file) {
+/** @type {Blob | File[] | URL | undefined} what was opened last; undefined: the page's own model */
+let opened;
+
+/** Loads a model in place of the one there is. @param {Blob | File[] | URL} [from] instead of the page's own */
+async function load(from = opened) {
   loading?.abort();
   const mine = new AbortController();
   loading = mine;
@@ -112,7 +116,8 @@ async function load(file) {
   $('retry').hidden = true;
   $('progress').setAttribute('value', '0');
   try {
-    const next = await loadModel(file ?? modelAddress(), {
+    opened = from;
+    const next = await loadModel(from ?? modelAddress(), {
       dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'),
       signal: mine.signal,
       onProgress,
@@ -230,10 +235,11 @@ function showPicture() {
 }
 
 /**
- * The bars of the scores.
+ * The bars of the scores; of a regression the numbers alone, which have no length.
  * @param {{ label: string, score: number }[]} list @param {string | null} truth the image's label, if known
+ * @param {boolean} numbers
  */
-function showBars(list, truth) {
+function showBars(list, truth, numbers) {
   const bars = $('bars');
   while (bars.children.length > list.length) bars.lastElementChild?.remove();
   while (bars.children.length < list.length) {
@@ -248,7 +254,8 @@ function showBars(list, truth) {
     name.replaceChildren(label, ...mark);
     bar.setAttribute('aria-hidden', 'true');
     /** @type {HTMLElement} */ (bar.firstElementChild).style.setProperty('--score', String(value));
-    number.textContent = score(value);
+    bar.classList.toggle('none', numbers);
+    number.textContent = (numbers ? measure : score)(value);
   });
 }
 
@@ -257,9 +264,11 @@ function showAnswer() {
   const { about, scores } = shown;
   const list = scores ?? [];
   const labels = info.labels ?? [];
-  showBars(list, labels.includes(about.truth) ? about.truth : null);
+  const numbers = info.problem_type === 'regression';
+  showBars(list, labels.includes(about.truth) ? about.truth : null, numbers);
+  $('bars').setAttribute('aria-label', numbers ? 'Numbers' : 'Likeliest classes');
   const [best] = list;
-  if (best) answer(`${best.label}, ${score(best.score)}`);
+  if (best) answer(`${best.label}, ${(numbers ? measure : score)(best.score)}`);
   else answer(`This model gives ${info.output.kind}, no classes`, true);
   const note = best && String(labels) === String(CLASSES) ? noteOf(about, best.label) : '';
   $('note').textContent = note;
@@ -408,7 +417,23 @@ function listenForFiles() {
   }
   document.addEventListener('drop', (event) => {
     event.preventDefault();
-    take(event.dataTransfer?.files[0], 'What was dropped');
+    const folder = folderOf(event.dataTransfer);
+    if (folder) folder.then(load, complain);
+    else take(event.dataTransfer?.files[0], 'What was dropped');
+  });
+}
+
+/** Another model: by its address, or a folder on this device. */
+function listenForModels() {
+  $('open').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const { value } = /** @type {HTMLInputElement} */ ($('address'));
+    if (value) load(new URL(value, location.href));
+  });
+  const folder = /** @type {HTMLInputElement} */ ($('folder'));
+  folder.addEventListener('change', () => {
+    if (folder.files?.length) load([...folder.files]);
+    folder.value = '';
   });
 }
 
@@ -475,6 +500,7 @@ layBand();
 paintScale();
 listSamples();
 listenForFiles();
+listenForModels();
 listenForAnswers();
 listenForViews();
 listenForPatches();

@@ -22,14 +22,24 @@ function canvasOf({ data, width, height, channels }) {
 }
 
 /**
- * The part of a picture that preprocessing keeps: its centre, unless it squashes the whole.
+ * The part of a picture that preprocessing keeps: its centre, or the whole. null: what the model sees has a border.
  * @param {{ width: number, height: number }} source
- * @param {{ size: [number, number], fit: string, crop_pct: number }} preprocess
+ * @param {any} preprocess
  */
-function keptPart({ width, height }, { size: [rows, columns], fit, crop_pct: share }) {
-  if (fit !== 'crop') return { x: 0, y: 0, width, height };
-  const ratio = Math.min(width / Math.floor(columns / share), height / Math.floor(rows / share));
-  const kept = { width: Math.min(width, columns * ratio), height: Math.min(height, rows * ratio) };
+function keptPart({ width, height }, { size, fit, crop_pct: share, shortest_edge, longest_edge, resize_size = size }) {
+  const [rows, columns] = size;
+  const across = width / (shortest_edge ?? Math.floor(columns / share));
+  const down = height / (shortest_edge ?? Math.floor(rows / share));
+  const ratio = Math.max(Math.min(across, down), longest_edge ? Math.max(width, height) / longest_edge : 0);
+  const [x, y] = {
+    crop: [ratio, ratio],
+    squash: [width / resize_size[1], height / resize_size[0]],
+    native: [width / columns, height / rows],
+    none: [1, 1],
+    border: [Infinity, Infinity],
+  }[/** @type {'crop'} */ (fit)];
+  if ((columns - 1) * x > width || (rows - 1) * y > height) return null;
+  const kept = { width: Math.min(width, columns * x), height: Math.min(height, rows * y) };
   return { x: (width - kept.width) / 2, y: (height - kept.height) / 2, ...kept };
 }
 

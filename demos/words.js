@@ -3,10 +3,13 @@
 const percent = new Intl.NumberFormat('en', { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const small = new Intl.NumberFormat('en', { style: 'percent', maximumSignificantDigits: 2 });
 const plain = new Intl.NumberFormat('en');
+const fine = new Intl.NumberFormat('en', { maximumSignificantDigits: 5 });
 const rough = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
 /** A score. @param {number} x */
 export const score = (x) => percent.format(x);
+/** A number that a regression gives. @param {number} x */
+export const measure = (x) => fine.format(x);
 /** A share of attention; most are small. @param {number} x */
 export const share = (x) => small.format(x);
 

@@ -96,8 +96,8 @@ tsr_loader *tsr_loader_create(tsr_context *ctx, tsr_load_dtype dtype, uint64_t t
 tsr_status tsr_loader_feed(tsr_loader *loader, const void *bytes, size_t n);
 /* Makes finish fail with TSR_ERR_INTEGRITY unless the file has this SHA-256. To be called before the first feed. */
 tsr_status tsr_loader_expect_sha256(tsr_loader *loader, const uint8_t digest[32]);
-/* The weights the model takes, as JSON: [{"name", "shape", "role": "matrix" | "vector"}, ...]; "" until the header is
- * complete. q8 quantizes the matrices. The loader owns the text. */
+/* The weights the model takes, as JSON: [{"name" in the file, "shape", "role": "matrix" | "vector"}, ...]; "" until the
+ * header is complete. q8 quantizes the matrices. The loader owns the text. */
 const char *tsr_loader_weights(tsr_loader *loader);
 /* 1 once the header is complete and passed its checks, else 0. */
 int tsr_loader_has_header(const tsr_loader *loader);
@@ -109,8 +109,12 @@ void tsr_loader_destroy(tsr_loader *loader);
 
 /* The model's description as JSON, owned by the model:
  *   { "arch", "title", "paper", "reference", "config", "labels": [..] or null, "license", "source",
- *     "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box",
- *                     "fit": "crop|squash|native", "crop_pct", "mean", "std" },
+ *     "problem_type": "single_label_classification" | "multi_label_classification" | "regression", or null where the
+ *                     output is no logits, "prefix" of all names in the file,
+ *     "preprocess": { "size": [h, w], "channels", "resize": "nearest|bilinear|bicubic|lanczos|box|hamming",
+ *                     "fit": "crop|squash|border|none|native", "crop_pct", "mean", "std", and where they matter
+ *                     "shortest_edge", "longest_edge", "resize_size": [h, w], "crop_offset": "floor", "bgr": true,
+ *                     "rescale_first": true },
  *     "dtype": "f32" | "q8", "parameters", "operations" (multiply-adds of one forward pass at the default input),
  *     "weights_bytes", "input": { "name", "dims": [1,3,H,W] }, "inputs": [names],
  *     "output": { "kind": "logits" | ..., "dims" },

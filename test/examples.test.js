@@ -104,6 +104,9 @@ test('messages that docs/errors.md quotes are those that a load gives', async ()
   const about = { arch: golden.arch, config: golden.config };
   /** With another bias. @param {(bias: any) => any} change */
   const other = (change) => tensors.map((one) => (one.name === 'mlp_head.bias' ? { ...one, ...change(one) } : one));
+  /** @param {(name: string, i: number) => string} change */
+  const renamed = (change) => tensors.map((one, i) => ({ ...one, name: change(one.name, i) }));
+  const linear = tensors.find(({ name }) => name === 'to_patch_embedding.2.weight');
   const bad = 'test/golden/safetensors/bad';
   const files = [
     ...readdirSync(join(root, bad)).map((name) => readFileSync(join(root, bad, name))),
@@ -119,6 +122,14 @@ test('messages that docs/errors.md quotes are those that a load gives', async ()
       other(() => ({ dtype: 'I32' })),
       about,
     ),
+    ...[
+      renamed((name) => (name === 'mlp_head.bias' ? `module.head.${name}` : `module.${name}`)),
+      renamed((_, i) => `blocks.${i}.attn.qkv.weight`),
+      renamed((name) => name.replace('.to_qkv.', '.fn.to_qkv.')),
+      tensors.map((one) => (/embedding\.1\.weight/.test(one.name) ? { ...linear, name: one.name } : one)),
+      [...renamed((name) => `ema_model.${name}`), ...renamed((name) => `online_model.${name}`)],
+    ].map((list) => safetensors(list, about)),
+    safetensors(tensors, { ...about, problem_type: 'multi_label' }),
     safetensors(tensors, { ...about, config: { ...golden.config, deph: 2 } }),
     safetensors(tensors, { ...about, config: { ...golden.config, depth: 3000 } }),
   ];

@@ -39,10 +39,14 @@ test('taps of windows say how the windows lie: put together, they are the map', 
     ['max_vit_with_registers_tiny', 'blocks.0.grid_attn', [4, 4], { grid: [2, 2], spread: true }],
     ['twins_svt_tiny', 'stages.1.blocks.0.local_attn', [2, 2], { grid: [2, 2], spread: false }],
     ['mobile_vit_tiny', 'stages.0.blocks.0', [4, 4], { grid: [2, 2], spread: true }],
+    ['timm_mobile_vit_tiny', 'stages.1.blocks.0.attn', [3, 3], { grid: [2, 2], spread: true }],
+    ['mobile_vit_v2_tiny', 'stages.1.blocks.0.context_scores', [3, 3], { grid: [2, 2], spread: true }],
     ['crossformer_tiny', 'stages.0.blocks.0.short_attn', [2, 2], { grid: [4, 4], spread: false }],
     ['scalable_vit_tiny', 'stages.0.blocks.0.iwsa_attn', [4, 4], { grid: [2, 2], spread: false }],
     ['sep_vit_tiny', 'stages.0.blocks.0.attn', [7, 7], { grid: [2, 2], spread: false }],
     ['regionvit_tiny', 'stages.0.blocks.0.attn', [2, 2], { grid: [2, 2], spread: false }],
+    ['swin_tiny', 'stages.0.blocks.0.attn', [4, 4], { grid: [2, 2], spread: false }],
+    ['swin_tiny', 'stages.1.blocks.0.attn', [4, 4], null],
   ]) {
     const {
       info,
@@ -70,6 +74,12 @@ test('taps of windows say how the windows lie: put together, they are the map', 
       `token ${at}`,
     );
   }
+});
+
+test('shifted windows, which go round the edges of the map, have no place on it', async () => {
+  const { captures } = await run(tiny('swin_tiny'), 'f32', ['stages.0.blocks.1.attn']);
+  const { dims, grid, windows } = captures['stages.0.blocks.1.attn'];
+  assert.deepEqual([[...dims], grid, windows], [[8, 1, 16, 16], null, null]);
 });
 
 test('attention of windows has a dim for them; layers of several shapes are told apart', async () => {

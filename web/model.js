@@ -17,20 +17,37 @@ import { isClip, tensorOf, toInput } from './preprocess.js';
 /** @typedef {import('./types.js').Runtime} Runtime */
 /** @typedef {import('./types.js').Tensor} Tensor */
 
+/** What scores are made by, unless the caller says. @type {Record<string, string>} */
+const DEFAULTS = { multi_label_classification: 'sigmoid', regression: 'raw' };
+
+/**
+ * What makes scores of an image's logits, as doubles, so that a sum loses nothing.
+ * @type {Record<string, (logits: Float32Array) => number[]>}
+ */
+const SCORES = {
+  softmax(logits) {
+    const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+    const scores = Array.from(logits, (x) => Math.exp(x - top));
+    const sum = scores.reduce((a, b) => a + b, 0);
+    return scores.map((x) => x / sum);
+  },
+  sigmoid: (logits) => Array.from(logits, (x) => 1 / (1 + Math.exp(-x))),
+  raw: (logits) => [...logits],
+};
+
 /**
  * The classes of one image, best first.
- * @param {Float32Array} logits @param {string[] | null} labels @param {number} topK @param {number} threshold
+ * @param {Float32Array} logits @param {string[] | null} labels
+ * @param {{ scores: string, topK: number, threshold: number, inOrder: boolean }} options inOrder: not ranked
  * @returns {Classification[]}
  */
-function rank(logits, labels, topK, threshold) {
-  const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const scores = Array.from(logits, (value) => Math.exp(value - top)); // doubles: the sum loses nothing
-  const sum = scores.reduce((a, b) => a + b, 0);
-  return scores
-    .map((score, index) => ({ label: labels?.[index] ?? `class ${index}`, score: score / sum, index }))
-    .filter(({ score }) => score >= threshold)
-    .sort((a, b) => b.score - a.score || a.index - b.index)
-    .slice(0, topK);
+function rank(logits, labels, { scores, topK, threshold, inOrder }) {
+  const list = SCORES[scores](logits)
+    .map((score, index) => ({ label: labels?.[index] ?? `class ${index}`, score, index }))
+    .filter(({ score }) => score >= threshold);
+  // by logits: scores of two that differ may round to one
+  if (!inOrder) list.sort((a, b) => logits[b.index] - logits[a.index] || a.index - b.index);
+  return list.slice(0, topK);
 }
 
 /**
@@ -108,18 +125,30 @@ export class Model {
   }
 
   /**
-   * The likeliest classes, best first.
+   * The likeliest classes, best first; of a regression all its numbers, in their own order.
    * @template {Input | Input[]} I @param {I} input
-   * @param {CallOptions & { topK?: number, threshold?: number }} [options] how many at most (5), and with what score at
-   *   least (0)
+   * @param {CallOptions & { topK?: number, threshold?: number, scores?: 'softmax' | 'sigmoid' | 'raw' }} [options] how
+   *   many at most (5), with what score at least (0; raw ones: any), and how scores are made of the output (default:
+   *   as info.problem_type says)
    * @returns {Promise<I extends any[] ? Classification[][] : Classification[]>} an array of inputs gives an array of
    *   lists, as does a tensor with B > 1
    */
   async classify(input, options) {
-    const { topK = 5, threshold = 0, ...rest } = this.#options(options, ['topK', 'threshold'], 'classify');
-    if (!(Number.isInteger(topK) && topK > 0)) throw argumentError(`classify: topK is ${topK}; give 1 or more`);
-    if (!(threshold >= 0 && threshold <= 1)) throw argumentError(`classify: threshold is ${threshold}; give 0 to 1`);
-    const { output, labels, title } = this.info;
+    const { output, labels, title, problem_type: type } = this.info;
+    const { scores = DEFAULTS[/** @type {string} */ (type)] ?? 'softmax', ...asked } = this.#options(
+      options,
+      ['topK', 'threshold', 'scores'],
+      'classify',
+    );
+    const [least, most] = scores === 'raw' ? [-Infinity, Infinity] : [0, 1];
+    const inOrder = scores === 'raw' && type === 'regression';
+    const { topK = inOrder ? Infinity : 5, threshold = least, ...rest } = asked;
+    if (!Object.hasOwn(SCORES, scores))
+      throw argumentError(`classify: scores is ${scores}; give ${Object.keys(SCORES).join(', ')}`);
+    if (!(topK > 0 && (topK === Infinity || Number.isInteger(topK))))
+      throw argumentError(`classify: topK is ${topK}; give 1 or more`);
+    if (!(threshold >= least && threshold <= most))
+      throw argumentError(`classify: threshold is ${threshold}; give ${least} to ${most}`);
     if (output.kind !== 'logits') {
       throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward()`);
     }
@@ -127,7 +156,7 @@ export class Model {
       const classes = dims[dims.length - 1];
       const lists = [];
       for (let at = 0; at < data.length; at += classes)
-        lists.push(rank(data.subarray(at, at + classes), labels, topK, threshold));
+        lists.push(rank(data.subarray(at, at + classes), labels, { scores, topK, threshold, inOrder }));
       return lists.length === 1 ? lists[0] : lists;
     });
   }

@@ -95,8 +95,12 @@
  * @property {string[] | null} labels
  * @property {string | null} license
  * @property {string | null} source
+ * @property {'single_label_classification' | 'multi_label_classification' | 'regression' | null} problem_type what
+ *   classify makes its scores by: softmax, sigmoid, or the numbers as they are; null: no logits
+ * @property {string} prefix what stands before every name in the file: 'module.' of a wrapper; mostly ''
  * @property {{ size: [number, number], channels: number, resize: string, fit: string, crop_pct: number, mean: number[],
- *   std: number[] }} preprocess
+ *   std: number[], shortest_edge?: number, longest_edge?: number, resize_size?: [number, number],
+ *   crop_offset?: string, bgr?: boolean, rescale_first?: boolean }} preprocess
  * @property {'f32' | 'q8'} dtype
  * @property {number} parameters
  * @property {number} operations multiply-adds of one pass
@@ -135,7 +139,10 @@
  * @property {number} [frames] how many to take, for models that take video alone (default: the model's)
  */
 
-/** @typedef {{ label: string, score: number, index: number }} Classification */
+/**
+ * @typedef {{ label: string, score: number, index: number }} Classification score: 0 to 1; of a regression, and with
+ *   scores 'raw', the output's own number
+ */
 
 /**
  * @typedef {object} Capture

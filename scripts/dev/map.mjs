@@ -20,6 +20,7 @@ export const FOLDERS = Object.entries({
   'src/wasm': 'What JavaScript may call.',
   web: 'The package in JavaScript.',
   'web/cli': 'The command line program.',
+  'web/hub': 'Checkpoints of other libraries: what their files say, in our words.',
   demos: 'Pages, readable without a build.',
   scripts: 'Programs for whoever works on this repository.',
   'scripts/build': 'Setup, the JavaScript bundle, sizes.',

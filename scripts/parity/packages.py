@@ -9,6 +9,7 @@ import enum
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import types
@@ -27,9 +28,10 @@ class Nothing:
 
 
 class InterpolationMode(enum.Enum):
-    """timm looks these up by name when it is imported."""
+    """timm and transformers look these up by name when they are imported."""
 
     NEAREST, BILINEAR, BICUBIC, BOX, HAMMING, LANCZOS = "nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"
+    NEAREST_EXACT = "nearest-exact"
 
 
 class StandIn(types.ModuleType):
@@ -68,6 +70,17 @@ def vit_pytorch(module: str):
 def timm(module: str):
     """The module `timm.models.<module>` of the installed package."""
     return without_torchvision(f"timm.models.{module}")
+
+
+def transformers(module: str):
+    """The module `transformers.models.<module>`: installed beside the others, or in the environment of the checks of
+    the Hub, hubenv. It brings more than the other references need, so pyenv.sh does not install it."""
+    if importlib.util.find_spec("transformers") is None:
+        found = sorted((cache_dir() / "hubenv" / "lib").glob("python*/site-packages/transformers"))
+        if not found:
+            raise ModuleNotFoundError(f"transformers is in neither environment; install it in {cache_dir()}/hubenv")
+        sys.path.append(str(found[-1].parent))  # behind the others, whose versions are pinned
+    return without_torchvision(f"transformers.models.{module}")
 
 
 def keras():

@@ -17,7 +17,9 @@
 #include "parts/inner_net.h"
 #include "parts/masking.h"
 #include "parts/max_vit.h"
+#include "parts/mobile_vit.h"
 #include "parts/na_vit.h"
+#include "parts/swin.h"
 #include "parts/teacher.h"
 #include "parts/vit.h"
 

@@ -134,7 +134,7 @@ static plain read_config(tsr_builder *b) {
 /* x w^T, scaled by the vector `scale` (NULL: not), plus x0: a layer's output projection. */
 static tsr_value join(tsr_builder *b, const char *name, tsr_value x, const plain *c, const char *scale, tsr_value x0) {
   if (!c->scaled) return tsr_nn_linear_add(b, name, x, c->dim, TSR_BIAS, x0);
-  return tsr_nn_linear_scale_add(b, name, x, c->dim, tsr_weight_vector(b, scale, tsr_shape_of(1, c->dim)), x0);
+  return tsr_nn_linear_scale_add(b, name, scale, x, x0);
 }
 
 /* ---- positions ---- */

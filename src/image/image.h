@@ -21,7 +21,8 @@ enum {
   TSR_IMAGE_MAX_SIDE = 8192,
   TSR_IMAGE_MAX_FILE_BYTES = 32 * 1024 * 1024,
   TSR_IMAGE_MAX_PIXELS = 40 * 1000 * 1000,
-  TSR_IMAGE_MAX_SCANS = 100
+  TSR_IMAGE_MAX_SCANS = 100,
+  TSR_IMAGE_MAX_CROP = 4 /* crop_pct */
 };
 
 /* An image: uint8 [height,width,channels], rows from the top, without padding. The holder of the struct owns the pixels
@@ -36,27 +37,38 @@ typedef enum tsr_filter {
   TSR_FILTER_BILINEAR,
   TSR_FILTER_BICUBIC,
   TSR_FILTER_LANCZOS,
-  TSR_FILTER_BOX
+  TSR_FILTER_BOX,
+  TSR_FILTER_HAMMING
 } tsr_filter;
 
 /* Names in files and options, in the order of tsr_filter; NULL ends them. */
 extern const char *const tsr_filter_names[];
 
-/* How the image is fitted to the size.
- * SQUASH: resizes to width x height and ignores the aspect ratio.
- * CROP: resizes the shorter side to floor(size / crop_pct), as timm's evaluation transform does, and crops the centre
- *   with the rounding of torchvision's CenterCrop. A target that is not square is treated as timm's ResizeKeepRatio +
- *   CenterCrop ('center' crop mode) treat it, but with the given filter. The resized image is never smaller than the
- *   target, because crop_pct is at most 1; so nothing is padded.
+/* How the image is resized before its centre is cropped to the size.
+ * CROP: the shorter side to floor(size / crop_pct), as timm's evaluation transform does, or to shortest_edge, as
+ *   transformers does. A target that is not square is treated as timm's ResizeKeepRatio treats it.
+ * SQUASH: to the size, or to resize_width x resize_height; the aspect ratio is lost.
+ * BORDER: the longer side to floor(size / crop_pct), as timm's crop mode 'border' does.
+ * NONE: not at all.
+ * Where the resized image is smaller than the size, pixels of 0 surround it, with BORDER of the mean colour.
  * The fit "native" of model files is not here: model/run.c asks tsr_image_native_size for the size, and squashes. */
-typedef enum tsr_fit { TSR_FIT_CROP, TSR_FIT_SQUASH } tsr_fit;
+typedef enum tsr_fit { TSR_FIT_CROP, TSR_FIT_SQUASH, TSR_FIT_BORDER, TSR_FIT_NONE, TSR_FIT_NATIVE } tsr_fit;
+
+/* Names in files, in the order of tsr_fit; NULL ends them. */
+extern const char *const tsr_fit_names[];
 
 typedef struct tsr_image_spec {
   int width, height, channels; /* channels 3 (RGB) or 1 (Pillow's convert('L')) */
   tsr_filter filter;
   tsr_fit fit;
-  float crop_pct;        /* in (0, 1]; for CROP; read as the nearest decimal of up to six places */
-  float mean[3], std[3]; /* of pixels scaled to 0..1 */
+  double crop_pct;                 /* in (0, TSR_IMAGE_MAX_CROP]; for CROP and BORDER */
+  float mean[3], std[3];           /* of pixels scaled to 0..1 */
+  int shortest_edge, longest_edge; /* for CROP, in place of crop_pct; longest_edge limits the other side; 0: none */
+  int resize_width, resize_height; /* for SQUASH; 0: the size itself */
+  int floor_offset;  /* half of an odd rest is rounded down, as Pillow's backend of transformers does, and not to even,
+                        as torchvision does */
+  int bgr;           /* the floats' channels are blue, green, red; so are mean and std */
+  int rescale_first; /* the floats are not rounded to 8 bits: DINOv3 rescales before it resizes */
 } tsr_image_spec;
 
 /* Sets spec's width and height to a size in whole patches of `patch` pixels, for a model that takes any size. spec's
@@ -97,7 +109,7 @@ tsr_status tsr_image_preprocess(tsr_heap *heap, tsr_error *err, const tsr_image 
                                 float *out);
 
 /* The same without normalising: *out gets the converted, resized and cropped 8-bit image, uint8 [height,width,channels]
- * of spec. *out must be empty. Errors are those of tsr_image_preprocess. */
+ * of spec, in RGB. *out must be empty. Errors are those of tsr_image_preprocess. */
 tsr_status tsr_image_fit(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec,
                          tsr_image *out);
 

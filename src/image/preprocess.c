@@ -1,59 +1,80 @@
-/* Preprocessing of an image to a model's input: convert colours, fit, scale, normalise. The reference is timm's
- * evaluation transform, with torchvision's Resize and CenterCrop on a Pillow image, after Image.convert(). Tests
- * compare with Pillow. */
+/* Preprocessing of an image to a model's input: convert colours, fit, scale, normalise. The references are timm's
+ * evaluation transform, with torchvision's Resize and CenterCrop on a Pillow image, after Image.convert(), and
+ * transformers' image processors with Pillow as their backend. Tests compare with all of them. */
 #include "resize.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-const char *const tsr_filter_names[] = {"nearest", "bilinear", "bicubic", "lanczos", "box", NULL};
+const char *const tsr_filter_names[] = {"nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", NULL};
+const char *const tsr_fit_names[] = {"crop", "squash", "border", "none", "native", NULL};
 
 enum {
   MAX_SCALED_SIDE = 32768
 }; /* of size / crop_pct; the longer side is up to 8192 times that, which fits TSR_RESIZE_MAX_TARGET */
 
-/* Python's round(): halves go to the even neighbour. rint() does that in the default rounding mode. */
-static int round_even(double x) { return (int)rint(x); }
-
-/* floor(size / crop_pct), with crop_pct rounded to six decimals, because 0.8 as a float is 0.800000012 and
- * 224 / 0.800000012 is below 280. */
-static double scaled_side(int size, float crop_pct) { return floor(size / (round((double)crop_pct * 1e6) / 1e6)); }
+static int is_side(int x) { return x >= 1 && x <= TSR_IMAGE_MAX_SIDE; }
 
 static tsr_status check_spec(tsr_error *err, const tsr_image_spec *spec) {
-  if (spec->width < 1 || spec->height < 1 || spec->width > TSR_IMAGE_MAX_SIDE || spec->height > TSR_IMAGE_MAX_SIDE)
+  if (!is_side(spec->width) || !is_side(spec->height))
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "preprocess: the size is %d x %d, expected sides of 1 to %d",
                          spec->width, spec->height, TSR_IMAGE_MAX_SIDE);
   if (spec->channels != 1 && spec->channels != 3)
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "preprocess: %d channels, expected 1 or 3", spec->channels);
-  if ((unsigned)spec->filter > TSR_FILTER_BOX || (unsigned)spec->fit > TSR_FIT_SQUASH)
+  if ((unsigned)spec->filter > TSR_FILTER_HAMMING || (unsigned)spec->fit > TSR_FIT_NONE)
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "preprocess: filter %d and fit %d, expected 0 to %d and 0 to %d",
-                         (int)spec->filter, (int)spec->fit, TSR_FILTER_BOX, TSR_FIT_SQUASH);
-  if (spec->fit == TSR_FIT_SQUASH) return TSR_OK;
-  if (!(spec->crop_pct > 0 && spec->crop_pct <= 1))
-    return tsr_error_set(err, TSR_ERR_ARGUMENT, "preprocess: crop_pct is %g, expected above 0 and at most 1",
-                         (double)spec->crop_pct);
-  /* Written so that infinity, from a crop_pct that rounds to 0, is also refused. */
-  if (!(scaled_side(spec->width, spec->crop_pct) <= MAX_SCALED_SIDE &&
-        scaled_side(spec->height, spec->crop_pct) <= MAX_SCALED_SIDE))
-    return tsr_error_set(err, TSR_ERR_ARGUMENT,
-                         "preprocess: crop_pct %g of %d x %d means an image of more than %d pixels a side",
-                         (double)spec->crop_pct, spec->width, spec->height, MAX_SCALED_SIDE);
+                         (int)spec->filter, (int)spec->fit, TSR_FILTER_HAMMING, TSR_FIT_NONE);
+  double least = (spec->width > spec->height ? spec->width : spec->height) / (double)MAX_SCALED_SIDE;
+  if (!(spec->crop_pct >= least && spec->crop_pct <= TSR_IMAGE_MAX_CROP) &&
+      (spec->fit == TSR_FIT_CROP || spec->fit == TSR_FIT_BORDER))
+    return tsr_error_set(err, TSR_ERR_ARGUMENT, "preprocess: crop_pct is %g, expected %g to %d for a size of %d x %d",
+                         spec->crop_pct, least, TSR_IMAGE_MAX_CROP, spec->width, spec->height);
   return TSR_OK;
 }
 
-/* The size to which CROP resizes the whole image. It is never smaller than the target, because crop_pct is at most
- * 1. */
-static void crop_size(const tsr_image *image, const tsr_image_spec *spec, int *width, int *height) {
-  double scaled_w = scaled_side(spec->width, spec->crop_pct), scaled_h = scaled_side(spec->height, spec->crop_pct);
-  int w = image->width, h = image->height;
-  if (scaled_w == scaled_h) { /* torchvision's Resize(int): the longer side is rounded down */
-    *width = w <= h ? (int)scaled_w : (int)(scaled_w * w / h);
-    *height = w <= h ? (int)(scaled_w * h / w) : (int)scaled_w;
-  } else { /* timm's ResizeKeepRatio: the ratio is rounded first */
-    double ratio_w = w / scaled_w, ratio_h = h / scaled_h;
-    double ratio = ratio_w < ratio_h ? ratio_w : ratio_h;
-    *width = round_even(w / ratio), *height = round_even(h / ratio);
+/* One direction of a fit: the image is resized to `whole` pixels; `count` of them, from `from` on, become the result's
+ * pixels from `at` on. */
+typedef struct part {
+  int whole, from, at, count;
+} part;
+
+static part centre(double whole, int want, int floor_offset) {
+  part p = {.whole = whole < 1 ? 1 : (int)whole};
+  int rest = p.whole - want, half = rest >> 1; /* of a negative number too: rounded down */
+  if (!floor_offset) half = rest < 0 ? rest / 2 : (rest + (half & 1)) >> 1;
+  p.from = half < 0 ? 0 : half;
+  p.at = p.from - half;
+  p.count = rest < 0 ? p.whole : want;
+  return p;
+}
+
+static void lay_out(const tsr_image *image, const tsr_image_spec *spec, part *x, part *y) {
+  double w = image->width, h = image->height, width = spec->width, height = spec->height;
+  if (spec->fit == TSR_FIT_NONE) {
+    width = w, height = h;
+  } else if (spec->fit == TSR_FIT_SQUASH) {
+    if (spec->resize_width) width = spec->resize_width, height = spec->resize_height;
+  } else {
+    width = floor(width / spec->crop_pct), height = floor(height / spec->crop_pct); /* as Python computes them */
+    if (spec->shortest_edge) width = height = spec->shortest_edge;
+    if (width == height && spec->fit == TSR_FIT_CROP) {
+      /* torchvision's Resize(int) and transformers' get_size_with_aspect_ratio: round the longer side down */
+      int upright = w <= h;
+      double shorter = upright ? w : h, longer = upright ? h : w, exact = width;
+      if (spec->longest_edge && longer / shorter * exact > spec->longest_edge)
+        exact = spec->longest_edge * shorter / longer;
+      double edge = rint(exact);
+      if (edge != shorter) longer = floor(exact * longer / shorter);
+      width = upright ? edge : longer, height = upright ? longer : edge;
+    } else { /* timm's ResizeKeepRatio: rounds the ratio first; rint is Python's round() */
+      double across = w / width, down = h / height;
+      double ratio = (across < down) == (spec->fit == TSR_FIT_CROP) ? across : down;
+      width = rint(w / ratio), height = rint(h / ratio);
+    }
   }
+  *x = centre(width, spec->width, spec->floor_offset);
+  *y = centre(height, spec->height, spec->floor_offset);
 }
 
 static int patches_in(double side, int patch, int most) {
@@ -73,14 +94,17 @@ void tsr_image_native_size(const tsr_image *image, int patch, int max_patches, t
   spec->width = columns * patch, spec->height = rows * patch;
 }
 
+static tsr_status no_memory(tsr_heap *heap, tsr_error *err, const char *verb, const tsr_image *image) {
+  return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
+                       "no memory to %s a %d x %d image (%zu bytes in use); give a smaller image", verb, image->width,
+                       image->height, heap->in_use);
+}
+
 /* Pillow's convert: RGB(A) to L by fixed-point weights, L to RGB by repetition; alpha is dropped. */
 static tsr_status convert(tsr_heap *heap, tsr_error *err, const tsr_image *image, int channels, tsr_image *out) {
   size_t count = (size_t)image->width * (size_t)image->height;
   uint8_t *to = tsr_heap_alloc(heap, count * (size_t)channels);
-  if (!to)
-    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                         "no memory to convert a %d x %d image (%zu bytes in use); give a smaller image", image->width,
-                         image->height, heap->in_use);
+  if (!to) return no_memory(heap, err, "convert", image);
   *out = (tsr_image){to, image->width, image->height, channels};
   const uint8_t *from = image->pixels;
   int grey = image->channels < 3;
@@ -92,12 +116,27 @@ static tsr_status convert(tsr_heap *heap, tsr_error *err, const tsr_image *image
   return TSR_OK;
 }
 
-tsr_status tsr_image_fit(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec,
-                         tsr_image *out) {
+/* Surrounds pixels of `bytes` bytes with those of `fill`, up to spec's size, and frees the smaller picture. NULL: no
+ * memory. */
+static uint8_t *surround(tsr_heap *heap, uint8_t *pixels, size_t bytes, const uint8_t *fill, const tsr_image_spec *spec,
+                         const part *x, const part *y) {
+  size_t row = (size_t)spec->width * bytes, all = row * (size_t)spec->height, used = (size_t)x->count * bytes;
+  if (!pixels || used * (size_t)y->count == all) return pixels;
+  uint8_t *out = tsr_heap_alloc(heap, all), *to = out;
+  if (out) {
+    for (size_t i = 0; i < all; i++) out[i] = fill[i % bytes];
+    to += (size_t)y->at * row + (size_t)x->at * bytes;
+    for (int i = 0; i < y->count; i++, to += row) memcpy(to, pixels + (size_t)i * used, used);
+  }
+  tsr_heap_free(heap, pixels);
+  return out;
+}
+
+/* Fits the image: *out gets [height,width,channels] of spec, as floats of 0..255 if `exact`, else in 8 bits. */
+static tsr_status fit(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec, int exact,
+                      void **out) {
   tsr_status status = tsr_image_check(err, image);
   if (status == TSR_OK) status = check_spec(err, spec);
-  if (status == TSR_OK && out->pixels)
-    status = tsr_error_set(err, TSR_ERR_ARGUMENT, "the image to fit into is not empty; free it first");
   if (status != TSR_OK) return status;
   tsr_image converted = {0};
   if (image->channels != spec->channels) {
@@ -105,35 +144,49 @@ tsr_status tsr_image_fit(tsr_heap *heap, tsr_error *err, const tsr_image *image,
     if (status != TSR_OK) return status;
     image = &converted;
   }
-  int width = spec->width, height = spec->height;
-  tsr_window window = {0, 0, spec->width, spec->height};
-  if (spec->fit == TSR_FIT_CROP) {
-    crop_size(image, spec, &width, &height);
-    window.x = round_even((width - spec->width) / 2.0), window.y = round_even((height - spec->height) / 2.0);
-  }
+  part x, y;
+  lay_out(image, spec, &x, &y);
+  const tsr_window window = {x.from, y.from, x.count, y.count};
   const float box[4] = {0, 0, (float)image->width, (float)image->height};
-  status = tsr_resize_window(heap, err, image, width, height, spec->filter, box, window, out);
+  uint8_t fill[3 * sizeof(float)] = {0};
+  for (int c = 0; c < 3 && spec->fit == TSR_FIT_BORDER; c++) {
+    float mean = rintf(255 * spec->mean[c]); /* a product of floats is a half where Python's, of decimals, is one */
+    fill[c] = mean > 255 ? 255 : mean > 0 ? (uint8_t)mean : 0;
+  }
+  *out = surround(
+      heap, (exact ? tsr_resize_floats : tsr_resize_window)(heap, image, x.whole, y.whole, spec->filter, box, window),
+      (size_t)spec->channels * (exact ? sizeof(float) : 1), fill, spec, &x, &y);
+  if (!*out) status = no_memory(heap, err, "fit", image);
   tsr_image_free(heap, &converted);
+  return status;
+}
+
+tsr_status tsr_image_fit(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec,
+                         tsr_image *out) {
+  if (out->pixels) return tsr_error_set(err, TSR_ERR_ARGUMENT, "the image to fit into is not empty; free it first");
+  void *pixels = NULL;
+  tsr_status status = fit(heap, err, image, spec, 0, &pixels);
+  if (status == TSR_OK) *out = (tsr_image){pixels, spec->width, spec->height, spec->channels};
   return status;
 }
 
 tsr_status tsr_image_preprocess(tsr_heap *heap, tsr_error *err, const tsr_image *image, const tsr_image_spec *spec,
                                 float *out) {
   for (int c = 0; c < spec->channels && c < 3; c++)
-    if (!(spec->std[c] > 0) || !isfinite(spec->std[c]) || !isfinite(spec->mean[c]))
+    if (!(spec->std[c] > 0 && spec->std[c] <= FLT_MAX && fabsf(spec->mean[c]) <= FLT_MAX))
       return tsr_error_set(err, TSR_ERR_ARGUMENT,
                            "preprocess: channel %d has mean %g and std %g, expected finite numbers and std above 0", c,
                            (double)spec->mean[c], (double)spec->std[c]);
-  tsr_image fitted = {0};
-  tsr_status status = tsr_image_fit(heap, err, image, spec, &fitted);
+  void *pixels = NULL;
+  int exact = spec->rescale_first && spec->filter != TSR_FILTER_NEAREST && spec->fit != TSR_FIT_BORDER;
+  tsr_status status = fit(heap, err, image, spec, exact, &pixels);
   if (status != TSR_OK) return status;
-  size_t count = (size_t)fitted.width * (size_t)fitted.height;
-  for (int c = 0; c < fitted.channels; c++) {
-    float values[256];
-    for (int v = 0; v < 256; v++) values[v] = ((float)v / 255.0f - spec->mean[c]) / spec->std[c];
-    const uint8_t *from = fitted.pixels + c;
-    for (size_t i = 0; i < count; i++, from += fitted.channels) *out++ = values[*from];
+  size_t count = (size_t)spec->width * (size_t)spec->height, channels = (size_t)spec->channels;
+  for (size_t c = 0; c < channels; c++) {
+    size_t at = spec->bgr ? channels - 1 - c : c;
+    for (size_t i = 0; i < count; i++, at += channels)
+      *out++ = ((exact ? ((float *)pixels)[at] : ((uint8_t *)pixels)[at]) / 255.0f - spec->mean[c]) / spec->std[c];
   }
-  tsr_image_free(heap, &fitted);
+  tsr_heap_free(heap, pixels);
   return TSR_OK;
 }

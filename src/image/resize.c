@@ -20,7 +20,7 @@
 #pragma STDC FP_CONTRACT OFF /* because a fused multiply-add would round once where Pillow rounds twice */
 #endif
 
-enum { PRECISION_BITS = 32 - 8 - 2, ROUND = 1 << (PRECISION_BITS - 1) };
+enum { PRECISION_BITS = TSR_WEIGHT_BITS, ROUND = 1 << (PRECISION_BITS - 1) };
 
 static double filter_box(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
 
@@ -37,13 +37,21 @@ static double filter_bicubic(double x) {
   return 0.0;
 }
 
+static const double PI = 3.14159265358979323846;
+
 static double sinc(double x) {
   if (x == 0.0) return 1.0;
-  x = x * 3.14159265358979323846;
+  x = x * PI;
   return tsr_sin(x) / x;
 }
 
 static double filter_lanczos(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+
+static double filter_hamming(double x) {
+  const float mean = 0.54f, swing = 0.46f; /* floats in Pillow too */
+  x = fabs(x);
+  return x < 1.0 ? sinc(x) * (mean + swing * tsr_cos(x * PI)) : 0.0;
+}
 
 typedef struct filter_kind {
   double (*weight)(double x);
@@ -56,32 +64,22 @@ static const filter_kind filter_kinds[] = {
     [TSR_FILTER_BICUBIC] = {filter_bicubic, 2.0},
     [TSR_FILTER_LANCZOS] = {filter_lanczos, 3.0},
     [TSR_FILTER_BOX] = {filter_box, 0.5},
+    [TSR_FILTER_HAMMING] = {filter_hamming, 1.0},
 };
-
-/* One direction of a resize: the source pixels that each target pixel sums, and their weights. */
-typedef struct axis {
-  int count, taps;   /* target pixels; room for the weights of each */
-  int *start, *used; /* [count]: first source pixel, number of source pixels */
-  int32_t *weights;  /* [count, taps] */
-} axis;
-
-/* The first source pixel that the axis reads, and the one after the last. Both ends increase with the target pixel. */
-static int axis_first(const axis *a) { return a->start[0]; }
-static int axis_end(const axis *a) { return a->start[a->count - 1] + a->used[a->count - 1]; }
 
 static int32_t to_fixed(double weight) {
   return (int32_t)(weight < 0 ? -0.5 + weight * (1 << PRECISION_BITS) : 0.5 + weight * (1 << PRECISION_BITS));
 }
 
-static void free_axis(tsr_heap *heap, axis *a) {
+void tsr_axis_free(tsr_heap *heap, tsr_axis *a) {
   tsr_heap_free(heap, a->weights);
-  *a = (axis){0};
+  *a = (tsr_axis){0};
 }
 
-/* Computes the weights for target pixels first .. first + count - 1 of `target`, whose source is box0 to box1 (in
- * 0..size). One block holds weights, start and used. Returns 0 when memory is out. */
-static int plan_axis(tsr_heap *heap, int size, float box0, float box1, int target, int first, int count,
-                     const filter_kind *kind, axis *a) {
+/* One block holds weights, start and used. */
+int tsr_axis_plan(tsr_heap *heap, int size, float box0, float box1, int target, int first, int count, tsr_filter filter,
+                  tsr_axis *a) {
+  const filter_kind *kind = &filter_kinds[filter];
   double scale = (double)(box1 - box0) / target;
   double filterscale = scale < 1.0 ? 1.0 : scale;
   double support = kind->support * filterscale;
@@ -94,7 +92,7 @@ static int plan_axis(tsr_heap *heap, int size, float box0, float box1, int targe
     tsr_heap_free(heap, row);
     return 0;
   }
-  *a = (axis){count, taps, block + (size_t)count * (size_t)taps, block + (size_t)count * (size_t)(taps + 1), block};
+  *a = (tsr_axis){count, taps, block + (size_t)count * (size_t)taps, block + (size_t)count * (size_t)(taps + 1), block};
   for (int i = 0; i < count; i++) {
     double center = box0 + (first + i + 0.5) * scale, sum = 0.0, inverse = 1.0 / filterscale;
     int start = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
@@ -120,7 +118,7 @@ static inline uint8_t clip8(int32_t sum) {
 
 /* Resizes one row, from source column in_x on. `channels` is a constant at each call, so that the inner loops
  * unroll. */
-static inline void row_across(const uint8_t *in, int in_x, uint8_t *out, const axis *a, const int channels) {
+static inline void row_across(const uint8_t *in, int in_x, uint8_t *out, const tsr_axis *a, const int channels) {
   for (int i = 0; i < a->count; i++, out += channels) {
     const int32_t *weights = a->weights + (size_t)i * (size_t)a->taps;
     const uint8_t *from = in + (size_t)(a->start[i] - in_x) * (size_t)channels;
@@ -139,7 +137,7 @@ typedef struct view {
 } view;
 
 /* Rows y .. y + rows - 1 of `in`, each resized to a->count pixels. NULL: no memory. */
-static uint8_t *pass_across(tsr_heap *heap, view in, int y, int rows, const axis *a, int channels) {
+static uint8_t *pass_across(tsr_heap *heap, view in, int y, int rows, const tsr_axis *a, int channels) {
   size_t row = (size_t)a->count * (size_t)channels;
   uint8_t *pixels = tsr_heap_alloc(heap, row * (size_t)rows), *out = pixels;
   if (!pixels) return NULL;
@@ -155,7 +153,7 @@ static uint8_t *pass_across(tsr_heap *heap, view in, int y, int rows, const axis
 
 /* Columns x .. x + columns - 1 of `in`, each resized to a->count pixels. Goes row by row, so that the inner loop reads
  * memory in order; `sums` has one int32 for each byte of a row. NULL: no memory. */
-static uint8_t *pass_down(tsr_heap *heap, view in, int x, int columns, const axis *a, int channels) {
+static uint8_t *pass_down(tsr_heap *heap, view in, int x, int columns, const tsr_axis *a, int channels) {
   size_t row = (size_t)columns * (size_t)channels;
   int32_t *sums = tsr_heap_alloc(heap, row * sizeof *sums);
   uint8_t *pixels = sums ? tsr_heap_alloc(heap, row * (size_t)a->count) : NULL, *out = pixels;
@@ -174,12 +172,6 @@ static uint8_t *pass_down(tsr_heap *heap, view in, int x, int columns, const axi
   return pixels;
 }
 
-static tsr_status no_memory(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height) {
-  return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
-                       "no memory to resize %d x %d to %d x %d (%zu bytes in use); give a smaller image", image->width,
-                       image->height, width, height, heap->in_use);
-}
-
 /* The source columns of NEAREST. Pillow adds steps up instead of multiplying, so the steps before the window are added
  * as well. If the rounding errors lead outside, the last column is taken. */
 static void nearest_columns(float box0, float box1, int target, int size, int first, int count, int *columns) {
@@ -188,41 +180,35 @@ static void nearest_columns(float box0, float box1, int target, int size, int fi
     if (i >= first) columns[i - first] = at < size ? (int)at : size - 1;
 }
 
-static tsr_status resize_nearest(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height,
-                                 const float box[4], tsr_window window, tsr_image *out) {
+static uint8_t *resize_nearest(tsr_heap *heap, const tsr_image *image, int width, int height, const float box[4],
+                               tsr_window window) {
   size_t pixel = (size_t)image->channels;
   int *columns = tsr_heap_alloc(heap, ((size_t)window.width + (size_t)window.height) * sizeof(int));
   uint8_t *pixels = columns ? tsr_heap_calloc(heap, (size_t)window.width * (size_t)window.height, pixel) : NULL;
-  if (!pixels) {
-    tsr_heap_free(heap, columns);
-    return no_memory(heap, err, image, width, height);
-  }
-  int *rows = columns + window.width;
-  nearest_columns(box[0], box[2], width, image->width, window.x, window.width, columns);
-  nearest_columns(box[1], box[3], height, image->height, window.y, window.height, rows);
-  uint8_t *to = pixels;
-  for (int y = 0; y < window.height; y++) {
-    const uint8_t *from = image->pixels + (size_t)rows[y] * (size_t)image->width * pixel;
-    for (int x = 0; x < window.width; x++, to += pixel) memcpy(to, from + (size_t)columns[x] * pixel, pixel);
+  if (pixels) {
+    int *rows = columns + window.width;
+    nearest_columns(box[0], box[2], width, image->width, window.x, window.width, columns);
+    nearest_columns(box[1], box[3], height, image->height, window.y, window.height, rows);
+    uint8_t *to = pixels;
+    for (int y = 0; y < window.height; y++) {
+      const uint8_t *from = image->pixels + (size_t)rows[y] * (size_t)image->width * pixel;
+      for (int x = 0; x < window.width; x++, to += pixel) memcpy(to, from + (size_t)columns[x] * pixel, pixel);
+    }
   }
   tsr_heap_free(heap, columns);
-  *out = (tsr_image){pixels, window.width, window.height, image->channels};
-  return TSR_OK;
+  return pixels;
 }
 
 /* Copies the window without resizing: the box has whole numbers, and as many pixels as the result. */
-static tsr_status cut(tsr_heap *heap, tsr_error *err, const tsr_image *image, const float box[4], tsr_window window,
-                      tsr_image *out) {
+static uint8_t *cut(tsr_heap *heap, const tsr_image *image, const float box[4], tsr_window window) {
   size_t pixel = (size_t)image->channels, row = (size_t)window.width * pixel;
   uint8_t *pixels = tsr_heap_alloc(heap, row * (size_t)window.height);
-  if (!pixels) return no_memory(heap, err, image, window.width, window.height);
   const uint8_t *from =
       image->pixels +
       ((size_t)((int)box[1] + window.y) * (size_t)image->width + (size_t)((int)box[0] + window.x)) * pixel;
-  for (int y = 0; y < window.height; y++)
+  for (int y = 0; pixels && y < window.height; y++)
     memcpy(pixels + (size_t)y * row, from + (size_t)y * (size_t)image->width * pixel, row);
-  *out = (tsr_image){pixels, window.width, window.height, image->channels};
-  return TSR_OK;
+  return pixels;
 }
 
 static int is_whole(float x) { return x == floorf(x); }
@@ -234,21 +220,21 @@ static int columns_first(const tsr_image *image, int width, int height) {
 
 /* Both passes in Pillow's order; the first computes only what the second needs. An axis without weights needs no
  * pass. */
-static uint8_t *both_passes(tsr_heap *heap, const tsr_image *image, const axis *ax, const axis *ay, tsr_window window,
-                            int down_first) {
+static uint8_t *both_passes(tsr_heap *heap, const tsr_image *image, const tsr_axis *ax, const tsr_axis *ay,
+                            tsr_window window, int down_first) {
   int channels = image->channels;
   view source = {image->pixels, (size_t)image->width * (size_t)channels, 0, 0};
   if (!ay->weights) return pass_across(heap, source, window.y, window.height, ax, channels);
   if (!ax->weights) return pass_down(heap, source, window.x, window.width, ay, channels);
   uint8_t *middle, *pixels = NULL;
   if (down_first) {
-    int first = axis_first(ax), columns = axis_end(ax) - first;
+    int first = tsr_axis_first(ax), columns = tsr_axis_end(ax) - first;
     middle = pass_down(heap, source, first, columns, ay, channels);
     view rows = {middle, (size_t)columns * (size_t)channels, first, 0};
     if (middle) pixels = pass_across(heap, rows, 0, window.height, ax, channels);
   } else {
-    int first = axis_first(ay);
-    middle = pass_across(heap, source, first, axis_end(ay) - first, ax, channels);
+    int first = tsr_axis_first(ay);
+    middle = pass_across(heap, source, first, tsr_axis_end(ay) - first, ax, channels);
     view rows = {middle, (size_t)window.width * (size_t)channels, 0, first};
     if (middle) pixels = pass_down(heap, rows, 0, window.width, ay, channels);
   }
@@ -256,25 +242,22 @@ static uint8_t *both_passes(tsr_heap *heap, const tsr_image *image, const axis *
   return pixels;
 }
 
-tsr_status tsr_resize_window(tsr_heap *heap, tsr_error *err, const tsr_image *image, int width, int height,
-                             tsr_filter filter, const float box[4], tsr_window window, tsr_image *out) {
+void *tsr_resize_window(tsr_heap *heap, const tsr_image *image, int width, int height, tsr_filter filter,
+                        const float box[4], tsr_window window) {
   if (is_whole(box[0]) && is_whole(box[1]) && box[2] - box[0] == width && box[3] - box[1] == height)
-    return cut(heap, err, image, box, window, out);
-  if (filter == TSR_FILTER_NEAREST) return resize_nearest(heap, err, image, width, height, box, window, out);
+    return cut(heap, image, box, window);
+  if (filter == TSR_FILTER_NEAREST) return resize_nearest(heap, image, width, height, box, window);
   int across = width != image->width || box[0] != 0 || box[2] != width;
   int down = height != image->height || box[1] != 0 || box[3] != height;
-  const filter_kind *kind = &filter_kinds[filter];
-  axis ax = {0}, ay = {0};
+  tsr_axis ax = {0}, ay = {0};
   uint8_t *pixels = NULL;
   int ok = 1;
-  if (across) ok = plan_axis(heap, image->width, box[0], box[2], width, window.x, window.width, kind, &ax);
-  if (ok && down) ok = plan_axis(heap, image->height, box[1], box[3], height, window.y, window.height, kind, &ay);
+  if (across) ok = tsr_axis_plan(heap, image->width, box[0], box[2], width, window.x, window.width, filter, &ax);
+  if (ok && down) ok = tsr_axis_plan(heap, image->height, box[1], box[3], height, window.y, window.height, filter, &ay);
   if (ok) pixels = both_passes(heap, image, &ax, &ay, window, columns_first(image, width, height));
-  free_axis(heap, &ax);
-  free_axis(heap, &ay);
-  if (!pixels) return no_memory(heap, err, image, width, height);
-  *out = (tsr_image){pixels, window.width, window.height, image->channels};
-  return TSR_OK;
+  tsr_axis_free(heap, &ax);
+  tsr_axis_free(heap, &ay);
+  return pixels;
 }
 
 tsr_status tsr_image_check(tsr_error *err, const tsr_image *image) {
@@ -294,9 +277,9 @@ tsr_status tsr_image_resize(tsr_heap *heap, tsr_error *err, const tsr_image *ima
   if (width < 1 || height < 1 || width > TSR_IMAGE_MAX_SIDE || height > TSR_IMAGE_MAX_SIDE)
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "the size to resize to is %d x %d, expected sides of 1 to %d", width,
                          height, TSR_IMAGE_MAX_SIDE);
-  if ((unsigned)filter > TSR_FILTER_BOX)
+  if ((unsigned)filter > TSR_FILTER_HAMMING)
     return tsr_error_set(err, TSR_ERR_ARGUMENT, "the filter is number %d, expected 0 to %d", (int)filter,
-                         TSR_FILTER_BOX);
+                         TSR_FILTER_HAMMING);
   const float everything[4] = {0, 0, (float)image->width, (float)image->height};
   const float *b = box ? box : everything;
   if (!(b[0] >= 0 && b[1] >= 0 && b[0] < b[2] && b[1] < b[3] && b[2] <= (float)image->width &&
@@ -304,5 +287,11 @@ tsr_status tsr_image_resize(tsr_heap *heap, tsr_error *err, const tsr_image *ima
     return tsr_error_set(err, TSR_ERR_ARGUMENT,
                          "the box is (%g, %g, %g, %g), expected left < right and top < bottom inside %d x %d",
                          (double)b[0], (double)b[1], (double)b[2], (double)b[3], image->width, image->height);
-  return tsr_resize_window(heap, err, image, width, height, filter, b, (tsr_window){0, 0, width, height}, out);
+  void *pixels = tsr_resize_window(heap, image, width, height, filter, b, (tsr_window){0, 0, width, height});
+  if (!pixels)
+    return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY,
+                         "no memory to resize %d x %d to %d x %d (%zu bytes in use); give a smaller image",
+                         image->width, image->height, width, height, heap->in_use);
+  *out = (tsr_image){pixels, width, height, image->channels};
+  return TSR_OK;
 }

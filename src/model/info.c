@@ -5,9 +5,10 @@
 #include "registry.h"
 #include "state.h"
 
-/* A member of the file's JSON as it stands there, null when it is missing. */
-static void pass_on(tsr_text *text, const tsr_model *model, const char *key) {
-  const tsr_json *value = tsr_json_get(model->root, key);
+/* A member of an object of the file's JSON, as it stands there. */
+static void pass_on(tsr_text *text, const tsr_model *model, const tsr_json *from, const char *key, int even_missing) {
+  const tsr_json *value = tsr_json_get(from, key);
+  if (!value && !even_missing) return;
   tsr_text_add(text, ",");
   tsr_text_quote(text, key);
   tsr_text_add(text, ":");
@@ -16,20 +17,22 @@ static void pass_on(tsr_text *text, const tsr_model *model, const char *key) {
 }
 
 static void write_preprocess(tsr_text *text, const tsr_model *model) {
+  static const char *const few[] = {"shortest_edge", "longest_edge", "resize_size",
+                                    "crop_offset",   "bgr",          "rescale_first"};
   const tsr_image_spec *s = &model->image_spec;
   tsr_text_add(text, ",\"preprocess\":");
   if (!model->has_image_spec) {
     tsr_text_add(text, "null");
     return;
   }
-  tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.9g",
+  tsr_text_format(text, "{\"size\":[%d,%d],\"channels\":%d,\"resize\":\"%s\",\"fit\":\"%s\",\"crop_pct\":%.17g",
                   s->height, s->width, s->channels, tsr_filter_names[s->filter],
-                  model->max_patches         ? "native"
-                  : s->fit == TSR_FIT_SQUASH ? "squash"
-                                             : "crop",
-                  (double)s->crop_pct);
-  tsr_text_format(text, ",\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]}", (double)s->mean[0], (double)s->mean[1],
+                  tsr_fit_names[model->max_patches ? TSR_FIT_NATIVE : s->fit], s->crop_pct);
+  tsr_text_format(text, ",\"mean\":[%.9g,%.9g,%.9g],\"std\":[%.9g,%.9g,%.9g]", (double)s->mean[0], (double)s->mean[1],
                   (double)s->mean[2], (double)s->std[0], (double)s->std[1], (double)s->std[2]);
+  for (int i = 0; i < (int)(sizeof few / sizeof *few); i++)
+    pass_on(text, model, tsr_json_get(model->root, "preprocess"), few[i], 0);
+  tsr_text_add(text, "}");
 }
 
 static void write_names(tsr_text *text, const char *const *names, int count) {
@@ -62,10 +65,14 @@ tsr_status tsr_model_write_info(tsr_model *model, int with_keys) {
   tsr_text_quote(t, model->arch->paper);
   tsr_text_add(t, ",\"reference\":");
   tsr_text_quote(t, model->arch->reference);
-  pass_on(t, model, "config");
-  pass_on(t, model, "labels");
-  pass_on(t, model, "license");
-  pass_on(t, model, "source");
+  pass_on(t, model, model->root, "config", 1);
+  pass_on(t, model, model->root, "labels", 1);
+  pass_on(t, model, model->root, "license", 1);
+  pass_on(t, model, model->root, "source", 1);
+  tsr_text_add(t, ",\"problem_type\":");
+  tsr_text_quote(t, model->problem_type);
+  tsr_text_add(t, ",\"prefix\":");
+  tsr_text_quote(t, model->weights.prefix ? model->weights.prefix : "");
   write_preprocess(t, model);
   tsr_text_format(t, ",\"dtype\":\"%s\",\"parameters\":%.0f,\"operations\":%.0f,\"weights_bytes\":%.0f",
                   tsr_weights_any_q8(&model->weights) ? "q8" : "f32", tsr_weights_parameters(&model->weights),

@@ -69,7 +69,7 @@ const char *tsr_loader_weights(tsr_loader *loader) {
   tsr_text_add(t, "[");
   for (const tsr_weight *w = loader->model->weights.first; w; w = w->next) {
     tsr_text_add(t, w == loader->model->weights.first ? "{\"name\":" : ",{\"name\":");
-    tsr_text_quote(t, w->name);
+    tsr_text_quote(t, w->entry ? w->entry->name : w->name);
     tsr_text_add(t, ",\"shape\":");
     tsr_text_shape(t, &w->shape);
     tsr_text_format(t, ",\"role\":\"%s\"}", tsr_weight_quantizes(w) ? "matrix" : "vector");

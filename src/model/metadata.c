@@ -61,6 +61,17 @@ void tsr_model_build(const tsr_model *model, tsr_builder *b) {
   if (!tsr_failed(b) && b->graph.output == TSR_NO_VALUE) tsr_fail(b, TSR_ERR_CONFIG, "the model has no output");
 }
 
+/* problem_type: whether labels exclude each other, in transformers' words. One output's softmax would always be 1, so
+ * there they do not. */
+static void read_problem_type(tsr_model *model, tsr_builder *b) {
+  static const char *const types[] = {"single_label_classification", "multi_label_classification", "regression", NULL};
+  tsr_settings from = {.given = model->root, .what = "key", .code = TSR_ERR_CONFIG};
+  int type = tsr_setting_choice(b, &from, "problem_type", types, 0);
+  if (tsr_failed(b) || strcmp(b->graph.output_meaning.kind, "logits")) return;
+  if (!type && tsr_shape_last(&b->graph.values[b->graph.output].shape) == 1) type = 1;
+  model->problem_type = types[type];
+}
+
 /* Builds the graph for the default input: this declares the weights, and shows shapes and taps. */
 static tsr_status declare(tsr_model *model) {
   static const char *const reserved[] = {"preset", NULL};
@@ -69,6 +80,7 @@ static tsr_status declare(tsr_model *model) {
   tsr_model_build(model, &b);
   tsr_settings_ignore(&b, &b.config, reserved);
   tsr_settings_finish(&b, &b.config);
+  read_problem_type(model, &b);
   if (tsr_failed(&b)) return b.err->code;
   model->declared = b.graph;
   model->weights.sealed = 1;
@@ -98,33 +110,59 @@ static void read_channels(tsr_builder *b, const tsr_json *from, const char *key,
   if (i != 3) tsr_fail(b, TSR_ERR_CONFIG, "preprocess key \"%s\" is not a list of three numbers", key);
 }
 
-/* preprocess: size, resize, fit, max_patches, crop_pct, mean, std. What is missing follows from the model's default
- * input. */
+/* The keys of `preprocess` that say how an image is resized and cropped. */
+static void read_fit(tsr_builder *b, tsr_settings *from, tsr_image_spec *spec, int fallback) {
+  static const char *const offsets[] = {"even", "floor", NULL};
+  int size[2];
+  spec->filter = (tsr_filter)tsr_setting_choice(b, from, "resize", tsr_filter_names, TSR_FILTER_BILINEAR);
+  spec->fit = (tsr_fit)tsr_setting_choice(b, from, "fit", tsr_fit_names, fallback);
+  spec->crop_pct = tsr_setting_number(b, from, "crop_pct", 1, 0.05, TSR_IMAGE_MAX_CROP);
+  spec->shortest_edge = tsr_setting_int(b, from, "shortest_edge", 0, 1, TSR_MAX_SIDE);
+  spec->longest_edge = tsr_setting_int(b, from, "longest_edge", 0, 1, TSR_MAX_SIDE);
+  tsr_setting_pair(b, from, "resize_size", 0, 1, TSR_MAX_SIDE, size);
+  spec->resize_height = size[0], spec->resize_width = size[1];
+  spec->floor_offset = tsr_setting_choice(b, from, "crop_offset", offsets, 0);
+  spec->rescale_first = tsr_setting_bool(b, from, "rescale_first", 0);
+  if ((spec->shortest_edge && spec->fit != TSR_FIT_CROP) || (size[0] && spec->fit != TSR_FIT_SQUASH))
+    tsr_fail(b, TSR_ERR_CONFIG,
+             "preprocess key \"fit\" is '%s'; \"shortest_edge\" needs 'crop', \"resize_size\" needs 'squash'",
+             tsr_fit_names[spec->fit]);
+}
+
+/* mean and std of pixels scaled to 0..1: (f x - mean) / std is (x / 255 - mean / g) / (std / g), with g = 255 f. */
+static void read_scale(tsr_builder *b, tsr_settings *from, tsr_image_spec *spec) {
+  double scale = 255 * tsr_setting_number(b, from, "rescale_factor", 1 / 255.0, 1e-6, 1e6);
+  read_channels(b, from->given, "mean", -1e6f, spec->mean);
+  read_channels(b, from->given, "std", 1e-6f, spec->std);
+  for (int c = 0; c < 3; c++) {
+    spec->mean[c] = (float)(spec->mean[c] / scale);
+    spec->std[c] = (float)(spec->std[c] / scale);
+  }
+  spec->bgr = tsr_setting_bool(b, from, "bgr", 0);
+}
+
+/* preprocess, as docs/format.md has it. What is missing follows from the model's default input. */
 static tsr_status read_preprocess(tsr_model *model) {
-  static const char *const fits[] = {"crop", "squash", "native", NULL};
   static const char *const own[] = {"mean", "std", "channels", NULL};
-  const tsr_json *given = tsr_json_get(model->root, "preprocess");
   const tsr_value_info *image = &model->declared.values[model->declared.main_input];
-  int size[2], sides = image->shape.ndim - 2;
+  int size[2], sides = image->shape.ndim - 2, patch = model->declared.list_patch;
   if (!image->input || sides < 2 || (image->shape.dims[1] != 1 && image->shape.dims[1] != 3)) return TSR_OK;
   tsr_builder b = tsr_model_builder(model, &model->arena);
-  tsr_settings from = {.given = given, .what = "preprocess key", .code = TSR_ERR_CONFIG};
-  tsr_image_spec spec = {
-      .channels = image->shape.dims[1], .crop_pct = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
+  tsr_settings from = {
+      .given = tsr_json_get(model->root, "preprocess"), .what = "preprocess key", .code = TSR_ERR_CONFIG};
+  tsr_image_spec spec = {.channels = image->shape.dims[1], .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
   tsr_setting_pair(&b, &from, "size", 0, 1, TSR_MAX_SIDE, size);
   spec.height = size[0] ? size[0] : image->shape.dims[sides];
   spec.width = size[1] ? size[1] : image->shape.dims[sides + 1];
-  spec.filter = (tsr_filter)tsr_setting_choice(&b, &from, "resize", tsr_filter_names, TSR_FILTER_BILINEAR);
-  int patch = model->declared.list_patch, fit = tsr_setting_choice(&b, &from, "fit", fits, patch ? 2 : TSR_FIT_CROP);
-  if (patch && fit == 2)
-    model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,
-                                         TSR_MAX_SIDE * TSR_MAX_SIDE);
-  else if (fit == 2)
-    tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's images have one size");
-  spec.fit = fit ? TSR_FIT_SQUASH : TSR_FIT_CROP;
-  spec.crop_pct = (float)tsr_setting_number(&b, &from, "crop_pct", 1, 0.05, 1);
-  read_channels(&b, given, "mean", -1e6f, spec.mean);
-  read_channels(&b, given, "std", 1e-6f, spec.std);
+  read_fit(&b, &from, &spec, patch ? TSR_FIT_NATIVE : TSR_FIT_CROP);
+  read_scale(&b, &from, &spec);
+  if (spec.fit == TSR_FIT_NATIVE) {
+    if (!patch) tsr_fail(&b, TSR_ERR_CONFIG, "preprocess key \"fit\" is 'native'; this model's images have one size");
+    else
+      model->max_patches = tsr_setting_int(&b, &from, "max_patches", spec.height / patch * (spec.width / patch), 1,
+                                           TSR_MAX_SIDE * TSR_MAX_SIDE);
+    spec.fit = TSR_FIT_SQUASH;
+  }
   tsr_settings_ignore(&b, &from, own);
   tsr_settings_finish(&b, &from);
   model->has_image_spec = !tsr_failed(&b);
@@ -147,5 +185,8 @@ tsr_status tsr_model_read_metadata(tsr_model *model, const tsr_json *metadata) {
   if (!model->config || model->config->kind != TSR_JSON_OBJECT)
     return tsr_error_set(err, TSR_ERR_CONFIG, "key \"config\" of __metadata__.tesserae is missing; expected an object");
   if (find_arch(model) || find_preset(model) || declare(model)) return err->code;
+  const tsr_json *prefix = tsr_json_get(model->root, "prefix");
+  if (prefix && prefix->kind == TSR_JSON_STRING)
+    model->weights.prefix = prefix->string, model->weights.prefix_length = prefix->length;
   return read_preprocess(model);
 }

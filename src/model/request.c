@@ -218,7 +218,7 @@ static void look(const tsr_request *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
   int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, is_square = v->rows == n;
   int first = is_square && v->reads == TSR_READS_CELLS ? prefix : 0;
-  int rows = is_square && v->reads == TSR_READS_ALL ? n
+  int rows = is_square && v->reads == TSR_READS_ALL ? prefix + v->cells
              : prefix && !(is_square && v->reads)   ? 1
              : is_square                            ? v->cells
                                                     : v->rows;

@@ -38,6 +38,7 @@ struct tsr_model {
   int option_count;
   const char **key_names; /* of the config */
   int key_count;
+  const char *problem_type; /* as transformers names it: what scores mean; NULL if the output is no logits */
   int has_image_spec;
   tsr_image_spec image_spec;
   int max_patches; /* of an image that keeps its own size (fit "native"); 0: all get the size of image_spec */

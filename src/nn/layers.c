@@ -40,10 +40,11 @@ tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int o
   return named_linear(b, name, x, out, bias, residual, TSR_ACT_NONE);
 }
 
-tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value scale,
+tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, const char *gamma, tsr_value x,
                                   tsr_value residual) {
-  int in = tsr_dim(b, x, -1);
+  int in = tsr_dim(b, x, -1), out = tsr_dim(b, residual, -1);
   if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_value scale = tsr_weight_vector(b, gamma, tsr_shape_of(1, out));
   tsr_enter(b, "%s", name);
   tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(2, out, in), (tsr_matrix_layout){1, out, in, 1});
   tsr_value bias = tsr_nn_mul(b, tsr_weight_vector(b, "bias", tsr_shape_of(1, out)), scale);

@@ -16,9 +16,8 @@ tsr_value tsr_nn_linear(tsr_builder *b, const char *name, tsr_value x, int out, 
 tsr_value tsr_nn_linear_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation);
 tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual);
 
-/* linear(x) with its output scaled by `scale` [out], then + residual: layer scale, as one node. */
-tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value scale,
-                                  tsr_value residual);
+/* gamma * linear(x) + residual as one node, with a bias: LayerScale. `gamma` is the name of a weight [out]. */
+tsr_value tsr_nn_linear_scale_add(tsr_builder *b, const char *name, const char *gamma, tsr_value x, tsr_value residual);
 
 /* torch.nn.Conv1d(groups * in, groups * out, 1, groups) over the last dim: x [..,groups*in] -> [..,groups*out];
  * weights name.weight [groups*out, in, 1], name.bias. */

@@ -16,13 +16,13 @@ tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x) {
   return x;
 }
 
-/* The product with name.weight [out,C,1,1]; bias, scale and residual are values or TSR_NO_VALUE. */
-static tsr_value product(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value bias, tsr_value scale,
-                         tsr_value residual, int activation) {
-  int c = tsr_dim(b, x, -1), n = 2;
+/* The product with name.weight of `shape`, [out,C] or [out,C,1,1]; bias, scale and residual are values or
+ * TSR_NO_VALUE. */
+static tsr_value product(tsr_builder *b, const char *name, tsr_value x, tsr_shape shape, tsr_value bias,
+                         tsr_value scale, tsr_value residual, int activation) {
+  int n = 2;
   tsr_enter(b, "%s", name);
-  tsr_value in[5] = {x,
-                     tsr_weight_matrix(b, "weight", tsr_shape_of(4, out, c, 1, 1), (tsr_matrix_layout){1, out, c, 1})};
+  tsr_value in[5] = {x, tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, shape.dims[0], shape.dims[1], 1})};
   tsr_attrs attrs = {.linear = {.activation = activation}};
   if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
   if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = 1;
@@ -40,10 +40,16 @@ static tsr_value bias_of(tsr_builder *b, const char *name, int out, int bias) {
   return value;
 }
 
+tsr_value tsr_nn_pointwise_by(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value bias, tsr_value scale,
+                              tsr_value residual, int activation) {
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  return product(b, name, x, tsr_shape_of(4, out, tsr_dim(b, x, -1), 1, 1), bias, scale, residual, activation);
+}
+
 static tsr_value pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual,
                            int activation) {
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  return product(b, name, x, out, bias_of(b, name, out, bias), TSR_NO_VALUE, residual, activation);
+  return tsr_nn_pointwise_by(b, name, x, out, bias_of(b, name, out, bias), TSR_NO_VALUE, residual, activation);
 }
 
 tsr_value tsr_nn_pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias) {
@@ -58,33 +64,30 @@ tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, in
   return pointwise(b, name, x, out, bias, residual, TSR_ACT_NONE);
 }
 
-/* BatchNorm2d of the running statistics as y = scale * x + offset, where x lacks `bias` (TSR_NO_VALUE: none). */
-typedef struct affine {
-  tsr_value scale, offset;
-} affine;
-
-static affine batch_norm(tsr_builder *b, const char *name, int c, tsr_value bias, float eps) {
+tsr_affine tsr_nn_batch_affine(tsr_builder *b, const char *name, int c, tsr_value bias, float eps) {
   static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
   tsr_attrs attrs = {.batch_norm = {.eps = eps ? (double)eps : 1e-5}};
   tsr_value in[5];
+  if (tsr_failed(b)) return (tsr_affine){TSR_NO_VALUE, TSR_NO_VALUE};
   tsr_enter(b, "%s", name);
   for (int i = 0; i < 4; i++) in[i] = (i < 2 ? tsr_weight_vector : tsr_weight_buffer)(b, names[i], tsr_shape_of(1, c));
   in[4] = bias;
   tsr_value scale = tsr_node_add(b, TSR_OP_batch_norm, in, bias == TSR_NO_VALUE ? 4 : 5, &attrs);
   tsr_leave(b);
-  return (affine){scale, tsr_node_output(b, scale, 1)};
+  return (tsr_affine){scale, tsr_node_output(b, scale, 1)};
 }
 
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv,
                              tsr_value residual) {
   int c = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
   if (tsr_failed(b)) return TSR_NO_VALUE;
-  affine a = batch_norm(b, norm, conv.out, bias_of(b, name, conv.out, conv.bias), conv.norm_eps);
-  if (taps * conv.stride_h * conv.stride_w == 1)
-    return product(b, name, x, conv.out, a.offset, a.scale, residual, conv.activation);
+  tsr_affine a = tsr_nn_batch_affine(b, norm, conv.out, bias_of(b, name, conv.out, conv.bias), conv.norm_eps);
+  tsr_shape shape = tsr_shape_of(4, conv.out, c, conv.kernel_h, conv.kernel_w);
+  if (!taps) shape.ndim = 2;
+  if (taps * conv.stride_h * conv.stride_w < 2)
+    return product(b, name, x, shape, a.offset, a.scale, residual, conv.activation);
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_weight_matrix(b, "weight", tsr_shape_of(4, conv.out, c, conv.kernel_h, conv.kernel_w),
-                                  (tsr_matrix_layout){1, conv.out, c, taps});
+  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, c, taps});
   tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h,
                                 .kernel_w = conv.kernel_w,
                                 .stride_h = conv.stride_h,
@@ -99,23 +102,38 @@ tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm,
   return x;
 }
 
-tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv) {
-  int c = tsr_dim(b, x, -1), taps = conv.kernel_h * conv.kernel_w;
-  tsr_shape shape = tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w);
-  if (tsr_failed(b)) return TSR_NO_VALUE;
-  affine a = batch_norm(b, norm, c, bias_of(b, name, c, conv.bias), conv.norm_eps);
-  tsr_enter(b, "%s", name);
-  tsr_value w =
-      tsr_nn_reshape(b, tsr_weight_depthwise(b, "weight", shape), tsr_shape_of(2, taps, c)); /* as it is kept */
-  w = tsr_nn_reshape(b, tsr_nn_mul(b, w, a.scale), shape);
+tsr_value tsr_nn_depthwise_by(tsr_builder *b, tsr_value x, tsr_value kernels, tsr_value bias, tsr_conv conv) {
+  int c = tsr_dim(b, x, -1);
+  tsr_value w = tsr_nn_reshape(b, kernels, tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w));
   tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = conv.stride_h,
                                           .stride_w = conv.stride_w,
                                           .pad_h = conv.pad_h,
                                           .pad_w = conv.pad_w,
                                           .activation = conv.activation}};
-  x = tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
+  return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, bias}, 3, &attrs);
+}
+
+tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv) {
+  int c = tsr_dim(b, x, -1);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_affine a = tsr_nn_batch_affine(b, norm, c, bias_of(b, name, c, conv.bias), conv.norm_eps);
+  tsr_enter(b, "%s", name);
+  tsr_value w = tsr_weight_depthwise(b, "weight", tsr_shape_of(4, c, 1, conv.kernel_h, conv.kernel_w));
+  w = tsr_nn_reshape(b, w, tsr_shape_of(3, conv.kernel_h, conv.kernel_w, c)); /* as it is kept */
+  x = tsr_nn_depthwise_by(b, x, tsr_nn_mul(b, w, a.scale), a.offset, conv);
   tsr_leave(b);
   return x;
+}
+
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps) {
+  int c = tsr_dim(b, x, -1);
+  if (tsr_failed(b)) return TSR_NO_VALUE;
+  tsr_affine a = tsr_nn_batch_affine(b, name, c, TSR_NO_VALUE, eps);
+  if (tsr_shape_at(b, x).ndim != 4) return tsr_nn_add(b, tsr_nn_mul(b, x, a.scale), a.offset);
+  tsr_value w = tsr_nn_reshape(b, a.scale, tsr_shape_of(4, c, 1, 1, 1)); /* a depthwise convolution is one pass */
+  tsr_attrs attrs = {.depthwise_conv2d = {.stride_h = 1, .stride_w = 1}};
+  return tsr_failed(b) ? TSR_NO_VALUE
+                       : tsr_node_add(b, TSR_OP_depthwise_conv2d, (tsr_value[]){x, w, a.offset}, 3, &attrs);
 }
 
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden) {

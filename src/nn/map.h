@@ -13,14 +13,32 @@ tsr_value tsr_nn_channel_norm(tsr_builder *b, const char *name, tsr_value x);
 tsr_value tsr_nn_pointwise(tsr_builder *b, const char *name, tsr_value x, int out, int bias);
 tsr_value tsr_nn_pointwise_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation);
 tsr_value tsr_nn_pointwise_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual);
+/* activation(scale * product with name.weight + bias) + residual as one node, where each is a value or TSR_NO_VALUE; a
+ * scale needs a bias. */
+tsr_value tsr_nn_pointwise_by(tsr_builder *b, const char *name, tsr_value x, int out, tsr_value bias, tsr_value scale,
+                              tsr_value residual, int activation);
+
+/* BatchNorm2d of c channels with its running statistics as y = scale * x + offset: name.weight, name.bias,
+ * name.running_mean, name.running_var. x lacks `bias` (TSR_NO_VALUE: none); eps 0: 1e-5. */
+typedef struct tsr_affine {
+  tsr_value scale, offset;
+} tsr_affine;
+tsr_affine tsr_nn_batch_affine(tsr_builder *b, const char *name, int c, tsr_value bias, float eps);
 
 /* A convolution with the BatchNorm2d that follows it, as one node: the norm (eps conv.norm_eps) becomes a scale and
  * an offset of the product, or of the depthwise kernel's weights. conv.activation follows the norm. Weights: `name`
  * as for conv2d, and norm.weight, norm.bias, norm.running_mean, norm.running_var [C]. residual: TSR_NO_VALUE, or for
- * 1x1 kernels with stride 1 a value that is added. */
+ * 1x1 kernels with stride 1 a value that is added. With kernel_h 0 it is torch.nn.Linear with BatchNorm1d over the last
+ * dim: name.weight [out,C]. */
 tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv,
                              tsr_value residual);
 tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *norm, tsr_value x, tsr_conv conv);
+/* A depthwise convolution whose kernels [kernel_h,kernel_w,C] and bias [C] are given as values, such as sums of
+ * weights. */
+tsr_value tsr_nn_depthwise_by(tsr_builder *b, tsr_value x, tsr_value kernels, tsr_value bias, tsr_conv conv);
+
+/* A BatchNorm that no product stands in front of, to take it up: over the last dim of x, weights as above; eps 0: 1e-5. */
+tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps);
 
 /* x + MLP(x): channel norm 0, 1x1 convolution 1, GELU, 1x1 convolution 4. */
 tsr_value tsr_nn_map_feed_forward_add(tsr_builder *b, tsr_value x, int hidden);

@@ -6,6 +6,7 @@
 
 enum { VECTOR_PIECE = 4096 }; /* elements of a vector to take at a time */
 enum { ALIGN = 64 };          /* alignment of each weight's memory, in bytes */
+enum { MOST_PREFIXES = 128 }; /* to try: about a second with the largest header */
 
 static const char SCALE_SUFFIX[] = "_scale";
 
@@ -21,8 +22,20 @@ static tsr_weight *find(const tsr_weights *weights, const char *name, size_t len
   return w;
 }
 
-/* The 8-bit weight whose scales are the tensor `name`: "X_scale" belongs to "X". NULL if there is none. */
+/* What `name` in the file is without the prefix that all have there; "" if it lacks it. */
+static const char *bare(const tsr_weights *weights, const char *name) {
+  return strncmp(name, weights->prefix, weights->prefix_length) ? "" : name + weights->prefix_length;
+}
+
+/* The weight that is `name` in the file. NULL if there is none. */
+static tsr_weight *find_in_file(const tsr_weights *weights, const char *name) {
+  name = bare(weights, name);
+  return find(weights, name, strlen(name));
+}
+
+/* The 8-bit weight whose scales are `name` in the file: "X_scale" belongs to "X". NULL if there is none. */
 static tsr_weight *find_scaled(const tsr_weights *weights, const char *name) {
+  name = bare(weights, name);
   size_t length = strlen(name), suffix = sizeof SCALE_SUFFIX - 1;
   if (length <= suffix || strcmp(name + length - suffix, SCALE_SUFFIX)) return NULL;
   return find(weights, name, length - suffix);
@@ -127,35 +140,138 @@ static tsr_status allocate(tsr_weights *weights, tsr_error *err) {
   return TSR_OK;
 }
 
-static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header, tsr_weight_dtype dtype,
-                            tsr_weight *w) {
+/* ---- names in the file ---- */
+
+/* 1 if the shapes are equal but for dims of 1 in front: then they hold the same numbers in the same order. */
+static int same_order(const tsr_shape *a, const tsr_shape *b) {
+  for (int i = a->ndim, j = b->ndim; i > 0 || j > 0;)
+    if ((i > 0 ? a->dims[--i] : 1) != (j > 0 ? b->dims[--j] : 1)) return 0;
+  return 1;
+}
+
+/* The bytes before `name` in `in_file`, which ends in a dot and this name; 0 if it does not. */
+static size_t bytes_before(const char *in_file, const char *name) {
+  size_t length = strlen(in_file), tail = strlen(name), before = length > tail ? length - tail : 0;
+  return before && in_file[before - 1] == '.' && !strcmp(in_file + before, name) ? before : 0;
+}
+
+/* Takes this prefix for the file's. Returns how many weights stand behind it, in their shapes. */
+static int try_prefix(tsr_weights *weights, const tsr_safetensors_header *header, const char *prefix, size_t length) {
+  int count = 0;
+  weights->prefix = prefix;
+  weights->prefix_length = length;
+  for (int i = 0; i < header->count; i++) {
+    const tsr_tensor_entry *entry = &header->entries[i];
+    const tsr_weight *w = find_in_file(weights, entry->name);
+    count += w && same_order(&w->shape, &entry->shape);
+  }
+  return count;
+}
+
+/* Finds what wrappers ("module.", "model._orig_mod.") put before every name, where the file lacks the bare names: the
+ * prefix behind which it has most of the weights. TSR_ERR_CONFIG: it has all of them behind more than one. */
+static tsr_status find_prefix(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header) {
+  char list[3 * (TSR_PRINT_TEXT + 4)], shown[TSR_PRINT_TEXT];
+  int most = try_prefix(weights, header, "", 0), copies = 0, listed = 0;
+  int tries = most < weights->count ? MOST_PREFIXES : 0;
+  const char *best = "";
+  size_t length = 0;
+  for (int i = 0; i < header->count && tries; i++) {
+    const char *name = header->entries[i].name;
+    size_t before = bytes_before(name, weights->first->name);
+    if (!before) continue;
+    int count = try_prefix(weights, header, name, before);
+    tries--;
+    if (count > most) most = count, best = name, length = before;
+    if (count == weights->count && copies++ < 3)
+      listed += tsr_print(list + listed, sizeof list - (size_t)listed, "%s\"%s\"", listed ? ", " : "",
+                          tsr_print_text(name, before, shown));
+  }
+  if (copies > 1)
+    return tsr_error_set(err, TSR_ERR_CONFIG,
+                         "the file has the model's weights %d times, behind %s%s; say which to take in "
+                         "__metadata__.tesserae: \"prefix\": \"%s\"",
+                         copies, list, copies > 3 ? ", ..." : "", tsr_print_text(best, length, shown));
+  weights->prefix = tsr_arena_copy_text(weights->arena, best, length);
+  weights->prefix_length = length;
+  if (weights->prefix) return TSR_OK;
+  return tsr_error_set(err, TSR_ERR_OUT_OF_MEMORY, "no memory for the names of the weights");
+}
+
+/* What to do about a file that lacks a weight: names that it has may be those of another library. */
+static const char *advice(const tsr_weights *weights, const tsr_safetensors_header *header) {
+#define NAMES_OF(library) "these are names of " library
+#define FOLDER ": load its folder with config.json instead"
+  static const char *const signs[][2] = {
+      {"attn.qkv.weight", NAMES_OF("timm") FOLDER},
+      {"patch_embed.proj.weight", NAMES_OF("timm") FOLDER},
+      {"patch_embeddings.", NAMES_OF("transformers") FOLDER},
+      {"patch_embedding.weight", NAMES_OF("transformers") FOLDER},
+      {".fn.to_qkv.weight", NAMES_OF("vit-pytorch before 1.4: see docs/models/vit.md")},
+  };
+#undef FOLDER
+#undef NAMES_OF
+  for (size_t s = 0; s < sizeof signs / sizeof *signs; s++) {
+    const tsr_weight *w = weights->first;
+    while (w && !strstr(w->name, signs[s][0])) w = w->next;
+    for (int i = 0; !w && i < header->count; i++) /* no name of our own has the sign */
+      if (strstr(header->entries[i].name, signs[s][0])) return signs[s][1];
+  }
+  return "does the config belong to it?";
+}
+
+/* The weight is not in the file: names what comes near, and says what to do. */
+static tsr_status missing(const tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
+                          const tsr_weight *w) {
+  char prefix[TSR_PRINT_TEXT], shape[TSR_SHAPE_TEXT], near[TSR_PRINT_TEXT] = "";
+  for (int i = header->count; i-- > 0;) {
+    const char *name = header->entries[i].name;
+    if (bytes_before(name, w->name)) tsr_print_text(name, strlen(name), near);
+  }
+  return tsr_error_set(
+      err, TSR_ERR_MODEL_TENSOR_MISSING, "tensor \"%s%s\" %s is not in the file, which has %d tensors%s%s; %s",
+      tsr_print_text(weights->prefix, weights->prefix_length, prefix), w->name, tsr_shape_print(&w->shape, shape),
+      header->count, *near ? ", among them " : "", near, advice(weights, header));
+}
+
+/* ---- the check against the file ---- */
+
+static tsr_status check_shape(tsr_error *err, const char *name, const tsr_shape *have, const tsr_shape *want) {
+  char in_file[TSR_SHAPE_TEXT], asked[TSR_SHAPE_TEXT];
+  if (same_order(have, want)) return TSR_OK;
+  int bare = have->ndim == 2 && want->ndim == 1 && strstr(name, "to_patch_embedding.1.weight");
+  return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s\" is %s in the file, the config asks for %s%s",
+                       name, tsr_shape_print(have, in_file), tsr_shape_print(want, asked),
+                       bare ? "; vit-pytorch before 1.0 had no norm there: train the model with a newer one" : "");
+}
+
+static tsr_status check_scale(tsr_error *err, const char *name, const tsr_weight *w) {
+  const tsr_tensor_entry *scale = w->scale_entry;
+  tsr_shape expected = tsr_shape_of(2, w->layout.groups * w->layout.n, 1);
   char want[TSR_SHAPE_TEXT], have[TSR_SHAPE_TEXT];
-  const tsr_tensor_entry *entry = w->entry;
-  if (!entry)
+  if (!scale)
     return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING,
-                         "tensor \"%s\" %s is not in the file, which has %d tensors; does the config belong to it?",
-                         w->name, tsr_shape_print(&w->shape, want), header->count);
-  if (!tsr_shape_equal(&entry->shape, &w->shape))
-    return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s\" is %s in the file, the config asks for %s",
-                         w->name, tsr_shape_print(&entry->shape, have), tsr_shape_print(&w->shape, want));
+                         "tensor \"%s_scale\" %s is not in the file; \"%s\" is I8 and needs it", name,
+                         tsr_shape_print(&expected, want), name);
+  if (!tsr_shape_equal(&scale->shape, &expected))
+    return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s_scale\" is %s in the file, expected %s", name,
+                         tsr_shape_print(&scale->shape, have), tsr_shape_print(&expected, want));
+  if (scale->dtype != TSR_DTYPE_F32)
+    return tsr_error_set(err, TSR_ERR_MODEL_DTYPE, "tensor \"%s_scale\" is %s; scales are F32", name,
+                         tsr_dtype_name(scale->dtype));
+  return TSR_OK;
+}
+
+static tsr_status check_one(tsr_error *err, tsr_weight_dtype dtype, tsr_weight *w) {
+  const tsr_tensor_entry *entry = w->entry;
+  char name[TSR_PRINT_TEXT];
+  tsr_print_text(entry->name, strlen(entry->name), name);
+  if (check_shape(err, name, &entry->shape, &w->shape)) return err->code;
   int is_float = entry->dtype == TSR_DTYPE_F32 || entry->dtype == TSR_DTYPE_F16 || entry->dtype == TSR_DTYPE_BF16;
   if (!is_float && !(entry->dtype == TSR_DTYPE_I8 && w->is_matrix))
-    return tsr_error_set(err, TSR_ERR_MODEL_DTYPE, "tensor \"%s\" is %s; expected F32, F16, BF16%s", w->name,
+    return tsr_error_set(err, TSR_ERR_MODEL_DTYPE, "tensor \"%s\" is %s; expected F32, F16, BF16%s", name,
                          tsr_dtype_name(entry->dtype), w->is_matrix ? " or I8 with a scale" : "");
-  if (!is_float) {
-    const tsr_tensor_entry *scale = w->scale_entry;
-    tsr_shape expected = tsr_shape_of(2, w->layout.groups * w->layout.n, 1);
-    if (!scale)
-      return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_MISSING,
-                           "tensor \"%s_scale\" %s is not in the file; \"%s\" is I8 and needs it", w->name,
-                           tsr_shape_print(&expected, want), w->name);
-    if (!tsr_shape_equal(&scale->shape, &expected))
-      return tsr_error_set(err, TSR_ERR_MODEL_TENSOR_SHAPE, "tensor \"%s\" is %s in the file, expected %s", scale->name,
-                           tsr_shape_print(&scale->shape, have), tsr_shape_print(&expected, want));
-    if (scale->dtype != TSR_DTYPE_F32)
-      return tsr_error_set(err, TSR_ERR_MODEL_DTYPE, "tensor \"%s\" is %s; scales are F32", scale->name,
-                           tsr_dtype_name(scale->dtype));
-  }
+  if (!is_float && check_scale(err, name, w)) return err->code;
   w->is_i8_in_file = !is_float;
   w->is_q8 = w->is_matrix && w->k && dtype != TSR_WEIGHTS_F32 &&
              (!is_float || (dtype == TSR_WEIGHTS_Q8 && tsr_weight_quantizes(w)));
@@ -164,14 +280,18 @@ static tsr_status check_one(tsr_error *err, const tsr_safetensors_header *header
 
 tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
                              tsr_weight_dtype dtype, tsr_text *unused) {
+  if (!weights->prefix && find_prefix(weights, err, header)) return err->code;
   for (int i = 0; i < header->count; i++) {
     const tsr_tensor_entry *entry = &header->entries[i];
-    tsr_weight *w = find(weights, entry->name, strlen(entry->name)), *scaled = find_scaled(weights, entry->name);
+    tsr_weight *w = find_in_file(weights, entry->name);
+    tsr_weight *scaled = find_scaled(weights, entry->name);
     if (w) w->entry = entry;
     if (scaled) scaled->scale_entry = entry;
   }
-  for (tsr_weight *w = weights->first; w; w = w->next)
-    if (check_one(err, header, dtype, w)) return err->code;
+  for (tsr_weight *w = weights->first; w; w = w->next) {
+    if (!w->entry) return missing(weights, err, header, w);
+    if (check_one(err, dtype, w)) return err->code;
+  }
   if (allocate(weights, err)) return err->code;
   if (!unused) return TSR_OK;
   int listed = 0;
@@ -191,7 +311,7 @@ static int rows_at_once(const tsr_weight *w) {
 }
 
 size_t tsr_weights_piece(const tsr_weights *weights, const tsr_tensor_entry *entry) {
-  const tsr_weight *w = find(weights, entry->name, strlen(entry->name));
+  const tsr_weight *w = find_in_file(weights, entry->name);
   if (!w) {
     const tsr_weight *scaled = find_scaled(weights, entry->name);
     return scaled && scaled->is_i8_in_file ? SIZE_MAX : 0;
@@ -321,7 +441,7 @@ static void scatter_taps(const tsr_kernels *kernels, tsr_weight *w, tsr_dtype dt
 
 tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tensor_entry *entry, uint64_t first,
                             const void *bytes, size_t n) {
-  tsr_weight *w = find(weights, entry->name, strlen(entry->name));
+  tsr_weight *w = find_in_file(weights, entry->name);
   if (!w) return take_scale(weights, err, find_scaled(weights, entry->name), bytes, n);
   size_t element = tsr_dtype_bytes(entry->dtype), at = (size_t)(first / element);
   if (w->taps) scatter_taps(weights->kernels, w, entry->dtype, at, bytes, n / element);

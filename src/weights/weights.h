@@ -1,7 +1,8 @@
 /* The table of one model's weights. The first build of the architecture declares them; loading fills them
  * while the file streams in.
  *
- * A weight is found by its path, which is its name in the reference's state_dict. Vectors (norm scales, biases,
+ * A weight is found by its path, which is its name in the reference's state_dict. In a file that a wrapper saved every
+ * name has a prefix ("module.", "model._orig_mod."), which the check finds. Vectors (norm scales, biases,
  * embeddings) are kept as f32. Matrices (linear layers, convolutions) are packed in f32 or 8 bits into panels of the
  * matrix product kernels, as soon as the bytes of a panel's rows are there, so that the peak memory is the packed
  * weights plus one panel. */
@@ -23,6 +24,8 @@ typedef struct tsr_weights {
   tsr_weight *buckets[TSR_WEIGHT_BUCKETS];
   tsr_weight *first, *last; /* in order of declaration */
   int count;
+  const char *prefix; /* before every name in the file; NULL until the check finds it, unless it was set before */
+  size_t prefix_length;
   void *memory; /* one block for all values, panels, scales and sums, so that the heap grows once */
   size_t memory_bytes;
   int sealed; /* 1 once all weights are declared: then an unknown name is an error */
@@ -41,10 +44,11 @@ tsr_weight *tsr_weights_depthwise(tsr_weights *weights, tsr_error *err, const ch
 tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char *name, const tsr_shape *shape,
                                tsr_matrix_layout layout);
 
-/* Checks every declared weight against the file's header, then allocates the packed memory. Writes the names of the
- * tensors that no weight takes into `unused` (may be NULL), as a JSON array. TSR_ERR_MODEL_TENSOR_MISSING (also: int8
- * without its scale), TSR_ERR_MODEL_TENSOR_SHAPE, TSR_ERR_MODEL_DTYPE (a type that cannot become f32),
- * TSR_ERR_OUT_OF_MEMORY. */
+/* Finds the prefix of the file's names and checks every declared weight against the file's header; then allocates the
+ * packed memory. Shapes may differ by dims of 1 in front. Writes the names of the tensors that no weight takes into
+ * `unused` (may be NULL), as a JSON array. TSR_ERR_CONFIG (the weights stand behind several prefixes),
+ * TSR_ERR_MODEL_TENSOR_MISSING (also: int8 without its scale), TSR_ERR_MODEL_TENSOR_SHAPE, TSR_ERR_MODEL_DTYPE (a type
+ * that cannot become f32), TSR_ERR_OUT_OF_MEMORY. */
 tsr_status tsr_weights_check(tsr_weights *weights, tsr_error *err, const tsr_safetensors_header *header,
                              tsr_weight_dtype dtype, tsr_text *unused);
 

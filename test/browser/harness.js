@@ -53,8 +53,9 @@ function shapes() {
 /**
  * The bytes of a model file with random weights: 0.1 MB, three layers, two heads, 8 x 8 patches, the classes of
  * CIFAR-10.
+ * @param {any} [more] of its metadata
  */
-export function tinyModel() {
+export function tinyModel(more) {
   const tensors = shapes().map(([name, shape]) => ({
     name,
     shape,
@@ -79,6 +80,7 @@ export function tinyModel() {
     },
     preprocess: { size: [32, 32], resize: 'bicubic', crop_pct: 1, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
     labels: CLASSES,
+    ...more,
   });
 }
 

@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test';
 import { colourOf } from '../../demos/colour.js';
 import { CLASSES, groups, photos } from '../../demos/samples.js';
 import { loadModel } from '../../web/index.js';
-import { PATIENCE, root, sample, start } from './harness.js';
+import { PATIENCE, root, sample, start, tinyModel } from './harness.js';
 
 const SHIPPED = 'models/cct_4_cifar10.safetensors';
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -439,6 +439,39 @@ test('no model at the address: said in words; a dropped model file takes its pla
   await other.locator('#alert-code', { hasText: 'ERR_MODEL_HEADER' }).waitFor();
   await choose('cat_1.png', other);
   await answers('cat_1.png', other);
+});
+
+test('labels that do not exclude each other get sigmoids, a regression its numbers', async () => {
+  const logits = await node.forward(await pictureOf('cat_1.png')).then(({ output }) => [...output.data]);
+  await choose('cat_1.png', other);
+  for (const [type, scores, wanted, bars, off] of /** @type {[string, number[], number[], number, number][]} */ ([
+    [
+      'multi_label_classification',
+      logits.map((x) => 100 / (1 + Math.exp(-x))),
+      logits.map((_, i) => i).sort((x, y) => logits[y] - logits[x]),
+      5,
+      0.051,
+    ],
+    ['regression', logits, logits.map((_, i) => i), 10, 1e-4], // of relaxed SIMD, and rounded to five digits
+  ])) {
+    await drop(other, [`${type}.safetensors`, '', tinyModel({ problem_type: type })]);
+    await other.waitForFunction((count) => document.querySelectorAll('#bars li').length === count, bars);
+    const first = other.locator('#answer', { hasText: `${CLASSES[wanted[0]]}, ` });
+    await first.waitFor();
+    await other.locator('main[data-state="ready"]').waitFor();
+    const names = await other.locator('#bars .name').allInnerTexts();
+    assert.deepEqual(
+      names.map((name) => name.split(/\s/)[0]),
+      wanted.slice(0, bars).map((i) => CLASSES[i]),
+    );
+    const shown = [await first.innerText(), ...(await other.locator('#bars .score').allInnerTexts())];
+    shown.forEach((words, i) => {
+      const want = scores[wanted[Math.max(0, i - 1)]];
+      assert.equal(words.endsWith('%'), type !== 'regression', words);
+      assert.ok(Math.abs(Number(/-?[\d.]+(?=%?$)/.exec(words)?.[0]) - want) <= off, `${words}, expected ${want}`);
+    });
+    assert.equal(await other.locator('#bars .bar:visible').count(), type === 'regression' ? 0 : 5);
+  }
 });
 
 test('models from elsewhere, pages instead of models, and wrong options', async () => {

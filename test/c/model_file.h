@@ -20,12 +20,21 @@ static inline float model_file_weight(const char *name, uint64_t *seed) {
   return strstr(name, "running_var") || (strstr(name, "norm") && strstr(name, "weight")) ? 1 + 0.2f * u : 0.2f * u;
 }
 
-static inline model_file model_file_make(const char *arch, const char *config, uint64_t seed) {
+/* How a file differs from the plain one: further keys of its metadata (",\"prefix\":..."), what stands before its
+ * names, once for each copy of the weights (copy i has those of seed + i), and dims of 1 put before its shapes. */
+typedef struct model_file_look {
+  const char *keys, *prefixes[5];
+  int ones;
+} model_file_look;
+
+static inline model_file model_file_make_as(const char *arch, const char *config, uint64_t seed,
+                                            const model_file_look *look) {
   tsr_context *ctx = tsr_context_create(1);
   tsr_model *model = tsr_model_create(ctx);
   tsr_text inner = {.heap = &ctx->heap}, meta = {.heap = &ctx->heap}, header = {.heap = &ctx->heap};
   tsr_text_format(&inner, "{\"arch\":\"%s\",\"config\":", arch);
   tsr_text_add(&inner, config);
+  if (look->keys) tsr_text_add(&inner, look->keys);
   tsr_text_add(&inner, "}");
   tsr_text_add(&meta, "{\"tesserae\":");
   tsr_text_quote(&meta, tsr_text_get(&inner));
@@ -37,24 +46,33 @@ static inline model_file model_file_make(const char *arch, const char *config, u
   size_t data = 0, at = 8;
   tsr_text_add(&header, "{\"__metadata__\":");
   tsr_text_add(&header, tsr_text_get(&meta));
-  for (tsr_weight *w = model->weights.first; w; w = w->next) {
-    size_t bytes = tsr_shape_count(&w->shape, NULL) * 4;
-    tsr_text_add(&header, ",");
-    tsr_text_quote(&header, w->name);
-    tsr_text_add(&header, ":{\"dtype\":\"F32\",\"shape\":");
-    tsr_text_shape(&header, &w->shape);
-    tsr_text_format(&header, ",\"data_offsets\":[%lu,%lu]}", (unsigned long)data, (unsigned long)(data + bytes));
-    data += bytes;
-  }
+  int copies = 0;
+  do
+    for (tsr_weight *w = model->weights.first; w; w = w->next) {
+      size_t bytes = tsr_shape_count(&w->shape, NULL) * 4;
+      tsr_shape shape = {0};
+      while (shape.ndim < look->ones && shape.ndim + w->shape.ndim < TSR_MAX_DIMS) shape.dims[shape.ndim++] = 1;
+      for (int i = 0; i < w->shape.ndim; i++) shape.dims[shape.ndim++] = w->shape.dims[i];
+      tsr_text_format(&header,
+                      ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":", look->prefixes[copies] ? look->prefixes[copies] : "",
+                      w->name);
+      tsr_text_shape(&header, &shape);
+      tsr_text_format(&header, ",\"data_offsets\":[%lu,%lu]}", (unsigned long)data, (unsigned long)(data + bytes));
+      data += bytes;
+    }
+  while (look->prefixes[++copies]);
   tsr_text_add(&header, "}");
   model_file file = {.length = 8 + header.length + data};
   file.bytes = calloc(1, file.length);
   for (int i = 0; i < 8; i++) file.bytes[i] = (uint8_t)((uint64_t)header.length >> (8 * i));
   memcpy(file.bytes + at, tsr_text_get(&header), header.length);
   at += header.length;
-  for (tsr_weight *w = model->weights.first; w; w = w->next)
-    for (size_t n = tsr_shape_count(&w->shape, NULL); n; n--, at += 4)
-      memcpy(file.bytes + at, &(float){model_file_weight(w->name, &seed)}, 4);
+  for (int copy = 0; copy < copies; copy++) {
+    uint64_t dice = seed + (uint64_t)copy;
+    for (tsr_weight *w = model->weights.first; w; w = w->next)
+      for (size_t n = tsr_shape_count(&w->shape, NULL); n; n--, at += 4)
+        memcpy(file.bytes + at, &(float){model_file_weight(w->name, &dice)}, 4);
+  }
 
   tsr_text_free(&inner);
   tsr_text_free(&meta);
@@ -62,6 +80,10 @@ static inline model_file model_file_make(const char *arch, const char *config, u
   tsr_model_destroy(model);
   tsr_context_destroy(ctx);
   return file;
+}
+
+static inline model_file model_file_make(const char *arch, const char *config, uint64_t seed) {
+  return model_file_make_as(arch, config, seed, &(model_file_look){0});
 }
 
 /* NULL on failure, with the error in the context. */

@@ -1,4 +1,5 @@
-/* Images against Pillow (test/golden/image, made by scripts/parity/golden_image.py), and against broken files. Alone:
+/* Images against Pillow (test/golden/image, made by scripts/parity/golden_image.py), against transformers and timm
+ * (test/golden/hub, by scripts/parity/hub_preprocess.py), and against broken files. Alone:
  *
  *   gcc -std=c11 -g -O1 -fsanitize=address,undefined -Isrc -I/usr/include/stb -o /tmp/test_image \
  *       src/base/status.c src/base/arena.c $(ls src/image/[a-z]*.c) test/c/test_image.c -lm
@@ -126,7 +127,7 @@ static void test_fit(void) {
   unsigned long long seed;
   unsigned crc, crc_floats;
   tsr_image_spec spec = {.mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
-  while (in && fscanf(in, "%d %d %d %llu %d %d %d %d %d %f %x %x", &w, &h, &channels, &seed, &spec.width, &spec.height,
+  while (in && fscanf(in, "%d %d %d %llu %d %d %d %d %d %lf %x %x", &w, &h, &channels, &seed, &spec.width, &spec.height,
                       &spec.channels, &filter, &squash, &spec.crop_pct, &crc, &crc_floats) == 12) {
     tsr_heap heap = {0};
     spec.filter = (tsr_filter)filter;
@@ -151,12 +152,99 @@ static void test_fit(void) {
   if (in) fclose(in);
 }
 
+/* What transformers and timm make of pictures: scripts/parity/hub_preprocess.py. */
+static void test_fit_hub(void) {
+  FILE *in = open_list("../hub/fit.txt");
+  int w, h, filter, fit, cases = 0, fits[TSR_FIT_NATIVE] = {0};
+  unsigned long long seed;
+  unsigned crc;
+  tsr_image_spec spec = {.channels = 3, .mean = {0.4f, 0.5f, 0.6f}, .std = {1, 1, 1}};
+  while (in && fscanf(in, "%d %d %llu %d %d %d %d %lf %d %d %d %d %d %x", &w, &h, &seed, &spec.width, &spec.height,
+                      &filter, &fit, &spec.crop_pct, &spec.shortest_edge, &spec.longest_edge, &spec.resize_width,
+                      &spec.resize_height, &spec.floor_offset, &crc) == 14) {
+    tsr_heap heap = {0};
+    spec.filter = (tsr_filter)filter;
+    spec.fit = (tsr_fit)fit;
+    tsr_image picture = random_picture(&heap, w, h, 3, seed), out = {0};
+    CHECK_INT(tsr_image_fit(&heap, NULL, &picture, &spec, &out), TSR_OK);
+    if (!CHECK(out.width == spec.width && out.height == spec.height && crc_of_image(&out) == crc))
+      printf("  hub case %d: %dx%d to %dx%d, filter %d, fit %d, crop_pct %g, edges %d %d, resize %dx%d\n", cases, w, h,
+             spec.width, spec.height, filter, fit, spec.crop_pct, spec.shortest_edge, spec.longest_edge,
+             spec.resize_width, spec.resize_height);
+    tsr_image_free(&heap, &out);
+    tsr_image_free(&heap, &picture);
+    CHECK_INT(heap.in_use, 0);
+    fits[fit]++;
+    cases++;
+  }
+  CHECK(cases >= 72);
+  for (int i = 0; i < TSR_FIT_NATIVE; i++) CHECK(fits[i] >= 9);
+  if (in) fclose(in);
+}
+
+/* The size of the resized picture for crop_pct as Python computes it, and as people type it: a picture of that size is
+ * not resized, so the crop shows its own pixels. */
+static void test_crop_pct(void) {
+  const struct {
+    double crop_pct;
+    int size, scaled;
+  } cases[] = {{224.0 / 236, 224, 236}, {224.0 / 248, 224, 248}, {224.0 / 288, 224, 288}, {0.875, 224, 256},
+               {0.9, 224, 248},         {0.95, 224, 235},        {0.8, 224, 280},         {0.7, 28, 40},
+               {1.15, 448, 389},        {224.0 / 256, 224, 256}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tsr_heap heap = {0};
+    int size = cases[i].size, scaled = cases[i].scaled, rest = scaled - size;
+    int at = rest < 0 ? rest / 2 : (int)rint(rest / 2.0);
+    tsr_image picture = random_picture(&heap, scaled, scaled, 3, i), out = {0};
+    tsr_image_spec spec = {size, size, 3, TSR_FILTER_BICUBIC, TSR_FIT_CROP, cases[i].crop_pct};
+    CHECK_INT(tsr_image_fit(&heap, NULL, &picture, &spec, &out), TSR_OK);
+    int same = 1;
+    for (int y = 0; y < size; y++)
+      for (int x = 0; x < size * 3; x++) {
+        int from_y = y + at, from_x = x + at * 3, inside = from_y >= 0 && from_y < scaled && from_x >= 0;
+        uint8_t want = inside && from_x < scaled * 3 ? picture.pixels[from_y * scaled * 3 + from_x] : 0;
+        same &= out.pixels[y * size * 3 + x] == want;
+      }
+    if (!CHECK(same)) printf("  crop_pct %.17g of %d is not %d\n", cases[i].crop_pct, size, scaled);
+    tsr_image_free(&heap, &out);
+    tsr_image_free(&heap, &picture);
+  }
+}
+
+/* The floats' channels in the other order, and in the numbers that are known of a line of two pixels. */
+static void test_floats(void) {
+  tsr_heap heap = {0};
+  uint8_t line[] = {0, 10, 20, 1, 14, 20};
+  const tsr_image picture = {line, 2, 1, 3};
+  tsr_image_spec spec = {4, 1, 3, TSR_FILTER_BILINEAR, TSR_FIT_SQUASH, 1, {0, 0.5f, 0}, {1, 2, 1}};
+  static const float rounded[] = {0, 0, 1, 1, 10, 11, 13, 14, 20, 20, 20, 20};
+  static const float exact[] = {0, 0.25f, 0.75f, 1, 10, 11, 13, 14, 20, 20, 20, 20};
+  static const float reversed[] = {20, 20, 20, 20, 10, 11, 13, 14, 0, 0.25f, 0.75f, 1};
+  for (int i = 0; i < 3; i++) {
+    const float *want = i == 0 ? rounded : i == 1 ? exact : reversed;
+    float got[12];
+    spec.rescale_first = i > 0;
+    spec.bgr = i > 1;
+    CHECK_INT(tsr_image_preprocess(&heap, NULL, &picture, &spec, got), TSR_OK);
+    for (int k = 0; k < 12; k++) CHECK_NEAR(got[k], (want[k] / 255 - spec.mean[k / 4]) / spec.std[k / 4], 1e-7);
+  }
+  spec = (tsr_image_spec){3, 3, 3, TSR_FILTER_BILINEAR, TSR_FIT_NONE, 1, {0}, {1, 1, 1}, .rescale_first = 1};
+  float got[27];
+  CHECK_INT(tsr_image_preprocess(&heap, NULL, &picture, &spec, got), TSR_OK);
+  for (int k = 0; k < 27;
+       k++) { /* a row above and below, and the smaller half of one column, which is none, at the left */
+    int inside = k / 3 % 3 == 1 && k % 3 < 2;
+    CHECK_NEAR(got[k], inside ? line[k % 3 * 3 + k / 9] / 255.0 : 0, 1e-7);
+  }
+  CHECK_INT(heap.in_use, 0);
+}
+
 /* A window of a huge result costs the window: this one would be 224 x 1835008 pixels. */
 static void test_fit_thin(void) {
   tsr_heap heap = {.limit = 4 << 20};
   tsr_image picture = random_picture(&heap, 1, 8192, 3, 1), out = {0};
-  for (int filter = TSR_FILTER_NEAREST; filter <= TSR_FILTER_BOX; filter++) {
-    tsr_image_spec spec = {224, 224, 3, (tsr_filter)filter, TSR_FIT_CROP, 1.0f, {0}, {1, 1, 1}};
+  for (int filter = TSR_FILTER_NEAREST; filter <= TSR_FILTER_HAMMING; filter++) {
+    tsr_image_spec spec = {224, 224, 3, (tsr_filter)filter, TSR_FIT_CROP, 1, {0}, {1, 1, 1}};
     CHECK_INT(tsr_image_fit(&heap, NULL, &picture, &spec, &out), TSR_OK);
     tsr_image_free(&heap, &out);
   }
@@ -535,10 +623,12 @@ static void test_out_of_memory(void) {
     free(f.bytes);
   }
   static const tsr_image_spec specs[] = {
-      {40, 30, 1, TSR_FILTER_BICUBIC, TSR_FIT_CROP, 0.9f, {0}, {1, 1, 1}},
+      {40, 30, 1, TSR_FILTER_BICUBIC, TSR_FIT_CROP, 0.9, {0}, {1, 1, 1}},
       {40, 30, 3, TSR_FILTER_NEAREST, TSR_FIT_SQUASH, 1, {0}, {1, 1, 1}},
       {64, 30, 3, TSR_FILTER_BOX, TSR_FIT_SQUASH, 1, {0}, {1, 1, 1}},
       {64, 50, 3, TSR_FILTER_BOX, TSR_FIT_SQUASH, 1, {0}, {1, 1, 1}},
+      {64, 64, 3, TSR_FILTER_BOX, TSR_FIT_NONE, 1, {0}, {1, 1, 1}},
+      {40, 64, 1, TSR_FILTER_BOX, TSR_FIT_CROP, 1, {0}, {1, 1, 1}, .shortest_edge = 30, .rescale_first = 1},
   };
   static float pixels[64 * 64 * 3];
   for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
@@ -577,22 +667,25 @@ static void test_arguments(void) {
     CHECK_INT(tsr_image_resize(&heap, NULL, &picture, 4, 4, TSR_FILTER_BOX, boxes[i], &out), TSR_ERR_ARGUMENT);
   CHECK_INT(tsr_image_resize(&heap, NULL, &picture, 0, 4, TSR_FILTER_BOX, NULL, &out), TSR_ERR_ARGUMENT);
   CHECK_INT(tsr_image_resize(&heap, NULL, &picture, 4, 8193, TSR_FILTER_BOX, NULL, &out), TSR_ERR_ARGUMENT);
-  CHECK_INT(tsr_image_resize(&heap, NULL, &picture, 4, 4, (tsr_filter)5, NULL, &out), TSR_ERR_ARGUMENT);
+  CHECK_INT(tsr_image_resize(&heap, NULL, &picture, 4, 4, (tsr_filter)6, NULL, &out), TSR_ERR_ARGUMENT);
   CHECK_INT(tsr_image_resize(&heap, NULL, &none, 4, 4, TSR_FILTER_BOX, NULL, &out), TSR_ERR_ARGUMENT);
   CHECK_INT(tsr_image_resize(&heap, NULL, &picture, 4, 4, TSR_FILTER_BOX, NULL, &picture), TSR_ERR_ARGUMENT);
   const tsr_image_spec good = {1, 1, 3, TSR_FILTER_BICUBIC, TSR_FIT_CROP, 1, {0}, {1, 1, 1}};
   CHECK_INT(tsr_image_preprocess(&heap, NULL, &picture, &good, pixels), TSR_OK);
-  for (int i = 0; i < 9; i++) {
+  for (int i = 0; i < 12; i++) {
     tsr_image_spec bad = good;
     if (i == 0) bad.width = 0;
     if (i == 1) bad.height = 8193;
     if (i == 2) bad.channels = 2;
     if (i == 3) bad.crop_pct = 0;
-    if (i == 4) bad.crop_pct = 1.5f;
-    if (i == 5) bad.crop_pct = 1e-9f;
+    if (i == 4) bad.crop_pct = 4.5;
+    if (i == 5) bad.crop_pct = 1e-9;
     if (i == 6) bad.std[2] = 0;
     if (i == 7) bad.mean[0] = NAN;
     if (i == 8) bad.filter = (tsr_filter)-1;
+    if (i == 9) bad.fit = TSR_FIT_NATIVE;
+    if (i == 10) bad.std[1] = INFINITY;
+    if (i == 11) bad.fit = TSR_FIT_BORDER, bad.crop_pct = NAN;
     CHECK_INT(tsr_image_preprocess(&heap, NULL, &picture, &bad, pixels), TSR_ERR_ARGUMENT);
   }
   file f = read_golden("one.png");
@@ -607,6 +700,9 @@ int main(int argc, char **argv) {
   if (argc > 1 + verbose) folder = argv[1];
   test_resize();
   test_fit();
+  test_fit_hub();
+  test_crop_pct();
+  test_floats();
   test_fit_thin();
   test_orient();
   test_decode(verbose);

@@ -208,6 +208,38 @@ static void info_lists_options(void) {
   free(file.bytes);
 }
 
+/* What a file's word on its labels is understood as; of one output they never exclude each other. */
+static void problem_types(void) {
+  static const struct {
+    const char *config, *keys, *want;
+  } cases[] = {
+      {"\"num_classes\":10", "", "\"problem_type\":\"single_label_classification\""},
+      {"\"num_classes\":10", ",\"problem_type\":null", "\"problem_type\":\"single_label_classification\""},
+      {"\"num_classes\":10", ",\"problem_type\":\"multi_label_classification\"",
+       "\"problem_type\":\"multi_label_classification\""},
+      {"\"num_classes\":10", ",\"problem_type\":\"regression\"", "\"problem_type\":\"regression\""},
+      {"\"num_classes\":1", "", "\"problem_type\":\"multi_label_classification\""},
+      {"\"num_classes\":1", ",\"problem_type\":\"single_label_classification\"",
+       "\"problem_type\":\"multi_label_classification\""},
+      {"\"num_classes\":1", ",\"problem_type\":\"regression\"", "\"problem_type\":\"regression\""},
+      {"\"num_classes\":0", ",\"problem_type\":\"regression\"", "\"problem_type\":null"},
+  };
+  tsr_context *ctx = tsr_context_create(1);
+  char text[200];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tsr_print(text, sizeof text, "{\"arch\":\"vit\",\"config\":{\"preset\":\"tiny\",%s}%s}", cases[i].config,
+              cases[i].keys);
+    CHECK_HAS(tsr_describe(ctx, text), cases[i].want);
+    CHECK_HAS(tsr_describe(ctx, text), "\"prefix\":\"\"");
+  }
+  CHECK(!tsr_describe(ctx, "{\"arch\":\"vit\",\"config\":{\"preset\":\"tiny\"},\"problem_type\":\"multi_label\"}"));
+  CHECK_INT(ctx->err.code, TSR_ERR_CONFIG);
+  CHECK_HAS(tsr_context_message(ctx),
+            "vit: key \"problem_type\" is multi_label; expected one of "
+            "'single_label_classification', 'multi_label_classification', 'regression'");
+  tsr_context_destroy(ctx);
+}
+
 /* Lists where the metadata should have objects. */
 static void metadata_of_the_wrong_kind(void) {
   static const char text[] =
@@ -220,6 +252,64 @@ static void metadata_of_the_wrong_kind(void) {
   CHECK_HAS(tsr_context_message(ctx), "preprocess");
   tsr_model_destroy(model);
   tsr_context_destroy(ctx);
+}
+
+/* Keys of `preprocess`: what info says of them, or the error. The model's input is 32 x 32. */
+static void preprocess_keys(void) {
+  static const struct {
+    tsr_status status;
+    const char *given, *says;
+  } cases[] = {
+      {TSR_OK, "",
+       "{'size':[32,32],'channels':3,'resize':'bilinear','fit':'crop','crop_pct':1,"
+       "'mean':[0.5,0.5,0.5],'std':[0.5,0.5,0.5]}"},
+      {TSR_OK, "'crop_pct':0.9491525423728814", "'crop_pct':0.94915254237288138,"},
+      {TSR_OK, "'fit':'border','resize':'hamming','crop_pct':1.15", "'resize':'hamming','fit':'border','crop_pct':1.1"},
+      {TSR_OK, "'fit':'none','bgr':true,'rescale_first':true", "],'bgr':true,'rescale_first':true}"},
+      {TSR_OK, "'shortest_edge':40,'longest_edge':50,'crop_offset':'floor'",
+       "],'shortest_edge':40,'longest_edge':50,'crop_offset':'floor'}"},
+      {TSR_OK, "'fit':'squash','resize_size':[40,50],'size':8", "],'resize_size':[40,50]}"},
+      {TSR_OK, "'rescale_factor':1,'mean':51,'std':[127.5]", "'mean':[0.2"},
+      {TSR_OK, "'rescale_factor':1,'mean':51,'std':[127.5]", "'std':[0.5,0.5,0.5]"},
+      {TSR_OK, "'rescale_factor':0.003921568627450980", "'mean':[0.5,0.5,0.5],'std':[0.5,0.5,0.5]}"},
+      {TSR_ERR_CONFIG, "'fit':'crops'", "expected one of 'crop', 'squash', 'border', 'none', 'native'"},
+      {TSR_ERR_CONFIG, "'fit':'native'", "\"fit\" is 'native'; this model's images have one size"},
+      {TSR_ERR_CONFIG, "'resize':'hanning'", "'box', 'hamming'"},
+      {TSR_ERR_CONFIG, "'crop_pct':0", "\"crop_pct\" is not a number from 0.05 to 4"},
+      {TSR_ERR_CONFIG, "'shortest_edge':0", "\"shortest_edge\" is 0; expected 1 to 8192"},
+      {TSR_ERR_CONFIG, "'shortest_edge':[8,8]", "\"shortest_edge\" is not a whole number"},
+      {TSR_ERR_CONFIG, "'shortest_edge':8,'longest_edge':9000", "\"longest_edge\" is 9000; expected 1 to 8192"},
+      {TSR_ERR_CONFIG, "'fit':'squash','shortest_edge':8", "\"fit\" is 'squash'; \"shortest_edge\" needs 'crop'"},
+      {TSR_ERR_CONFIG, "'resize_size':8",
+       "\"fit\" is 'crop'; \"shortest_edge\" needs 'crop', \"resize_size\" needs 'sq"},
+      {TSR_ERR_CONFIG, "'fit':'squash','resize_size':[8,0]", "\"resize_size\" is 0; expected 1 to 8192"},
+      {TSR_ERR_CONFIG, "'crop_offset':'ceil'", "\"crop_offset\" is ceil; expected one of 'even', 'floor'"},
+      {TSR_ERR_CONFIG, "'rescale_factor':0", "\"rescale_factor\" is not a number from 1e-06 to 1e+06"},
+      {TSR_ERR_CONFIG, "'bgr':1", "\"bgr\" is neither true nor false"},
+      {TSR_ERR_CONFIG, "'rescale_first':'yes'", "\"rescale_first\" is neither true nor false"},
+      {TSR_ERR_CONFIG, "'shortest_side':8", "did you mean \"shortest_edge\""},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[400], says[400];
+    int n = snprintf(text, sizeof text,
+                     "{\"tesserae\":\"{'arch':'vit','config':{'preset':'tiny'},'preprocess':{%s}}\"}", cases[i].given);
+    char quoted[600], *to = quoted;
+    for (int k = 0; k < n; k++) { /* ' stands for the quotes inside the text */
+      if (text[k] == '\'') *to++ = '\\';
+      *to++ = text[k] == '\'' ? '"' : text[k];
+    }
+    snprintf(says, sizeof says, "%s", cases[i].says);
+    for (char *c = says; *c && cases[i].status == TSR_OK; c++)
+      if (*c == '\'') *c = '"';
+    tsr_context *ctx = tsr_context_create(1);
+    tsr_model *model = tsr_model_create(ctx);
+    const tsr_json *metadata = tsr_json_parse(&model->arena, &ctx->err, quoted, (size_t)(to - quoted), "test");
+    CHECK_INT(tsr_model_read_metadata(model, metadata), cases[i].status);
+    if (cases[i].status == TSR_OK) tsr_model_write_info(model, 0);
+    CHECK_HAS(cases[i].status == TSR_OK ? tsr_model_info(model) : tsr_context_message(ctx), says);
+    tsr_model_destroy(model);
+    tsr_context_destroy(ctx);
+  }
 }
 
 /* A config of a few bytes asks for a table of a gigabyte: nothing of that size is taken before the weights are
@@ -276,7 +366,9 @@ static void patterns(void) {
 int main(void) {
   patterns();
   info_lists_options();
+  problem_types();
   metadata_of_the_wrong_kind();
+  preprocess_keys();
   a_config_takes_no_memory();
   description();
   for (int a = 0; a < tsr_arch_count; a++) {

@@ -40,6 +40,7 @@ test('help, version and what is not understood', async () => {
     [['classify', 'x', '--top', 'many'], /--top is "many"/],
     [['classify', 'x', '--model'], /--model takes a value/],
     [['classify', 'x', '--json=yes'], /--json takes no value/],
+    [['classify', 'x', '--scores', 'logits'], /--scores is "logits"; give softmax, sigmoid, raw/],
     [['list', '--top', '3'], /list takes no --top/],
     [['quantize', 'a', 'b', '--dtype', 'f32'], /--dtype is "f32"/],
   ])) {
@@ -149,6 +150,41 @@ test('classify prints file, label, score and time; --json one object a picture',
   assert.ok(answers[0].ms > 0);
 });
 
+test('classify --scores, and what a file says of its labels', async () => {
+  const file = join(folder, 'scores.safetensors');
+  const printed = async (/** @type {string | undefined} */ type, /** @type {string[]} */ ...flags) => {
+    writeFileSync(file, safetensors(drawTensors(golden), { ...golden, labels, problem_type: type }));
+    const { code, output } = await cli('classify', sample('cat_1.png'), '--model', file, ...flags);
+    assert.equal(code, 0, output);
+    return output.trimEnd().split('\n');
+  };
+  // of the outputs themselves, by the definitions; which outputs are right: test/web/wrapped.test.js
+  const loaded = await loadModel(model, { worker: false });
+  const { output } = await loaded.forward(await loaded.preprocess(sample('cat_1.png')));
+  await loaded.dispose();
+  const logits = [...output.data];
+  const order = logits.map((_, i) => i).sort((a, b) => logits[b] - logits[a]);
+  const percents = order.map((i) => `${(100 / (1 + Math.exp(-logits[i]))).toFixed(1)} %`);
+  for (const lines of [
+    await printed('multi_label_classification'),
+    await printed(undefined, '--scores', 'sigmoid'),
+    await printed('regression', '--scores', 'sigmoid'),
+  ]) {
+    assert.equal(lines.length, 5);
+    lines.forEach((line, i) => assert.ok(line.includes(`${labels[order[i]]} `) && line.includes(percents[i]), line));
+  }
+  const numbers = await printed('regression');
+  assert.equal(numbers.length, 10, 'all, in their order');
+  numbers.forEach((line, i) => {
+    assert.match(line, new RegExp(`${labels[i]} +${logits[i].toPrecision(5)}( +\\d+\\.\\d ms)?$`));
+  });
+  assert.equal((await printed('regression', '--top', '3')).length, 3);
+  const raw = await printed(undefined, '--scores', 'raw', '--top', '10');
+  raw.forEach((line, i) => assert.ok(line.includes(logits[order[i]].toPrecision(5)), line));
+  const inspected = (await cli('inspect', file)).output;
+  assert.match(inspected, /^output +logits \[1,10\], single_label_classification$/m);
+});
+
 test('--expect-from-name counts what has a class in its name', async () => {
   // the library's own answer names one file rightly, another wrongly
   const loaded = await loadModel(model, { worker: false });
@@ -235,6 +271,34 @@ test('inspect says how taps lie on the picture, and what a run may be given besi
   );
   assert.match(await shown('glom_tiny'), /^inputs +besides, if given: levels\noptions +iters, return_all$/m);
   assert.match(await shown('na_vit_tiny'), /pictures of any shape, up to 24 wide and 16 high/);
+});
+
+test('inspect and quantize take what a wrapper saved, with shapes of older vit-pytorch', async () => {
+  const wrapped = join(folder, 'wrapped.safetensors');
+  const out = join(folder, 'wrapped_q8.safetensors');
+  const tensors = drawTensors(golden).map((tensor) => ({
+    ...tensor,
+    name: `model._orig_mod.${tensor.name}`,
+    shape: [1, ...tensor.shape],
+  }));
+  writeFileSync(wrapped, safetensors(tensors, { ...golden, labels }));
+  const { code, output } = await cli('inspect', wrapped);
+  assert.equal(code, 0, output);
+  assert.match(output, /^prefix +model\._orig_mod\.$/m);
+  assert.match(output, /^  model\._orig_mod\.cls_token +F32 +\[1,1,16\]/m);
+  assert.ok(!(await cli('inspect', model)).output.includes('prefix'));
+  const made = await cli('quantize', wrapped, out);
+  assert.equal(made.code, 0, made.output);
+  await cli('quantize', model, join(folder, 'plain_q8.safetensors'));
+  const image = { data: drawInput('vit_tiny', 'image', golden.inputs.image), dims: golden.inputs.image };
+  const outputOf = async (/** @type {string} */ path) => {
+    const loaded = await loadModel(path, { worker: false });
+    const { output: tensor } = await loaded.forward(image);
+    await loaded.dispose();
+    assert.deepEqual([loaded.info.dtype, loaded.info.unused], ['q8', []]);
+    return tensor.data;
+  };
+  assert.deepEqual(await outputOf(out), await outputOf(join(folder, 'plain_q8.safetensors')));
 });
 
 test('a model of one channel takes pictures in colour, made grey as Pillow does it', async () => {

@@ -79,11 +79,64 @@ test('classify: no labels, huge logits, several images in one tensor', async () 
   assert.equal(second[0].label, 'class 1');
 });
 
+test('classify: scores by sigmoid or raw, ranked by the outputs even where scores round to one', async () => {
+  const output = Float32Array.of(-2, 50, 0, 60);
+  const give = () => [{ name: 'output', kind: 'logits', dims: [1, 4], data: output }];
+  const { model } = toy(give, { ...INFO, problem_type: 'multi_label_classification' });
+  const list = await model.classify(PICTURE);
+  assert.deepEqual(
+    list.map(({ label }) => label),
+    ['dog', 'bee', 'cat', 'ant'],
+    'sigmoids of 50 and 60 are both 1',
+  );
+  assert.deepEqual(
+    list.slice(0, 3).map(({ score }) => score),
+    [1, 1, 0.5],
+  );
+  assert.ok(Math.abs(list[3].score - 1 / (1 + Math.exp(2))) < 1e-15);
+  assert.equal((await model.classify(PICTURE, { threshold: 0.5 })).length, 3);
+  assert.equal((await model.classify(PICTURE, { scores: 'softmax', threshold: 0.5 })).length, 1);
+  const raw = await model.classify(PICTURE, { scores: 'raw' });
+  assert.deepEqual(
+    raw.map(({ score }) => score),
+    [60, 50, 0, -2],
+    'numbers below 0 too',
+  );
+  assert.equal((await model.classify(PICTURE, { scores: 'raw', threshold: 50 })).length, 2);
+  assert.equal((await model.classify(PICTURE, { scores: 'raw', threshold: -1, topK: 2 })).length, 2);
+  assert.equal((await model.classify(PICTURE, { topK: Infinity })).length, 4);
+});
+
+test('classify: a regression gives all its numbers in their order, unless asked otherwise', async () => {
+  const numbers = Float32Array.of(3, -1, 4, 1, -5, 9, 2);
+  const { model } = toy(() => [{ name: 'output', kind: 'logits', dims: [1, 7], data: numbers }], {
+    ...INFO,
+    problem_type: 'regression',
+  });
+  const list = await model.classify(PICTURE);
+  assert.deepEqual(
+    list.map(({ label, score, index }) => [label, score, index]),
+    ['ant', 'bee', 'cat', 'dog', 'class 4', 'class 5', 'class 6'].map((label, i) => [label, numbers[i], i]),
+  );
+  assert.deepEqual(
+    (await model.classify(PICTURE, { topK: 2, scores: 'raw' })).map(({ score }) => score),
+    [3, -1],
+  );
+  assert.equal((await model.classify(PICTURE, { scores: 'softmax' }))[0].index, 5);
+});
+
 test('wrong options say what is right', async () => {
   const { model, host } = toy(logits);
   await assert.rejects(model.classify(PICTURE, /** @type {any} */ ({ topk: 1 })), /did you mean "topK"/);
   await assert.rejects(model.classify(PICTURE, { topK: 0 }), { code: 'ERR_ARGUMENT' });
   await assert.rejects(model.classify(PICTURE, { threshold: 2 }), { code: 'ERR_ARGUMENT' });
+  await assert.rejects(model.classify(PICTURE, { scores: 'raw', threshold: NaN }), { code: 'ERR_ARGUMENT' });
+  for (const scores of ['logits', 'toString', null]) {
+    await assert.rejects(
+      model.classify(PICTURE, /** @type {any} */ ({ scores })),
+      /scores is \w+; give softmax, sigmoid, raw$/,
+    );
+  }
   await assert.rejects(model.embed(PICTURE, /** @type {any} */ ({ poling: 'mean' })), /did you mean "pooling"/);
   await assert.rejects(model.attention(PICTURE, /** @type {any} */ ({ layer: [1] })), /did you mean "layers"/);
   await assert.rejects(model.forward(PICTURE, /** @type {any} */ ({ capture: [1] })), { code: 'ERR_ARGUMENT' });

@@ -11,6 +11,7 @@ export class UsageError extends Error {}
 const FLAGS = /** @type {const} */ ({
   model: { type: 'string' },
   top: { type: 'string' },
+  scores: { type: 'string' },
   dtype: { type: 'string' },
   threads: { type: 'string' },
   json: { type: 'boolean' },
@@ -25,7 +26,7 @@ const FLAGS = /** @type {const} */ ({
  * @type {Record<string, [string[], number, number]>}
  */
 const COMMANDS = {
-  classify: [['model', 'top', 'dtype', 'threads', 'json', 'attention', 'expect-from-name'], 1, Infinity],
+  classify: [['model', 'top', 'scores', 'dtype', 'threads', 'json', 'attention', 'expect-from-name'], 1, Infinity],
   inspect: [['json'], 1, 1],
   quantize: [['dtype'], 2, 2],
   list: [['json'], 0, 0],
@@ -81,8 +82,8 @@ export function count(name, text) {
   return Number(text);
 }
 
-/** The flag --dtype. @param {string | undefined} text @param {string[]} known */
-export function dtypeOf(text, known) {
+/** A flag of some words. @param {string} name @param {string | undefined} text @param {string[]} known */
+export function choice(name, text, known) {
   if (text === undefined || known.includes(text)) return text;
-  throw new UsageError(`--dtype is "${text}"; give ${known.join(', ')}`);
+  throw new UsageError(`--${name} is "${text}"; give ${known.join(', ')}`);
 }

@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadModel } from '../index.js';
-import { count, dtypeOf } from './args.js';
+import { choice, count } from './args.js';
 import { print } from './files.js';
 
 /** @typedef {import('../model.js').Model} Model */
@@ -19,14 +19,18 @@ const INK = ' ░▒▓█';
 
 /** @param {string[]} files @param {import('./args.js').Flags} flags */
 export async function classify(files, flags) {
-  const topK = count('top', flags.top) ?? 5;
+  const asked = {
+    topK: count('top', flags.top),
+    scores: choice('scores', flags.scores, ['softmax', 'sigmoid', 'raw']),
+  };
   const model = await loadModel(flags.model ?? MODEL, {
     worker: false,
     threads: count('threads', flags.threads) ?? 'auto',
-    dtype: /** @type {any} */ (dtypeOf(flags.dtype, ['auto', 'f32', 'q8'])),
+    dtype: /** @type {any} */ (choice('dtype', flags.dtype, ['auto', 'f32', 'q8'])),
     warmup: true,
   });
   const isVideo = model.info.input.dims.length > 4;
+  const raw = asked.scores ? asked.scores === 'raw' : model.info.problem_type === 'regression';
   const width = Math.max(...files.map((file) => basename(file).length));
   const tally = { times: /** @type {number[]} */ ([]), correct: 0, without: 0 };
   const apologize = once(() => {
@@ -35,7 +39,7 @@ export async function classify(files, flags) {
   });
   for (const input of isVideo ? [files] : files) {
     const file = isVideo ? files[0] : String(input);
-    const { classes, ms } = await ask(model, input, file, topK);
+    const { classes, ms } = await ask(model, input, file, asked);
     const expected = flags['expect-from-name'] ? classInName(file, model.info.labels) : null;
     tally.times.push(ms);
     if (expected === classes[0]?.label) tally.correct++;
@@ -43,7 +47,7 @@ export async function classify(files, flags) {
     const drawn = flags.attention ? await mapOf(model, input) : {};
     if (flags.attention && !drawn.map) apologize();
     if (flags.json) print(asJson({ input, ms, expected, classes, drawn }, flags));
-    else printAnswer({ file, width, ms, expected, classes, drawn });
+    else printAnswer({ file, width, raw, ms, expected, classes, drawn });
   }
   await model.dispose();
   if (flags['expect-from-name'] && !flags.json) printTally(files.length, tally);
@@ -59,13 +63,14 @@ function once(act) {
 }
 
 /**
- * @param {Model} model @param {string | string[]} input @param {string} file its name for an error @param {number} topK
+ * @param {Model} model @param {string | string[]} input @param {string} file its name for an error
+ * @param {any} options of classify
  */
-async function ask(model, input, file, topK) {
+async function ask(model, input, file, options) {
   const began = performance.now();
   try {
     // an array is the frames of one clip here, and gives one answer
-    const classes = /** @type {Classification[]} */ (await model.classify(/** @type {any} */ (input), { topK }));
+    const classes = /** @type {Classification[]} */ (await model.classify(/** @type {any} */ (input), options));
     return { classes, ms: performance.now() - began };
   } catch (error) {
     throw new Error(`${file}: ${/** @type {Error} */ (error).message}`, { cause: error });
@@ -152,13 +157,14 @@ function asJson({ input, ms, expected, classes, drawn: { map, grid } }, flags) {
   });
 }
 
-/** @param {Answer & { file: string, width: number }} answer width: of the column of names */
-function printAnswer({ file, width, ms, expected, classes, drawn: { map, grid } }) {
+/** @param {Answer & { file: string, width: number, raw: boolean }} answer width: of the column of names */
+function printAnswer({ file, width, raw, ms, expected, classes, drawn: { map, grid } }) {
   const mark = expected === null || expected === classes[0].label ? '' : `   expected ${expected}`;
+  const inWords = (/** @type {number} */ score) => (raw ? score.toPrecision(5) : `${(100 * score).toFixed(1)} %`);
   classes.forEach(({ label, score }, i) => {
     const start = (i ? '' : basename(file)).padEnd(width);
     const end = i ? '' : `  ${ms.toFixed(1).padStart(7)} ms${mark}`;
-    print(`${start}  ${label.padEnd(12)} ${(100 * score).toFixed(1).padStart(5)} %${end}`);
+    print(`${start}  ${label.padEnd(12)} ${inWords(score).padStart(7)}${end}`);
   });
   if (!map || !grid) return;
   const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;

@@ -19,6 +19,8 @@ const HELP = `tesserae ${version}: vision transformers on your own device
 as the frames of one clip, if the model takes video
       --model <path or URL>          default: the model that ships (CIFAR-10: ten classes)
       --top <n>                      how many classes for each picture (default 5)
+      --scores <softmax|sigmoid|raw> what scores are made by (default: as the file's problem_type says; \
+for a single output sigmoid)
       --dtype <auto|f32|q8>          how weights are kept (default auto: as the file has them)
       --threads <n>                  threads at work (default: the cores there are, four at most)
       --json                         one JSON object per picture

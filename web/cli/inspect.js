@@ -47,12 +47,13 @@ function printModel(name, info) {
   print(`parameters  ${grouped(info.parameters)}, ${info.dtype}, ${grouped(info.weights_bytes)} bytes in memory`);
   print(`operations  ${grouped(info.operations)} multiply-adds a pass`);
   print(`input       ${input.name} [${input.dims}]${info.preprocess ? `, ${fitInWords(info.preprocess)}` : ''}`);
-  print(`output      ${output.kind} [${output.dims}]`);
+  print(`output      ${output.kind} [${output.dims}]${info.problem_type ? `, ${info.problem_type}` : ''}`);
   const more = info.inputs.filter((other) => other !== input.name);
   if (more.length) print(`inputs      besides, if given: ${more.join(', ')}`);
   if (info.options.length) print(`options     ${info.options.join(', ')}`);
   if (info.license) print(`license     ${info.license}`);
   if (info.source) print(`source      ${info.source}`);
+  if (info.prefix) print(`prefix      ${info.prefix}`);
   print(`config      ${JSON.stringify(info.config)}`);
   if (labels)
     print(`labels      ${labels.length}: ${labels.slice(0, 12).join(', ')}${labels.length > 12 ? ', ...' : ''}`);

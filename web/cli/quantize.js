@@ -5,11 +5,8 @@ import { rename, unlink } from 'node:fs/promises';
 import { isFloat, quantizeRows, weightsOf } from '../engine.js';
 import { argumentError, TesseraeError } from '../errors.js';
 import { bareEngine } from '../start.js';
-import { dtypeOf } from './args.js';
+import { choice } from './args.js';
 import { grouped, openFile, openModel, print, readHeader } from './files.js';
-
-/** Shorter matrices stay as they are, as when a model is quantized while loading. */
-const MIN_ROWS = 8;
 
 /**
  * A tensor [n,k], and whether it is quantized.
@@ -18,7 +15,7 @@ const MIN_ROWS = 8;
 
 /** @param {string[]} names @param {import('./args.js').Flags} flags */
 export async function quantize([from, to], flags) {
-  dtypeOf(flags.dtype, ['q8']);
+  choice('dtype', flags.dtype, ['q8']);
   const engine = await bareEngine();
   const input = await openModel(from, true);
   const temporary = `${to}.${randomBytes(4).toString('hex')}.part`;
@@ -59,16 +56,17 @@ function planOf(engine, { entries, dataStart, dataBytes, size }, path) {
       `${path} has ${size} bytes, its header says ${dataStart + dataBytes}`,
     );
   }
-  const matrices = new Set(
+  // the model's own shapes: those of the file may have dims of 1 in front
+  const matrices = new Map(
     weightsOf(engine)
       .filter(({ role }) => role === 'matrix')
-      .map(({ name }) => name),
+      .map(({ name, shape }) => [name, shape]),
   );
   engine.abandon();
   const plan = entries.map((entry) => {
-    const n = entry.shape[0];
-    const quantized = matrices.has(entry.name) && isFloat(entry.dtype) && n >= MIN_ROWS;
-    return { entry, quantized, n, k: entry.shape.slice(1).reduce((a, b) => a * b, 1) };
+    const [n, ...others] = matrices.get(entry.name) ?? [];
+    const quantized = n > 0 && isFloat(entry.dtype);
+    return { entry, quantized, n, k: others.reduce((a, b) => a * b, 1) };
   });
   if (plan.some(({ quantized }) => quantized)) return plan;
   throw argumentError(`${path} has no matrix to quantize; is it quantized already?`);
