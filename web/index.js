@@ -16,6 +16,7 @@ export { Model } from './model.js';
 
 /** @typedef {import('./types.js').LoadOptions} LoadOptions */
 /** @typedef {import('./types.js').Progress} Progress */
+/** @typedef {import('./types.js').ModelSource} ModelSource */
 /** @typedef {import('./types.js').Input} Input */
 /** @typedef {import('./types.js').Tensor} Tensor */
 /** @typedef {import('./types.js').Pixels} Pixels */

@@ -212,12 +212,11 @@ async function load(source, options) {
 }
 
 /**
- * Loads a model file.
+ * Loads a model file, or a folder of a checkpoint.
  *
  *   const model = await loadModel('/models/cct.safetensors', { onProgress: ({ ratio }) => { bar.value = ratio; } });
  *
- * @param {string | URL | Blob | ArrayBuffer | Uint8Array} source address or contents of a .safetensors file; in Node
- *   also a path
+ * @param {import('./types.js').ModelSource} source
  * @param {LoadOptions} [options]
  * @returns {Promise<Model>}
  * @throws {import('./errors.js').TesseraeError} or the signal's reason

@@ -30,6 +30,12 @@
 // ---- loading ----
 
 /**
+ * A model's file, or the folder of a checkpoint: an address, in Node also a path; the file's contents; what a picker of
+ * folders gives; Blobs by the files' names.
+ * @typedef {string | URL | Blob | ArrayBuffer | Uint8Array | FileList | File[] | Record<string, Blob>} ModelSource
+ */
+
+/**
  * @typedef {object} Progress
  * @property {'wasm' | 'weights' | 'compile' | 'warmup' | 'ready'} phase
  * @property {number} loaded bytes of the model so far; never goes back
@@ -52,7 +58,9 @@
  * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node
  *   has none
  * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
- * @property {string} [integrity] 'sha256-' and the base64 digest that the file must have
+ * @property {Record<string, string> | Headers} [headers] sent with what is fetched of the model, to its own server alone
+ * @property {string | Record<string, string>} [integrity] 'sha256-' and the base64 digest that the file must have; for
+ *   folders also an object of them by the files' names
  * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare
  *   one), or a folder (ending in /) that holds all builds
  * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself
@@ -112,6 +120,8 @@
  * @property {string[]} inputs names that forward's `inputs` takes
  * @property {string[]} options names that forward's `options` takes
  * @property {string[]} unused tensors of the file that the model does not take
+ * @property {string | null} [commit] of a folder: the one that the server named
+ * @property {string[]} [files] of a folder: the names of its files of tensors
  */
 
 /**
