@@ -41,7 +41,7 @@ const EXPOSED =
 /**
  * @typedef {object} Asked
  * @property {'hub' | 'store'} host
- * @property {string} method @property {string} path @property {string} name of the file
+ * @property {string} method @property {string} path @property {string} search @property {string} name of the file
  * @property {import('node:http').IncomingHttpHeaders} headers
  * @property {number} [status] @property {number} sent bytes of the body
  */
@@ -99,8 +99,8 @@ export async function startHub() {
 
   /** @param {'hub' | 'store'} host @param {any} request @param {any} response @returns {Asked} */
   function note(host, { method, url, headers }, response) {
-    const { pathname: path } = new URL(url, 'http://x');
-    const asked = { host, method, path, name: path.split('/').at(-1) ?? '', headers, sent: 0 };
+    const { pathname: path, search } = new URL(url, 'http://x');
+    const asked = { host, method, path, search, name: path.split('/').at(-1) ?? '', headers, sent: 0 };
     log.push(asked);
     response.on('close', () => Object.assign(asked, { status: response.statusCode }));
     response.setHeader('access-control-allow-origin', '*');

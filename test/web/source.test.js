@@ -159,6 +159,25 @@ test('the file changed while it was cut: starts over with the new one', () =>
     },
   ));
 
+test('the file changed, and the server does not look at If-Range: starts over with the new one', () =>
+  withServer(
+    (request, response) => {
+      const [, first] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? [];
+      if (first)
+        response
+          .writeHead(206, { etag: '"v2"', 'content-range': `bytes ${first}-${FILE.length - 1}/${FILE.length}` })
+          .end(FILE.subarray(Number(first)));
+      else if (request.headers['x-second']) response.end(FILE);
+      else sendCut(response, Buffer.from(FILE).fill(7, 1000), 50_000, { etag: '"v1"' });
+    },
+    async (base, requests) => {
+      const fetch = (/** @type {string} */ url, /** @type {any} */ init) =>
+        globalThis.fetch(url, requests.length < 2 ? init : { ...init, headers: { ...init.headers, 'x-second': '1' } });
+      same(await readAll(`${base}/m`, { fetch, retries: 3 }));
+      assert.equal(requests.length, 3, 'cut, another version, whole');
+    },
+  ));
+
 test('a weak ETag is no version', () =>
   withServer(
     (request, response, n) => {
