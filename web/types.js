@@ -58,7 +58,8 @@
  * @property {'auto' | 'reload' | false} [cache] the browser's Cache API: use it, refresh it, or leave it alone. Node
  *   has none
  * @property {typeof globalThis.fetch} [fetch] used instead of the global one for everything this model fetches
- * @property {Record<string, string> | Headers} [headers] sent with what is fetched of the model, to its own server alone
+ * @property {Record<string, string> | Headers} [headers] sent with what is fetched of the model, to its own server
+ *   alone
  * @property {string | Record<string, string>} [integrity] 'sha256-' and the base64 digest that the file must have; for
  *   folders also an object of them by the files' names
  * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare

@@ -1,5 +1,5 @@
-// Folders of checkpoints in Chromium, from a Hub on two other origins: CORS, redirects, the cache, tokens, a folder that the
-// user picks. Alone: node --test test/browser/hub.test.js (after `make dist/tesserae-simd-all.wasm js`). What does not
+// Folders of checkpoints in Chromium, from a Hub on two other origins: CORS, redirects, the cache, tokens, a folder that
+// the user picks. Alone: node --test test/browser/hub.test.js (after `make dist/tesserae-simd-all.wasm js`). What does not
 // depend on the platform: test/web/hub.test.js
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

@@ -1,5 +1,5 @@
-// Checkpoints as transformers and timm write them, tiny and with random numbers, for the tests of what carries them. That
-// their numbers come out right is tested with the libraries themselves. Not a test itself.
+// Checkpoints as transformers and timm write them, tiny and with random numbers, for the tests of what carries them.
+// That their numbers come out right is tested with the libraries themselves. Not a test itself.
 import { draw } from '../parity/weights.js';
 
 const DIM = 16;
@@ -89,12 +89,15 @@ export const vit = (seed = 'one', config = {}) => ({
 });
 
 /**
- * The same with a tensor that nobody needs, of 800 KB of zeros: too few to skip. @param {string} seed
- * @param {string} name which says where it lies
+ * The same with tensors that nobody needs, of 800 KB of zeros each: too few to skip. @param {string} seed
+ * @param {...string} names which say where they lie
  */
-export const padded = (seed, name) => ({
+export const padded = (seed, ...names) => ({
   ...vit(seed),
-  'model.safetensors': tensorsFile(seed, [[name, [200, 1024]], ...vitShapes()]),
+  'model.safetensors': tensorsFile(seed, [
+    ...names.map((name) => /** @type {[string, number[]]} */ ([name, [200, 1024]])),
+    ...vitShapes(),
+  ]),
 });
 
 /** The same in two files and an index. @param {string} [seed] @returns {Record<string, any>} */

@@ -235,14 +235,14 @@ describe('what breaks on the way', () => {
   // of one: the head is what tells; of the other: only the version
   for (const [what, make] of /** @type {[string, (seed: string) => any][]} */ ([
     ['from its beginning', sharded],
-    ['far behind its beginning', (seed) => padded(seed, 'aaa.pad')],
+    ['far behind its beginning', (seed) => padded(seed, 'aaa.pad', 'mmm.pad')],
   ]))
     for (const settings of [{}, { etag: false }])
       test(`the file changes while it is read, ${what}: all is read anew, ${JSON.stringify(settings)}`, async () => {
         hub.add('org/changing', make('one'), settings);
         const first = what.startsWith('far') ? 'model.safetensors' : 'model-00001-of-00002.safetensors';
         let count = 0;
-        hub.fail(first, { cut: what.startsWith('far') ? 700_000 : 30_000 });
+        hub.fail(first, { cut: what.startsWith('far') ? 1_200_000 : 30_000 });
         const { logits } = await outcome(at('changing'), {
           retries: 2,
           // no Hub: an address that names no revision
@@ -357,6 +357,8 @@ describe('parts of files', () => {
     test(`a server that ${what}: all of it is read, and the answer is the same`, async () => {
       hub.add('org/clip3', files, settings);
       assert.deepEqual((await outcome(at('clip3'))).logits, want.clip);
+      const requests = asked(/^model/).filter((text) => text.startsWith('hub'));
+      assert.equal(requests.length, settings.ranges === false ? 2 : 1, 'it is not tried at each gap');
     });
 
   test('from disk and from Blobs', async () => {
