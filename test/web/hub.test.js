@@ -189,6 +189,13 @@ describe('what breaks on the way', () => {
       ...['hub model.safetensors', 'store model.safetensors'],
       ...['hub model.safetensors', 'store model.safetensors'],
     ]);
+    const headers = { 'x-error-code': 'Overloaded', 'x-error-message': 'try later' };
+    hub.fail('config.json', { status: 503, headers });
+    await fails(() => load(at('weak'), { retries: 0 }), {
+      code: 'ERR_FETCH_HTTP',
+      retryable: true,
+      message: /HTTP 503 Service Unavailable: try later$/,
+    });
     hub.fail('config.json', { status: 503 }, { status: 503 });
     await fails(() => load(at('weak')), { code: 'ERR_FETCH_HTTP', retryable: true, message: /config\.json: HTTP 503/ });
   });
@@ -722,6 +729,7 @@ describe('errors, each with the sentence that mends it', () => {
       folder('fine', sharded()),
       folder('wrong', { ...vit(), 'preprocessor_config.json': '{' }),
       folder('bert', { ...vit(), 'config.json': { model_type: 'bert' } }),
+      folder('odd', { ...clip(4096), 'config.json': { model_type: 'clip', vision_config: { hidden_act: 'odd' } } }),
       folder('large', clip(4096)),
     ];
     for (const path of paths)
@@ -730,12 +738,12 @@ describe('errors, each with the sentence that mends it', () => {
         () => {},
       );
     const controller = new AbortController();
-    const loading = load(paths[3], {
+    const loading = load(paths[4], {
       signal: controller.signal,
       onProgress: (/** @type {any} */ { loaded }) => loaded && controller.abort('enough'),
     });
     await assert.rejects(loading, (error) => error === 'enough');
-    const broken = load(paths[3], {
+    const broken = load(paths[4], {
       onProgress: (/** @type {any} */ { loaded }) => {
         if (loaded) throw new Error('of the caller');
       },
@@ -823,6 +831,16 @@ describe('what a source may be', () => {
         await model.dispose();
         assert.deepEqual([model.info.arch, requests.length], ['vit', 1]);
       },
+    );
+    const files = Object.entries(vit()).map(([name, file]) => [`/x/vit/${name}`, file]);
+    const held = Object.fromEntries(files);
+    await withServer(
+      (request, response) => {
+        const file = held[request.url ?? ''];
+        if (!file) return response.writeHead(404).end();
+        return response.end(file instanceof Uint8Array ? file : JSON.stringify(file));
+      },
+      async (base) => assert.deepEqual((await outcome(`${base}/x/vit`)).logits, want.one),
     );
     hub.add('org/dotless', vit());
     assert.deepEqual((await outcome(at('dotless').slice(0, -1))).logits, want.one);

@@ -134,33 +134,29 @@ export async function* dataOf(header, made, pieces) {
   const ranges = rangesOf(made);
   /** @type {Map<Stored, Uint8Array[]>} */
   const waiting = new Map();
-  try {
-    yield header;
-    for (const part of made.flatMap(({ parts }) => parts)) {
-      let left = sizeOf(part);
-      if (typeof part === 'number') {
-        for (; left > 0; left -= ZEROS) yield new Uint8Array(Math.min(left, ZEROS));
-        continue;
-      }
-      for (const chunk of waiting.get(part) ?? []) {
+  yield header;
+  for (const part of made.flatMap(({ parts }) => parts)) {
+    let left = sizeOf(part);
+    if (typeof part === 'number') {
+      for (; left > 0; left -= ZEROS) yield new Uint8Array(Math.min(left, ZEROS));
+      continue;
+    }
+    for (const chunk of waiting.get(part) ?? []) {
+      left -= chunk.length;
+      yield chunk;
+    }
+    waiting.delete(part);
+    while (left > 0) {
+      const { done, value } = await pieces.next();
+      if (done) return; // the core says that the file is too short
+      const [at, chunk] = value;
+      if (ranges[at] === part) {
         left -= chunk.length;
         yield chunk;
-      }
-      waiting.delete(part);
-      while (left > 0) {
-        const { done, value } = await pieces.next();
-        if (done) return; // the core says that the file is too short
-        const [at, chunk] = value;
-        if (ranges[at] === part) {
-          left -= chunk.length;
-          yield chunk;
-        } else waiting.set(ranges[at], [...(waiting.get(ranges[at]) ?? []), chunk]);
-      }
+      } else waiting.set(ranges[at], [...(waiting.get(ranges[at]) ?? []), chunk]);
     }
-    while (!(await pieces.next()).done); // what comes behind the last of them may be checked, and kept
-  } finally {
-    await pieces.return(undefined);
   }
+  while (!(await pieces.next()).done); // what comes behind the last of them may be checked, and kept
 }
 
 /**
