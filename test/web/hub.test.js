@@ -298,7 +298,7 @@ describe('what breaks on the way', () => {
       ['config.json', { status: 503 }],
     ])) {
       hub.forget();
-      hub.fail(name, fault);
+      hub.fail(name, ...Array.from({ length: 9 }, () => fault));
       const controller = new AbortController();
       const reason = new Error('the user left');
       const loading = load(at('slow'), { signal: controller.signal, retries: 9 });
