@@ -1,6 +1,6 @@
-// Folders of checkpoints in Chromium, from a Hub on two other origins: CORS, redirects, the cache, tokens, a folder that
-// the user picks. Alone: node --test test/browser/hub.test.js (after `make dist/tesserae-simd-all.wasm js`). What does not
-// depend on the platform: test/web/hub.test.js
+// Folders of checkpoints in Chromium, from a Hub on two other origins: CORS, redirects, the cache, tokens, a folder
+// that the user picks. Alone: node --test test/browser/hub.test.js (after `make dist/tesserae-simd-all.wasm js`). What
+// does not depend on the platform: test/web/hub.test.js
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -213,6 +213,14 @@ test('the cache: used, healed, refreshed, left alone', async () => {
   hub.forget();
   assert.deepEqual((await outcome(at('kept'))).logits, want.two);
   assert.deepEqual(hub.log, []);
+
+  // one file of another commit than the rest, of which nothing comes from the cache then
+  hub.add('org/kept', vit('one'));
+  await page.evaluate(async (url) => (await caches.open('tesserae-models')).delete(url), `${at('kept')}config.json`);
+  const mixed = await outcome(at('kept'));
+  assert.deepEqual([mixed.logits, mixed.last.fromCache], [want.one, false]);
+  hub.add('org/kept', vit('two'));
+  assert.deepEqual((await outcome(at('kept'), { cache: 'reload' })).logits, want.two);
 
   // a copy that was spoilt: cut, of other bytes, of text; with and without what we write beside it
   for (const name of ['config.json', 'model.safetensors', 'preprocessor_config.json'])

@@ -780,7 +780,8 @@ describe('what a source may be', () => {
     );
     /** Like a FileList. */
     const list = { length: files.length, [Symbol.iterator]: () => files.reverse()[Symbol.iterator]() };
-    for (const source of [files, list, blobs(vit('one')), blobs(sharded())])
+    const named = Object.entries(blobs(vit('one'))).map(([name, blob]) => Object.assign(blob, { name }));
+    for (const source of [files, list, named, blobs(vit('one')), blobs(sharded())])
       assert.deepEqual((await outcome(source)).logits, want.one);
     const nested = Object.fromEntries(Object.entries(blobs(vit('two'))).map(([name, blob]) => [`x/y/${name}`, blob]));
     assert.deepEqual((await outcome(nested)).logits, want.two);
