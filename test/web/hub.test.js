@@ -294,7 +294,8 @@ describe('what breaks on the way', () => {
       ['preprocessor_config.json', { hang: 0 }],
       ['model.safetensors.index.json', { hang: 100 }],
       ['model-00001-of-00002.safetensors', { hang: 100 }],
-      ['model-00002-of-00002.safetensors', { hang: 3000 }],
+      ['model-00001-of-00002.safetensors', { hang: 20_000 }],
+      ['model-00002-of-00002.safetensors', { hang: 300 }],
       ['config.json', { status: 503 }],
     ])) {
       hub.forget();
