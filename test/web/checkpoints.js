@@ -100,13 +100,17 @@ export const padded = (seed, ...names) => ({
   ]),
 });
 
-/** The same in two files and an index. @param {string} [seed] @returns {Record<string, any>} */
-export function sharded(seed = 'one') {
+/**
+ * The same in two files and an index.
+ * @param {string} [seed] @param {string} [pad] a tensor of 800 KB in the second @returns {Record<string, any>}
+ */
+export function sharded(seed = 'one', pad) {
   const { 'model.safetensors': _, ...rest } = vit(seed);
   const shapes = vitShapes();
   const name = (/** @type {number} */ i) => `model-0000${i + 1}-of-00002.safetensors`;
   // q, k and v of a layer lie in different files
   const parts = [0, 1].map((i) => shapes.filter((_one, at) => at % 2 === i));
+  if (pad) parts[1].push([pad, [200, 1024]]);
   return {
     ...rest,
     'model.safetensors.index.json': {

@@ -69,6 +69,8 @@ const blobs = (files) =>
     ]),
   );
 
+/** The messages of errors. @type {string[]} */
+const said = [];
 /** What comes out right. @type {Record<string, number[]>} */
 const want = {};
 
@@ -95,6 +97,7 @@ async function fails(work, { message, ...fields }) {
   for (const [name, value] of Object.entries(fields))
     assert.deepEqual(error[name], value, `${name} of ${error.message}`);
   assert.match(error.message, message);
+  said.push(error.message);
   assert.ok(error.message.startsWith(`${error.code}: `) && !/ERR_\w+: .*ERR_/.test(error.message), error.message);
   return error;
 }
@@ -263,6 +266,23 @@ describe('what breaks on the way', () => {
         });
         assert.deepEqual(logits, want.two, 'no mixture');
       });
+
+  test('a file that changes, and no try is left', async () => {
+    hub.add('org/changing', sharded('one', 'mmm.pad'));
+    const name = 'model-00002-of-00002.safetensors';
+    let count = 0;
+    const moving = async (/** @type {string} */ url, /** @type {any} */ init) => {
+      if (url.endsWith(name) && ++count === 2) hub.add('org/changing', sharded('two', 'mmm.pad'));
+      const response = await fetch(`${at('changing')}${url.split('/').at(-1)}`, init);
+      const headers = new Headers([...response.headers].filter(([one]) => one !== 'x-repo-commit'));
+      return new Response(response.body, { status: response.status, headers });
+    };
+    await fails(() => load(at('changing'), { retries: 0, fetch: moving }), {
+      code: 'ERR_FETCH_RANGE',
+      retryable: true,
+      message: /: model-00002-of-00002\.safetensors changed while it was read$/,
+    });
+  });
 
   test('429: as long as the server says', async () => {
     hub.add('org/busy', vit());
@@ -1064,4 +1084,24 @@ describe('integrity', () => {
         message: /integrity is .*; give "sha256-"/,
       });
   });
+});
+
+test('messages about folders that docs/errors.md quotes are those that were given above', () => {
+  const [, section] = readFileSync(new URL('docs/errors.md', root), 'utf8').split('## Messages about folders');
+  const rows = [...section.matchAll(/^\| (?:`(ERR_\w+)`)? ?\| (`+)(.*)\2 \|$/gm)];
+  assert.ok(rows.length > 12, 'the messages were not found');
+  let code = '';
+  for (const [, named, , message] of rows) {
+    code = named ?? code;
+    if (/leads elsewhere/.test(message)) continue; // in a page alone
+    const pattern = `${code}: ${message}`
+      .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+      .replace(/https?:\/\/(?!huggingface\\\.co\/org\/name$)[^\s)]+?(?=:? |\)|$)/g, '\\S+')
+      .replace(/org\/name is restricted/, '\\S+ is restricted')
+      .replaceAll('\\.\\.\\.', '.*');
+    assert.ok(
+      said.some((one) => new RegExp(`^${pattern}$`).test(one)),
+      `no load says ${code}: ${message} (${pattern})`,
+    );
+  }
 });
