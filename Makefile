@@ -205,7 +205,7 @@ no-fuzzer:
 # ---- JavaScript ----
 
 js: dist/index.js ## bundle web/ into dist/, as the package ships it
-dist/index.js: $(wildcard web/*.js) scripts/build/bundle.mjs package-lock.json
+dist/index.js: $(wildcard web/*.js web/hub/*.js) scripts/build/bundle.mjs package-lock.json
 	$(Q)$(NODE) scripts/build/bundle.mjs
 
 types: ## check web/ with tsc (JSDoc types) and write dist/types/
