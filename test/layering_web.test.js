@@ -67,13 +67,6 @@ const ROWS = [
     may: 'base bytes',
     why: 'inputs become plain data; the engine is reached through the host handed in',
   },
-  {
-    row: 'hub',
-    files: /^web\/hub\//,
-    may: 'base',
-    self: true,
-    why: 'what other libraries wrote is translated to our format, without an engine',
-  },
   { row: 'model', files: /^web\/model\.js$/, may: 'base inputs', why: 'a model has its host handed in' },
   {
     row: 'load',

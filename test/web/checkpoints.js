@@ -1,4 +1,5 @@
-// Checkpoints as transformers and timm write them, tiny and with random numbers, for the tests of what carries them. That
+// Checkpoints as transformers and timm write them, tiny and with random numbers, for the tests of what carries them.
+// That
 // their numbers come out right is tested with the libraries themselves. Not a test itself.
 import { draw } from '../parity/weights.js';
 

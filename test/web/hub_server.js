@@ -93,7 +93,9 @@ export async function startHub() {
   const repositories = new Map();
   /** @type {Map<string, Fault[]>} */
   const faults = new Map();
-  /** What signed addresses name, each good for one request. @type {Map<string, { bytes: Buffer, settings: Settings }>} */
+  /**
+   * What signed addresses name, each good for one request. @type {Map<string, { bytes: Buffer, settings: Settings }>}
+   */
   const signed = new Map();
 
   /** @param {'hub' | 'store'} host @param {any} request @param {any} response @returns {Asked} */

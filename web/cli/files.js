@@ -87,7 +87,10 @@ async function isBare(path) {
   }
 }
 
-/** Something to read that is no file of ours on disk: a folder, an address, or a file with a config.json beside it. @param {string} from */
+/**
+ * Something to read that is no file of ours on disk: a folder, an address, or a file with a config.json beside it.
+ * @param {string} from
+ */
 async function sourceOf(from) {
   if (isFolder(from)) return openFolder(from, NET, LENT);
   if (/^https?:/.test(from))

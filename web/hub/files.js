@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * The files of a folder, wherever it lies: behind an address, on disk (Node), or Blobs by name. A file behind an address has
- * its own retries and is resumed where it broke. What was read goes to the cache when the model has loaded: each file under
- * its own address, with the commit that all are of.
+ * The files of a folder, wherever it lies: behind an address, on disk (Node), or Blobs by name. A file behind an
+ * address has
+ * its own retries and is resumed where it broke. What was read goes to the cache when the model has loaded: each file
+ * under its own address, with the commit that all are of.
  */
 import { cacheable, cacheDrop, cacheMatch, cachePut } from '../cache.js';
 import { builtin } from '../platform.js';
@@ -282,7 +283,8 @@ export class TensorFile {
   }
 
   /**
-   * The bytes of runs, and some that lie between them, each with its place in the file. A file that is checked is read whole.
+   * The bytes of runs, and some that lie between them, each with its place in the file. A file that is checked is
+   * read whole.
    * @param {Run[]} runs in order @returns {AsyncGenerator<[number, Uint8Array]>}
    */
   async *read(runs) {

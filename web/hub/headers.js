@@ -8,8 +8,8 @@ const HOPS = 20;
 
 /**
  * Has options.fetch send options.headers with what it fetches for this model. Fetch itself keeps Authorization from the
- * host that an answer leads to, and hands all others on. So in Node redirects are followed here. A page cannot see where
- * one leads: there others than Authorization refuse it.
+ * host that an answer leads to, and hands all others on. So in Node redirects are followed here. A page cannot see
+ * where one leads: there others than Authorization refuse it.
  * @param {any} source @param {any} options settled @param {import('./core.js').Core} lent
  */
 export function sendHeaders(source, options, lent) {

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Folders of checkpoints as transformers and timm write them: config.json says what the model is, the files beside it have
- * labels, preprocessing and tensors. A family (families.js) translates names; the result is read as one file in our own
- * format. Fetched only when a folder is loaded.
+ * Folders of checkpoints as transformers and timm write them: config.json says what the model is, the files beside it
+ * have labels, preprocessing and tensors. A family (families.js) translates names; the result is read as one file in
+ * our own format. Fetched only when a folder is loaded.
  */
 import { core, refuse } from './core.js';
 import { families } from './families.js';
@@ -196,7 +196,8 @@ async function openIn(folder, weights, integrity) {
 /**
  * Loads a folder; once more without the cache, if what came from there does not load.
  * @param {any} source @param {any} options settled @param {import('./core.js').Core} lent
- * @param {(from: any, fromCache: () => boolean) => Promise<any>} read feeds something to read, and returns the model's info
+ * @param {(from: any, fromCache: () => boolean) => Promise<any>} read feeds something to read, and returns the
+ * model's info
  * @param {any} [error] why the source could not be read as a file of ours
  */
 export async function load(source, options, lent, read, error) {

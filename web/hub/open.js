@@ -7,13 +7,19 @@ export const INDEX = 'model.safetensors.index.json';
 
 /** @typedef {(name: string, alone?: boolean) => import('./files.js').File} Open alone: the one file of tensors */
 
-/** @template T @param {Promise<T>[]} promises @returns {Promise<T[]>} when all have ended, because each may leave something open */
+/**
+ * @template T @param {Promise<T>[]} promises @returns {Promise<T[]>} when all have ended, because each may leave
+ * something open
+ */
 export async function allOf(promises) {
   await Promise.allSettled(promises);
   return Promise.all(promises);
 }
 
-/** A JSON file; undefined where it is optional and not there. @param {import('./files.js').File} file @param {boolean} [optional] */
+/**
+ * A JSON file; undefined where it is optional and not there. @param {import('./files.js').File} file @param {boolean}
+ * [optional]
+ */
 export async function json(file, optional) {
   let text;
   try {

@@ -4,7 +4,9 @@ import { builtin, filePath } from '../platform.js';
 import { core } from './core.js';
 import { atAddress, baseOf, ofBlobs, onDisk } from './files.js';
 
-/** @typedef {{ at: (options: any) => import('./files.js').Folder, weights?: string }} Place weights: their file's name */
+/**
+ * @typedef {{ at: (options: any) => import('./files.js').Folder, weights?: string }} Place weights: their file's name
+ */
 
 /**
  * The folder that a source names, or that a file lies in.

@@ -1,7 +1,10 @@
 // @ts-check
 /** SHA-256 of bytes as they come (FIPS 180-4): crypto.subtle wants them all at once. */
 
-/** The first 32 bits behind the point of the root of each of the first primes. @param {number} count @param {number} root */
+/**
+ * The first 32 bits behind the point of the root of each of the first primes. @param {number} count @param {number}
+ * root
+ */
 function fractions(count, root) {
   /** @type {number[]} */
   const primes = [];

@@ -5,8 +5,12 @@
  */
 import { fail } from './core.js';
 
-/** @typedef {{ file: number, dtype: string, shape: number[], begin: number, end: number }} Stored of the file's bytes */
-/** @typedef {{ name: string, dtype: string, shape: number[], parts: (Stored | number)[] }} Made number: so many zeros */
+/**
+ * @typedef {{ file: number, dtype: string, shape: number[], begin: number, end: number }} Stored of the file's bytes
+ */
+/**
+ * @typedef {{ name: string, dtype: string, shape: number[], parts: (Stored | number)[] }} Made number: so many zeros
+ */
 
 const ZEROS = 1 << 16;
 
