@@ -57,7 +57,8 @@ if ! met 2>/dev/null; then
   say "installing PyTorch (a minute or more)"
   # shellcheck disable=SC2046 # torch, and the torchvision that belongs to it
   pip $(grep '^torch' "$requirements") || fail "PyTorch could not be installed"
-  pip ${1:+-c "$requirements"} $([ -n "${1:-}" ] || echo --no-deps) -r "$requirements" || fail "the packages of $requirements could not be installed"
+  pip $([ -n "${1:-}" ] || echo --no-deps) -r "$requirements" ||
+    fail "the packages of $requirements could not be installed"
   met || fail "the environment still differs from $requirements"
   say "ready"
 fi
