@@ -189,7 +189,8 @@ const zoo = () => ({
   ),
   pages: files('docs/models', '.md'),
   measured: JSON.parse(read('docs/models/measured.json')),
-  requirements: read('scripts/parity/requirements.txt'),
+  requirements:
+    read('scripts/parity/requirements.txt') + /\ntransformers==.*\n/.exec(read('scripts/parity/hub_requirements.txt')),
   common: /^COMMON := ((?:.*\\\n)*.*)$/m.exec(read('Makefile'))?.[1].match(/\w+/g) ?? [],
 });
 

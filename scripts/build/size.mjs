@@ -96,6 +96,11 @@ if (!files.length) {
   const size = await scripts();
   report('JavaScript (bundled)', size, JS_BUDGET);
   rows.push({ name: 'JavaScript (bundled)', ...size });
+  const { bundleLazy } = await import('./bundle.mjs');
+  const [loader, ...families] = (await bundleLazy()).map(({ path, contents }) => ({ path, ...sizes(contents) }));
+  for (const one of families) if (one.brotli > HUB_BUDGET) report(relative(root, one.path), one, HUB_BUDGET);
+  report('loader of folders', loader, HUB_BUDGET);
+  rows.push({ name: 'loader of folders', raw: loader.raw, gzip: loader.gzip, brotli: loader.brotli });
   const made = tools();
   console.log(`made by ${made}`);
   const { table, sentence } = texts(rows, made);

@@ -26,6 +26,7 @@ export const FOLDERS = Object.entries({
   'scripts/build': 'Setup, the JavaScript bundle, sizes.',
   'scripts/dev': 'Tools of daily work: pages, a development server, fuzzing, screenshots, samples.',
   'scripts/parity': 'Comparison with the reference implementations, and the golden files.',
+  'scripts/parity/hub_cases': 'Checkpoints that transformers and timm write, a file for each group of families.',
   'scripts/parity/references': 'The reference implementations and their cases, one file per architecture.',
   'scripts/bench': 'Speed: beside onnxruntime-web, of each architecture, of each kernel.',
   'scripts/train': 'Training, and the accuracy of the model that ships.',

@@ -1,4 +1,5 @@
-"""Writes test/golden/hub/<case>.json: tiny checkpoints as transformers and timm write them, and what the libraries answer.
+"""Writes test/golden/hub/<case>.json: tiny checkpoints as transformers and timm write them, and what the libraries
+answer.
 
     python=$(scripts/parity/pyenv.sh hub) && "$python" scripts/parity/hub_golden.py
 

@@ -2,15 +2,18 @@
 # Makes the Python environment of the reference checks (scripts/parity/requirements.txt), and prints its interpreter's
 # path.
 #   python=$(scripts/parity/pyenv.sh) && "$python" scripts/parity/parity.py
+#   python=$(scripts/parity/pyenv.sh hub)     the one of hub.py and hub_preprocess.py (hub_requirements.txt)
 # The environment is outside the checkout, in ${TESSERAE_CACHE:-~/.cache/tesserae}/venv, because PyTorch is large and
 # changes seldom.
 # Takes no time when every pin is met. `make test` and `make demo` need no Python.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache=${TESSERAE_CACHE:-$HOME/.cache/tesserae}
-venv=$cache/venv
-requirements=scripts/parity/requirements.txt
-log=$cache/pyenv.log
+kind=${1:+$1_}
+venv=$cache/${1:+$1}${1:+env}
+[ -n "${1:-}" ] || venv=$cache/venv
+requirements=scripts/parity/${kind}requirements.txt
+log=$cache/${kind}pyenv.log
 
 say() { echo "pyenv: $*" >&2; }
 fail() {
@@ -52,8 +55,10 @@ if ! met 2>/dev/null; then
     python3 -m venv "$venv" >>"$log" 2>&1 || fail "python3 -m venv failed; on Debian install python3-venv"
   fi
   say "installing PyTorch (a minute or more)"
-  pip "$(grep '^torch==' "$requirements")" || fail "PyTorch could not be installed"
-  pip --no-deps -r "$requirements" || fail "the packages of $requirements could not be installed"
+  # shellcheck disable=SC2046 # torch, and the torchvision that belongs to it
+  pip $(grep '^torch' "$requirements") || fail "PyTorch could not be installed"
+  pip $([ -n "${1:-}" ] || echo --no-deps) -r "$requirements" ||
+    fail "the packages of $requirements could not be installed"
   met || fail "the environment still differs from $requirements"
   say "ready"
 fi

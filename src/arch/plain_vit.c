@@ -1,7 +1,9 @@
-/* The plain ViT as published checkpoints have it: one network with options for what transformers' and timm's models add to
- * or leave out of "An Image is Worth 16x16 Words" (Dosovitskiy et al., 2020, arXiv 2010.11929). ViT, DeiT and its distilled
- * form, DeiT III, CLIP's and SigLIP's picture towers, DINOv2 and v3, BEiT, data2vec, EVA-02 and MAE's encoder are configs
- * of it.
+/* The plain ViT as published checkpoints have it: one network with options for what transformers' and timm's models
+ * add to
+ * or leave out of "An Image is Worth 16x16 Words" (Dosovitskiy et al., 2020, arXiv 2010.11929). ViT, DeiT and its
+ * distilled
+ * form, DeiT III, CLIP's and SigLIP's picture towers, DINOv2 and v3, BEiT, data2vec, EVA-02 and MAE's encoder are
+ * configs of it.
  * Reference: timm 1.0.31, models.vision_transformer, class VisionTransformer, and models.eva, class Eva. Weights have
  * timm's names.
  *
@@ -20,14 +22,17 @@
  *   relative_bias   'layers', 'shared': BEiT's table of biases by distance, with three more rows for the class token
  *   activation, gated: GELU and others; SwiGLU: fc1 gives gates and values, gates first
  *   attn_norm, mlp_norm   EVA's norms in front of the output projections
- *   pool       'cls'; 'mean' over patches; 'all': over all tokens; 'cls_mean': both, side by side; 'dist': two heads, of the
+ *   pool       'cls'; 'mean' over patches; 'all': over all tokens; 'cls_mean': both, side by side; 'dist': two heads,
+ *   of the
  *              class and the distillation token, averaged (the embedding is the mean of these tokens; of 'dist_cls' the
  *              class token); 'map': attention of a learned query (SigLIP)
  *   norm, fc_norm   a norm of all tokens behind the layers; of what was pooled
  *   pooler     tanh(W x + b) on what was pooled (transformers' ViTModel): the embedding
  *   projection a Linear to so many numbers, which are the embedding (CLIP); projection_bias
- *   decoder    MAE's (He et al., 2021, arXiv 2111.06377): an object with embed_dim, depth, num_heads, mlp_dim, masking_ratio,
- *              norm_pix_loss. The output is the image, whose hidden patches are predicted from the others; layers that are
+ *   decoder    MAE's (He et al., 2021, arXiv 2111.06377): an object with embed_dim, depth, num_heads, mlp_dim,
+ *   masking_ratio,
+ *              norm_pix_loss. The output is the image, whose hidden patches are predicted from the others; layers
+ *              that are
  *              looked into see all patches
  *
  * Traps
@@ -164,7 +169,8 @@ static tsr_value patch_positions(tsr_builder *b, const plain *c, tsr_value table
   return tsr_nn_reshape(b, x, tsr_shape_of(3, 1, h * w, c->dim));
 }
 
-/* The patches [B,N,C] with positions. *front gets the tokens in front of them with theirs, [B,K,C]; TSR_NO_VALUE: none. */
+/* The patches [B,N,C] with positions. *front gets the tokens in front of them with theirs, [B,K,C]; TSR_NO_VALUE:
+ * none. */
 static tsr_value embed(tsr_builder *b, plain *c, tsr_value x, tsr_value *front) {
   tsr_value table = TSR_NO_VALUE;
   int rows = c->positions == POS_ALL ? c->prefix : c->positions == POS_CLASS ? c->class_token : 0;

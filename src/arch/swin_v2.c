@@ -1,6 +1,6 @@
 /* Swin V2: "Swin Transformer V2: Scaling Up Capacity and Resolution" (Liu, Hu, Lin, Yao, Xie, Wei, Ning, Cao, Zhang,
- * Dong, Wei, Guo, 2021, arXiv 2111.09883): Swin with norms behind the layers, cosine attention, and position biases that
- * a small network computes.
+ * Dong, Wei, Guo, 2021, arXiv 2111.09883): Swin with norms behind the layers, cosine attention, and position biases
+ * that a small network computes.
  * Reference: timm 1.0.31, models.swin_transformer_v2, class SwinTransformerV2.
  *
  *   as Swin (arch/swin.c), but

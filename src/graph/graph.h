@@ -58,8 +58,9 @@ typedef struct tsr_input {
   const float *data;
 } tsr_input;
 
-/* The tokens that the head reads, whose attention is the map of a classification: the first one where there are tokens in
- * front of the grid's, else the mean of the grid's; or the mean of the grid's, or of these and those in front. */
+/* The tokens that the head reads, whose attention is the map of a classification: the first one where there are
+ * tokens in front of the grid's, else the mean of the grid's; or the mean of the grid's, or of these and those in
+ * front. */
 enum { TSR_READS_FIRST, TSR_READS_CELLS, TSR_READS_ALL };
 
 enum { TSR_MAX_INPUTS = 32, TSR_MAX_FOLLOWS = 4, TSR_MAX_STORES = 4 };

@@ -212,8 +212,9 @@ static void mean_of(const tsr_request *v, const float *layer, float *out) {
   }
 }
 
-/* The rows of the tokens that the head reads: the class token's, the first, where there is one; else the cells' rows weighted
- * as the pooling weights them, equally where it has no weights. A head that reads a mean says so (TSR_READS_...). */
+/* The rows of the tokens that the head reads: the class token's, the first, where there is one; else the cells' rows
+ * weighted as the pooling weights them, equally where it has no weights. A head that reads a mean says so
+ * (TSR_READS_...). */
 static void look(const tsr_request *v) {
   const float *weights = v->tap_count > v->layer_count ? v->values[v->layer_count] : NULL;
   int n = v->tokens, prefix = v->taps[0]->meaning.prefix_tokens, is_square = v->rows == n;

@@ -153,8 +153,8 @@ tsr_value tsr_nn_transformer(tsr_builder *b, tsr_value x, const tsr_transformer 
  * [B,N,dim]. */
 tsr_value tsr_nn_patch_embed(tsr_builder *b, tsr_value image, int patch_h, int patch_w, int dim);
 
-/* torch.nn.Conv2d(C, dim, P, P) as timm's and transformers' patch embedding: image [B,C,H,W], whole patches -> [B,N,dim];
- * weights name.weight [dim,C,patch_h,patch_w], name.bias. */
+/* torch.nn.Conv2d(C, dim, P, P) as timm's and transformers' patch embedding: image [B,C,H,W], whole patches ->
+ * [B,N,dim]; weights name.weight [dim,C,patch_h,patch_w], name.bias. */
 tsr_value tsr_nn_conv_patches(tsr_builder *b, const char *name, tsr_value image, const int patch[2], int dim, int bias);
 /* The same for video [B,C,F,H,W]: patches of patch_f frames, [B,N,patch_f*P*P*C] in einops' order (pf p1 p2 c), frame
  * by frame. */

@@ -37,7 +37,8 @@ tsr_value tsr_nn_depthwise_norm(tsr_builder *b, const char *name, const char *no
  * weights. */
 tsr_value tsr_nn_depthwise_by(tsr_builder *b, tsr_value x, tsr_value kernels, tsr_value bias, tsr_conv conv);
 
-/* A BatchNorm that no product stands in front of, to take it up: over the last dim of x, weights as above; eps 0: 1e-5. */
+/* A BatchNorm that no product stands in front of, to take it up: over the last dim of x, weights as above; eps 0:
+ * 1e-5. */
 tsr_value tsr_nn_batch_norm(tsr_builder *b, const char *name, tsr_value x, float eps);
 
 /* x + MLP(x): channel norm 0, 1x1 convolution 1, GELU, 1x1 convolution 4. */

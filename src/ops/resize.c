@@ -1,5 +1,5 @@
-/* resize: bilinear and bicubic interpolation of a map; see ops.inc. A task is an output row: its input rows are summed into
- * one row, then that row's pixels. */
+/* resize: bilinear and bicubic interpolation of a map; see ops.inc. A task is an output row: its input rows are
+ * summed into one row, then that row's pixels. */
 #include <math.h>
 #include <string.h>
 

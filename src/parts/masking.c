@@ -94,8 +94,8 @@ static tsr_value difference(tsr_builder *b, tsr_value y, tsr_value x, tsr_pixel_
   return tsr_nn_times(b, tsr_nn_mean_all(b, d), loss.scale);
 }
 
-/* Each patch with mean 0 and variance 1, by (x - mean) / sqrt(variance + 1e-6); the variance of K numbers has the divisor
- * K - 1. */
+/* Each patch with mean 0 and variance 1, by (x - mean) / sqrt(variance + 1e-6); the variance of K numbers has the
+ * divisor K - 1. */
 static tsr_value normalised(tsr_builder *b, tsr_value x) {
   float k = (float)tsr_dim(b, x, 2), share = (k - 1) / k;
   tsr_attrs attrs = {.layer_norm = {.eps = 1e-6f * share}};
@@ -103,7 +103,8 @@ static tsr_value normalised(tsr_builder *b, tsr_value x) {
   return tsr_nn_times(b, tsr_node_add(b, TSR_OP_layer_norm, &x, 1, &attrs), sqrtf(share));
 }
 
-/* y with each patch's mean and deviation in x. With d = x - mean and its direction u, the deviation is d u / sqrt(K - 1). */
+/* y with each patch's mean and deviation in x. With d = x - mean and its direction u, the deviation is d u / sqrt(K -
+ * 1). */
 static tsr_value like(tsr_builder *b, tsr_value y, tsr_value x) {
   tsr_shape one = tsr_shape_of(3, tsr_dim(b, x, 0), tsr_dim(b, x, 1), 1);
   float k = (float)tsr_dim(b, x, 2);

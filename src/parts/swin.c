@@ -3,15 +3,17 @@
 
 #include "graph/settings.h"
 
+enum { MOST_WINDOW = 128 }; /* the square of its area is an int */
+
 /* A list of pairs, or of one number for each stage, or one number for all. */
 static void read_windows(tsr_builder *b, tsr_swin *c) {
   static const int usual[TSR_SWIN_STAGES] = {7, 7, 7, 7, 7, 7, 7, 7};
   int sides[TSR_SWIN_STAGES], count;
   const tsr_json *given = tsr_json_get(b->config.given, "window_size");
   if (given && given->kind == TSR_JSON_ARRAY && given->child && given->child->kind == TSR_JSON_ARRAY) {
-    count = tsr_config_pairs(b, "window_size", NULL, 0, 1, TSR_MAX_SIDE, TSR_SWIN_STAGES, c->window);
+    count = tsr_config_pairs(b, "window_size", NULL, 0, 1, MOST_WINDOW, TSR_SWIN_STAGES, c->window);
   } else {
-    count = tsr_config_list(b, "window_size", usual, 1, TSR_MAX_SIDE, 1, TSR_SWIN_STAGES, sides);
+    count = tsr_config_list(b, "window_size", usual, 1, MOST_WINDOW, 1, TSR_SWIN_STAGES, sides);
     for (int s = 0; s < count; s++) c->window[s][0] = c->window[s][1] = sides[s];
   }
   if (count < c->stages)
@@ -168,7 +170,7 @@ static tsr_value attend(tsr_builder *b, tsr_value map, const tsr_swin *c, const 
     attention.bias = kind ? tsr_nn_add(b, bias, l->masks[kind]) : bias;
     x = c->attend(b, x, tsr_nn_reshape(b, x, tsr_shape_of(3, batch * count, area, 3 * dim)), attention, &parts);
     if (attention.store)
-      stored[n] = tsr_nn_reshape(b, tsr_node_output(b, x, 1), tsr_shape_of(3, batch, count, heads * area * area));
+      stored[n] = tsr_nn_reshape(b, tsr_node_output(b, x, 1), tsr_shape_of(5, batch, count, heads, area, area));
     outs[n++] = tsr_nn_reshape(b, x, tsr_shape_of(3, batch, count * area, dim));
   }
   if (attention.store) {

@@ -14,11 +14,12 @@
  */
 
 /**
- * The first pattern that matches the whole name of a tensor says what it is called in our file; what none matches is not
- * loaded, nor is what becomes "". In a pattern that is a string "." is a dot, "#" a number, "*" weight or bias (each of
- * the two is a group); the rest is a RegExp's. The new name may be several, with a space between them. Each may end in
- * "@i": part i of a concatenation along dim 0 (a part that is not there is zeros); or in ":a-b/n": of the tensor's n equal
- * parts along dim 0 those from a to b.
+ * The first pattern that matches the whole name of a tensor says what it is called in our file; what none matches is
+ * not loaded, nor is what becomes "". In a pattern that is a string "." is a dot, "#" a number, "*" weight or bias
+ * (each of the two is a group); the rest is a RegExp's. The new name may be several, with a space between them. Each
+ * may end in
+ * "@i": part i of a concatenation along dim 0 (a part that is not there is zeros); or in ":a-b/n": of the tensor's n
+ * equal parts along dim 0 those from a to b.
  * @typedef {[RegExp | string, string][]} Rules
  */
 

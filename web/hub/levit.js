@@ -32,7 +32,10 @@ export const read = ({ config, timm, shape, names }) => {
   const ours = (/** @type {string} */ name) => (timm ? name : renamed(name, config.depths ?? [4, 4, 4]));
   /** @type {Record<string, number[]>} */
   const at = Object.fromEntries(names.map((name) => [ours(name), shape(name) ?? []]));
-  /** Heads, and per head the width of keys and of values over it. @param {string} name @param {string} q @param {number} keys */
+  /**
+   * Heads, and per head the width of keys and of values over it. @param {string} name @param {string} q @param
+   * {number} keys
+   */
   const heads = (name, q, keys) => {
     const [n] = at[`${name}.attention_biases`];
     const values = at[`${name}.proj.ln.linear.weight`][1];

@@ -1,5 +1,8 @@
 // @ts-check
-/** Plain ViTs: transformers' ViT, DeiT, DINOv2 and v3, BEiT, CLIP, SigLIP and MAE's encoder; timm's vit_*, deit*, eva*, beit*. */
+/**
+ * Plain ViTs: transformers' ViT, DeiT, DINOv2 and v3, BEiT, CLIP, SigLIP and MAE's encoder; timm's vit_*, deit*,
+ * eva*, beit*.
+ */
 
 /** @typedef {import('./family.js').Checkpoint} Checkpoint */
 /** @typedef {import('./family.js').Rules} Rules */

@@ -1,5 +1,5 @@
-"""Checkpoints of plain ViTs as transformers and timm save them: every family that src/arch/plain_vit.c runs, tiny, with odd
-settings, and three at full size."""
+"""Checkpoints of plain ViTs as transformers and timm save them: every family that src/arch/plain_vit.c runs, tiny, with
+odd settings, and three at full size."""
 
 import json
 import math
@@ -32,8 +32,8 @@ def drawn(model):
 
 
 def with_outliers(model, channels=4, size=50):
-    """Random weights with outliers as trained ones have them: a few channels of the residual stream far above the others,
-    layer scales of 1e-5 to 10, norm weights up to 10."""
+    """Random weights with outliers as trained ones have them: a few channels of the residual stream far above the
+    others, layer scales of 1e-5 to 10, norm weights up to 10."""
     generator = torch.Generator().manual_seed(3)
     width = model.embed_dim
     high = torch.randperm(width, generator=generator)[:channels]

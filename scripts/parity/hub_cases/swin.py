@@ -12,8 +12,9 @@ TIMM = dict(depths=(2, 2), num_heads=(1, 2), embed_dim=8, mlp_ratio=2.0, num_cla
 
 
 def fill(model, name, half):
-    """Random weights, none left at 0 or 1; the scale of one head beyond the limit. With all there, every softmax chooses
-    single tokens, and the libraries' own results in single and in double precision are further apart than 1e-4."""
+    """Random weights, none left at 0 or 1; the scale of one head beyond the limit. With all there, every softmax
+    chooses single tokens, and the libraries' own results in single and in double precision are further apart than
+    1e-4."""
     with torch.no_grad():
         for key, tensor in model.named_parameters():
             tensor.copy_(torch.from_numpy(draw(name, key, tuple(tensor.shape))))

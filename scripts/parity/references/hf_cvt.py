@@ -50,7 +50,15 @@ CASES = [
         image(1, 3, 20, 16),
         keep=("stages.0.blocks.0", "embedding"),
     ),
-    Case("hf_cvt_13", dict(depth=[1, 2, 10]), image(1, 3, 224, 224), parameters=19_997_480, q8="top1"),
+    Case(
+        "hf_cvt_13",
+        dict(depth=[1, 2, 10]),
+        image(1, 3, 224, 224),
+        parameters=19_997_480,
+        q8="top1",
+        least=0.9,
+        why="random weights leave a fifth of the inputs as near ties",
+    ),
 ]
 
 

@@ -38,7 +38,15 @@ CASES = [
         image(1, 3, 24, 44),
         keep=("stages.?.blocks.?.attn",),
     ),
-    Case("swinv2_tiny_window8_256", WINDOW_8, image(1, 3, 256, 256), parameters=28_347_154, q8="top1"),
+    Case(
+        "swinv2_tiny_window8_256",
+        WINDOW_8,
+        image(1, 3, 256, 256),
+        parameters=28_347_154,
+        q8="top1",
+        least=0.9,
+        why="near ties; the roundings alone, in the reference, are off as far",
+    ),
     Case(
         "swinv2_tiny_window16_256_from_12",
         dict(WINDOW_8, window_size=16, pretrained_window_sizes=[12, 12, 12, 6]),
