@@ -29,7 +29,7 @@ typedef struct efficient_former_config {
 
 static void read_config(tsr_builder *b, efficient_former_config *c) {
   int counts[MOST];
-  tsr_config_pair(b, "image_size", 224, 1, TSR_MAX_SIDE, c->image);
+  tsr_config_pair(b, "image_size", 224, 1, 2048, c->image); /* scores of all pairs of pixels, a 32nd of it */
   c->channels = tsr_config_int(b, "in_chans", 3, 1, 64);
   c->num_classes = tsr_config_int(b, "num_classes", 1000, 0, TSR_MAX_CLASSES);
   c->stages = tsr_config_list(b, "depths", NULL, 0, MOST_BLOCKS, 1, MOST, c->depth);

@@ -18,7 +18,7 @@
  * - The table of position biases is [heads, rows, columns], of key minus query. */
 #include "arch.h"
 
-enum { MOST = 8 };
+enum { MOST = 8, MOST_SIDE = 128 /* of a window, whose table of biases has a row for each pair of tokens */ };
 static const float EPS = 1e-3f; /* of BatchNorm */
 
 typedef struct timm_max_vit_config {
@@ -29,8 +29,8 @@ static timm_max_vit_config read_config(tsr_builder *b) {
   static const int dims[MOST] = {64, 128, 256, 512, 1, 1, 1, 1}, depths[MOST] = {2, 2, 5, 2};
   timm_max_vit_config c;
   int window[2];
-  tsr_config_pair(b, "image_size", 224, 1, TSR_MAX_SIDE, c.image);
-  tsr_config_pair(b, "window_size", 0, 0, TSR_MAX_SIDE, window);
+  tsr_config_pair(b, "image_size", 224, 1, 32 * MOST_SIDE, c.image);
+  tsr_config_pair(b, "window_size", 0, 0, MOST_SIDE, window);
   for (int i = 0; i < 2; i++) c.window[i] = window[i] ? window[i] : c.image[i] < 32 ? 1 : c.image[i] / 32;
   c.channels = tsr_config_int(b, "in_chans", 3, 1, 64);
   c.num_classes = tsr_config_int(b, "num_classes", 1000, 0, TSR_MAX_CLASSES);

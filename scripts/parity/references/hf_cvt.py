@@ -9,7 +9,7 @@ TINY = dict(
     num_classes=10,
     embed_dim=[8, 12],
     num_heads=[1, 3],
-    depth=[1, 2],  # the reference looks up stage s in a list of depth[s] numbers
+    depth=[0, 2],  # the reference looks up stage s in a list of depth[s] numbers
     mlp_ratio=[2, 2],
 )
 

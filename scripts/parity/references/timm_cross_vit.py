@@ -24,13 +24,14 @@ CASES = [
         keep=("sm.*", "lg.0", "lg.0.cross.*", "lg.patch_embed", "embedding"),
     ),
     # no squares; a picture of another size, cut for one branch and resized for the other; convolutions in place of
-    # patches; blocks of several depths, two fusions; no bias, one channel, fractional widths, mean of the patches
+    # patches; blocks of several depths, two fusions; no bias, one channel, fractional widths, mean of the patches; no
+    # classes: the embedding is the output
     Case(
         "timm_cross_vit_odd",
         dict(
             image_size=[48, 36],
             in_chans=1,
-            num_classes=7,
+            num_classes=0,
             branch_sizes=[[48, 36], [32, 48]],
             patch_size=[12, 16],
             embed_dim=[8, 20],
@@ -44,20 +45,6 @@ CASES = [
         ),
         image(1, 1, 53, 39),
         keep=("sm.patch_embed", "lg.patch_embed", "sm.1", "lg.0.cross.*", "embedding"),
-    ),
-    # equal widths, no classes: the embedding is the output
-    Case(
-        "timm_cross_vit_bare",
-        dict(
-            image_size=16,
-            num_classes=0,
-            patch_size=[8, 16],
-            embed_dim=[6, 6],
-            num_heads=[1, 2],
-            depths=[[1], [1], [1]],
-        ),
-        image(1, 3, 16, 16),
-        keep=("embedding",),
     ),
     Case(
         "crossvit_tiny_240",
