@@ -86,10 +86,10 @@ class Rounded(torch.overrides.TorchFunctionMode):
             y[:, :first] += rounded_rows(x[:, :first] - y[:, :first])
         return y
 
-    def linear(self, x, w, bias=None):
-        if w.shape[0] < LEAST_OUTPUTS or self.named(self.args.leave, w):
-            return F.linear(x, w, bias)
-        return F.linear(self.rows(x, w), self.weights(w), bias)
+    def linear(self, x, weight, bias=None):
+        if weight.shape[0] < LEAST_OUTPUTS or self.named(self.args.leave, weight):
+            return F.linear(x, weight, bias)
+        return F.linear(self.rows(x, weight), self.weights(weight), bias)
 
     def convolution(self, f, x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
         n = w.ndim - 2

@@ -5,9 +5,8 @@ import { part, readSwin } from './swin.js';
 /** @type {import('./family.js').Read} */
 export const read = (file) => {
   const { timm, names } = file;
-  if (timm?.startsWith('swinv2_cr')) throw new Error(`${timm} is another network than swinv2: it cannot run here`);
-  if (names.some((name) => name.endsWith('position_embeddings')))
-    throw new Error('a swinv2 with position embeddings does not run in transformers either');
+  if (timm?.startsWith('swinv2_cr') || names.some((name) => name.endsWith('position_embeddings')))
+    throw new Error('a swinv2 with position embeddings, and swinv2_cr, which is another network, cannot run here');
   const { first, windows, config, rules } = readSwin(file);
   const [, from, to] = /window(\d+)(?:to(\d+))?/.exec(timm ?? '') ?? [];
   return {
@@ -19,9 +18,10 @@ export const read = (file) => {
       pretrained_window_sizes: file.config.pretrained_window_sizes ?? (to ? [12, 12, 12, 6] : 0),
     },
     rules: [
-      part('attention.self.query.(?=bias)', 'attn.q_bias'),
-      part('attention.self.value.(?=bias)', 'attn.v_bias'),
-      part('attention.self.continuous_position_bias_mlp.(\\d.)', 'attn.cpb_mlp.$2$3'),
+      part('attention.self.query(?=.bias)', 'attn.q_'),
+      part('attention.self.value(?=.bias)', 'attn.v_'),
+      part('attention.self.continuous_position_bias_mlp.0', 'attn.cpb_mlp.0.'),
+      part('attention.self.continuous_position_bias_mlp.2', 'attn.cpb_mlp.2.'),
       ...rules,
     ],
   };

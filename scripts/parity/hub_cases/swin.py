@@ -1,9 +1,12 @@
 """Swin and Swin V2 as transformers and timm save them."""
 
 import copy
+import re
+from pathlib import Path
 
 import torch
 from references import draw
+from safetensors.torch import load_file, save_file
 
 TINY = dict(image_size=32, embed_dim=8, depths=[2, 2], num_heads=[1, 2], window_size=4, mlp_ratio=2.0)
 # windows of 3 over maps of 6 x 11 and 3 x 6
@@ -13,8 +16,7 @@ TIMM = dict(depths=(2, 2), num_heads=(1, 2), embed_dim=8, mlp_ratio=2.0, num_cla
 
 def fill(model, name, half):
     """Random weights, none left at 0 or 1; the scale of one head beyond the limit. With all there, every softmax
-    chooses single tokens, and the libraries' own results in single and in double precision are further apart than
-    1e-4."""
+    chooses single tokens, and the libraries' results in single and in double precision are further apart than 1e-4."""
     with torch.no_grad():
         for key, tensor in model.named_parameters():
             tensor.copy_(torch.from_numpy(draw(name, key, tuple(tensor.shape))))
@@ -41,13 +43,30 @@ def by_transformers(folder, name, version, kind, config, half=False, **saving):
     return dict(embedding=lambda pixels: model(pixels).pooler_output)
 
 
-def by_timm(folder, name, architecture, config, half=False, resize=None):
+def make_old(folder):
+    """Names as timm had them before version 0.9: downsampling as the last part of a stage, the head, buffers."""
+    path = Path(folder) / "model.safetensors"
+    tensors = load_file(path)
+    tensors = {
+        re.sub(r"layers\.(\d+)\.downsample", lambda m: f"layers.{int(m[1]) - 1}.downsample", key).replace(
+            "head.fc", "head"
+        ): tensor
+        for key, tensor in tensors.items()
+    }
+    tensors["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(16, 16, dtype=torch.int64)
+    tensors["layers.0.blocks.1.attn_mask"] = torch.zeros(4, 16, 16)
+    save_file(tensors, path)
+
+
+def by_timm(folder, name, architecture, config, half=False, resize=None, old=False):
     import timm
 
     model = fill(timm.create_model(architecture, **config), name, half)
     if resize:
         model.set_input_size(**resize)
     timm.models.save_for_hf(copy.deepcopy(model).half() if half else model, folder, safe_serialization=True)
+    if old:
+        make_old(folder)
     return {"logits" if model.num_classes else "embedding": model}
 
 
@@ -107,6 +126,7 @@ def cases():
             image=(1, 3, 48, 32),
         )
         yield case(f"{start}_half", by_timm, architecture, dict(TIMM, img_size=32, window_size=4), half=True)
+        yield case(f"{start}_old", by_timm, architecture, dict(TIMM, img_size=32, window_size=4), old=True)
         yield case(f"{start}_base", by_timm, architecture, dict(TIMM, img_size=32, window_size=4, num_classes=0))
         yield case(f"{start}_published", by_timm, architecture, {}, image=(1, 3, size, size))
     yield case("swin_timm_s3", by_timm, "swin_s3_tiny_224", {}, image=(1, 3, 224, 224))
