@@ -6,28 +6,13 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadModel } from '../../web/index.js';
-import { draw, uniform } from '../parity/weights.js';
+import { uniform } from '../parity/weights.js';
+import { tensorsFile } from './checkpoints.js';
 
 const FOLDER = new URL('../golden/hub/', import.meta.url);
 // sums in another order than the library's: 2e-6 is the most that was seen; a wrong eps shows from 1e-4 on
 const TOLERANCE = 1e-5;
 const product = (dims) => dims.reduce((a, b) => a * b, 1);
-
-/** A safetensors file of drawn numbers. */
-function fileOf({ name, tensors }) {
-  const header = { __metadata__: { format: 'pt' } };
-  const parts = [];
-  let end = 0;
-  for (const [key, shape] of tensors) {
-    const bytes = new Uint8Array(draw(name, key, shape).buffer);
-    header[key] = { dtype: 'F32', shape, data_offsets: [end, (end += bytes.length)] };
-    parts.push(bytes);
-  }
-  const text = new TextEncoder().encode(JSON.stringify(header));
-  const length = new Uint8Array(8);
-  new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true);
-  return new Blob([length, text, ...parts]);
-}
 
 const cases = readdirSync(FOLDER)
   .filter((file) => file.endsWith('.json'))
@@ -39,7 +24,10 @@ test('there are golden checkpoints', () => assert.ok(cases.length > 9));
 for (const golden of cases) {
   test(`${golden.name}: as the library that wrote it`, async () => {
     const model = await loadModel(
-      { 'config.json': new Blob([JSON.stringify(golden.config)]), 'model.safetensors': fileOf(golden) },
+      {
+        'config.json': new Blob([JSON.stringify(golden.config)]),
+        'model.safetensors': new Blob([tensorsFile(golden.name, golden.tensors)]),
+      },
       { worker: false, threads: 1 },
     );
     const data = Float32Array.from(uniform(`${golden.name}/pixels`, product(golden.dims)));
@@ -56,3 +44,46 @@ for (const golden of cases) {
     await model.dispose();
   });
 }
+
+test("the size of Swin's windows follows its config, not the preprocessing's size", async () => {
+  const block = 'swin.encoder.layers.0.blocks.0';
+  const linear = (name, rows, columns) => [
+    [`${name}.weight`, [rows, columns]],
+    [`${name}.bias`, [rows]],
+  ];
+  const norm = (name) => ['weight', 'bias'].map((end) => [`${name}.${end}`, [8]]);
+  const tensors = [
+    ['swin.embeddings.patch_embeddings.projection.weight', [8, 3, 4, 4]],
+    ['swin.embeddings.patch_embeddings.projection.bias', [8]],
+    ...norm('swin.embeddings.norm'),
+    ...norm(`${block}.layernorm_before`),
+    ...norm(`${block}.layernorm_after`),
+    ...['query', 'key', 'value'].flatMap((one) => linear(`${block}.attention.self.${one}`, 8, 8)),
+    [`${block}.attention.self.relative_position_bias_table`, [49, 1]],
+    ...linear(`${block}.attention.output.dense`, 8, 8),
+    ...linear(`${block}.intermediate.dense`, 32, 8),
+    ...linear(`${block}.output.dense`, 8, 32),
+    ...norm('swin.layernorm'),
+    ...linear('classifier', 3, 8),
+  ];
+  const config = {
+    model_type: 'swin',
+    image_size: 32,
+    patch_size: 4,
+    embed_dim: 8,
+    depths: [1],
+    num_heads: [1],
+    window_size: 4,
+  };
+  const json = (value) => new Blob([JSON.stringify(value)]);
+  const model = await loadModel(
+    {
+      'config.json': json(config),
+      'preprocessor_config.json': json({ image_processor_type: 'ViTImageProcessor', size: { height: 48, width: 48 } }),
+      'model.safetensors': new Blob([tensorsFile('swin', tensors)]),
+    },
+    { worker: false, threads: 1 },
+  );
+  assert.deepEqual([model.info.config.image_size, model.info.preprocess.size], [32, [48, 48]]);
+  await model.dispose();
+});

@@ -12,6 +12,7 @@ export const read = ({ config, shape, names }) => {
     throw new Error('a CvT with class tokens before its last stage is not supported; cls_token may be true at its end');
   return {
     arch: 'hf_cvt',
+    anySize: true,
     config: {
       ...Object.fromEntries(KEYS.filter((key) => key in config).map((key) => [key, config[key]])),
       cls_token: Boolean(tokens.at(-1)),

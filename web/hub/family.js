@@ -29,6 +29,7 @@
  * @property {Record<string, any>} config of our architecture
  * @property {Rules} rules
  * @property {Record<string, number[]>} [shapes] of our tensors, where they are to be written otherwise
+ * @property {boolean} [anySize] the network does not depend on image_size: pictures of the preprocessing's size are usual
  */
 
 /**

@@ -81,7 +81,7 @@ async function translate(outer, { family, timm, config, pretrained }, processor,
     return refuse(/** @type {Error} */ (error).message, error);
   }
   const { made, unused } = planOf(tensors, translation);
-  if (preprocess?.size && translation.config.image_size !== null) translation.config.image_size = preprocess.size;
+  if (preprocess && translation.anySize) translation.config.image_size = preprocess.size;
   const labels = labelsOf(outer, pretrained, translation.config.num_classes ?? 0);
   const header = headerOf(made, {
     arch: translation.arch,

@@ -98,5 +98,5 @@ export const read = (given) => {
         'Tintermediate.dense Tmlp.fc1, Toutput.dense Tmlp.fc2',
     ),
   );
-  return { arch: 'timm_mobile_vit', config: { ...config, num_heads, mlp_ratio, qkv_bias }, rules };
+  return { arch: 'timm_mobile_vit', config: { ...config, num_heads, mlp_ratio, qkv_bias }, rules, anySize: true };
 };

@@ -9,5 +9,5 @@ export const read = (given) => {
     rulesOf('Tattention.(qkv|out)_proj Tattn.$3_proj, Tffn.conv# Tmlp.fc$3', '.convolution'),
   );
   const more = { mlp_ratio: given.config.ffn_multiplier, uneven: given.timm ? 'resize' : 'cut' };
-  return { arch: 'mobile_vit_v2', config: { ...config, ...more }, rules };
+  return { arch: 'mobile_vit_v2', config: { ...config, ...more }, rules, anySize: true };
 };

@@ -134,9 +134,11 @@ function look({ names, shape, compile }, rules) {
           ? 'shared'
           : 'none',
     },
-    shapes: {
-      cls_token: [1, 1, dim],
-      ...(table && { pos_embed: [1, table, dim] }),
+    /** Of the translation. */
+    rest: {
+      arch: 'plain_vit',
+      shapes: { cls_token: [1, 1, dim], ...(table && { pos_embed: [1, table, dim] }) },
+      anySize: !has('blocks.0.attn.relative_position_bias_table') && !has('rel_pos_bias.relative_position_bias_table'),
     },
   };
 }
@@ -222,9 +224,9 @@ function readTimm(checkpoint) {
     !checkpoint.outer.label_names
   ) {
     Object.assign(config, { projection: config.num_classes, projection_bias: true, num_classes: 0 });
-    return { arch: 'plain_vit', config, rules: [['head.*', 'projection.$1'], ...TIMM], shapes: seen.shapes };
+    return { ...seen.rest, config, rules: [['head.*', 'projection.$1'], ...TIMM] };
   }
-  return { arch: 'plain_vit', config, rules: TIMM, shapes: seen.shapes };
+  return { ...seen.rest, config, rules: TIMM };
 }
 
 /** MAE: its decoder, if the file has one. @param {any} c @param {Seen} seen */
@@ -320,7 +322,7 @@ function readTransformers(checkpoint) {
     interpolate: 'bicubic',
     ...options(c, seen),
   };
-  return { arch: 'plain_vit', config, rules, shapes: seen.shapes };
+  return { ...seen.rest, config, rules };
 }
 
 /** @param {Checkpoint} checkpoint */
