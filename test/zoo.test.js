@@ -80,7 +80,8 @@ function faultsOf(zoo, known) {
   need(references[arch], `scripts/parity/references/${arch}.py is missing`);
   need(
     !references[arch] || kept.reference === hash(references[arch]),
-    `docs/models/measured.json is older than scripts/parity/references/${arch}.py: run \`scripts/parity/parity.py --docs\``,
+    `docs/models/measured.json is older than scripts/parity/references/${arch}.py: run ` +
+      '`scripts/parity/parity.py --docs`',
   );
   need(page, `docs/models/${arch}.md is missing`);
   need(golden[`${arch}_tiny`] === arch, `test/golden/models/${arch}_tiny.json is missing`);
