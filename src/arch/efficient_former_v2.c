@@ -97,26 +97,6 @@ static tsr_value mix(tsr_builder *b, tsr_value w, tsr_value x) {
   return tsr_nn_bmm(b, tsr_nn_reshape(b, w, tsr_shape_of(3, 1, HEADS, HEADS)), x, 0);
 }
 
-/* The map in twice as many rows and columns, bilinear. */
-static tsr_value twice(tsr_builder *b, tsr_value x) {
-  tsr_shape s = tsr_shape_at(b, x); /* [B,H,W,C] */
-  tsr_value matrix[2];
-  if (x == TSR_NO_VALUE) return x;
-  for (int axis = 0; axis < 2; axis++) {
-    int side = s.dims[1 + axis];
-    float *row;
-    matrix[axis] = tsr_constant(b, tsr_shape_of(4, 1, 1, 2 * side, side), &row);
-    for (int i = 0; row && i < 2 * side; i++, row += side) {
-      int from = (i - 1) / 2, to = from + (from < side - 1 && i); /* the first and the last pixel are alone */
-      row[from] += i % 2 ? 0.75f : 0.25f, row[to] += i % 2 ? 0.25f : 0.75f;
-    }
-  }
-  x = tsr_nn_bmm(b, matrix[1], x, 0);
-  x = tsr_nn_reshape(b, x, tsr_shape_of(4, s.dims[0], 1, s.dims[1], 2 * s.dims[2] * s.dims[3]));
-  x = tsr_nn_bmm(b, matrix[0], x, 0);
-  return tsr_nn_reshape(b, x, tsr_shape_of(4, s.dims[0], 2 * s.dims[1], 2 * s.dims[2], s.dims[3]));
-}
-
 /* P(GELU(Up(A(x) + BN(DW3(v))))); with stride 2 A sees a smaller map, and Up is there. */
 static tsr_value talking_heads(tsr_builder *b, tsr_value x, int stride, int s, int i) {
   enum { WIDTH = 32, VALUES = 4 * WIDTH };
@@ -148,7 +128,7 @@ static tsr_value talking_heads(tsr_builder *b, tsr_value x, int stride, int s, i
   tsr_tap_add(b, a, meaning, "stages.%d.blocks.%d.mixed", s, i);
   x = tsr_nn_map(b, tsr_nn_merge_heads(b, tsr_nn_bmm(b, a, v, 0)), map);
   x = tsr_nn_add(b, x, depthwise(b, "v_local", map, 1, TSR_ACT_NONE));
-  if (stride > 1) x = twice(b, x);
+  if (stride > 1) x = tsr_nn_resize(b, x, 2 * tsr_dim(b, x, 1), 2 * tsr_dim(b, x, 2), TSR_RESIZE_BILINEAR);
   x = conv1(b, "proj", tsr_nn_activate(b, x, TSR_ACT_GELU), dim);
   tsr_leave(b);
   return x;

@@ -72,17 +72,6 @@ static fast_vit_config read_config(tsr_builder *b) {
   return c;
 }
 
-static tsr_conv kernel(int side, int stride, int out, int activation) {
-  return (tsr_conv){.out = out,
-                    .kernel_h = side,
-                    .kernel_w = side,
-                    .stride_h = stride,
-                    .stride_w = stride,
-                    .pad_h = side / 2,
-                    .pad_w = side / 2,
-                    .activation = activation};
-}
-
 /* A depthwise convolution as values that depend on weights alone: kernels [side,side,C] and an offset [C]. */
 typedef struct branch {
   tsr_value kernels, offset;
@@ -148,7 +137,7 @@ static tsr_value turn(tsr_builder *b, tsr_value x, int rows, int columns) {
 static tsr_value convolve(tsr_builder *b, tsr_value x, branch k, int stride, int activation) {
   int c = tsr_dim(b, x, 3), times = c ? tsr_dim(b, k.offset, 0) / c : 0;
   tsr_value parts[TSR_MAX_IN];
-  tsr_conv conv = kernel(tsr_dim(b, k.kernels, 0), stride, 0, activation);
+  tsr_conv conv = tsr_nn_square(tsr_dim(b, k.kernels, 0), 0, stride, activation);
   if (times > 1) k = (branch){turn(b, k.kernels, c, times), turn(b, k.offset, c, times)};
   for (int i = 0; i < times && i < TSR_MAX_IN; i++)
     parts[i] = tsr_nn_depthwise_by(b, x, tsr_nn_slice(b, k.kernels, 2, i * c, (i + 1) * c),
@@ -184,7 +173,7 @@ static tsr_value every_second(tsr_builder *b, tsr_value x) {
 }
 
 static tsr_value stem(tsr_builder *b, tsr_value x, const fast_vit_config *c) {
-  tsr_conv first = kernel(3, 2, c->dim[0], TSR_ACT_GELU);
+  tsr_conv first = tsr_nn_square(3, c->dim[0], 2, TSR_ACT_GELU);
   tsr_enter(b, "stem.0");
   if (c->summed) {
     first.bias = TSR_BIAS;
@@ -193,7 +182,7 @@ static tsr_value stem(tsr_builder *b, tsr_value x, const fast_vit_config *c) {
     first.activation = TSR_ACT_NONE;
     tsr_value y = tsr_nn_conv2d_norm(b, "conv_kxk.0.conv", "conv_kxk.0.bn", x, first, TSR_NO_VALUE);
     x = tsr_nn_conv2d_norm(b, "conv_scale.conv", "conv_scale.bn", every_second(b, x),
-                           kernel(1, 1, c->dim[0], TSR_ACT_NONE), y);
+                           tsr_nn_square(1, c->dim[0], 1, TSR_ACT_NONE), y);
     x = tsr_nn_activate(b, x, TSR_ACT_GELU);
   } else {
     x = tsr_nn_conv2d_norm(b, "conv_kxk.0.conv", "conv_kxk.0.bn", x, first, TSR_NO_VALUE);
@@ -274,8 +263,7 @@ static tsr_value attend(tsr_builder *b, tsr_value map, const fast_vit_config *c,
   if (c->layer_norm) {
     x = tsr_nn_layer_norm(b, "norm", x);
   } else {
-    tsr_affine a = tsr_nn_batch_affine(b, "norm", dim, TSR_NO_VALUE, 0);
-    x = tsr_nn_add(b, tsr_nn_mul(b, x, a.scale), a.offset);
+    x = tsr_nn_batch_norm(b, "norm", x, 0);
   }
   tsr_attention attention = tsr_nn_heads(dim / HEAD, HEAD, tsr_nn_map_meaning(b, map, "attention"), i);
   tsr_print(tap, sizeof tap, "stages.%d.blocks.%%d.attn", s);
@@ -294,7 +282,7 @@ static tsr_value add_mlp(tsr_builder *b, tsr_value x, const fast_vit_config *c, 
   const char *name = c->attention[s] ? "layer_scale_2.gamma" : "layer_scale.gamma";
   tsr_value factor = c->scaled ? layer_scale(b, name, dim) : TSR_NO_VALUE;
   tsr_enter(b, "mlp");
-  tsr_value y = tsr_nn_depthwise_norm(b, "conv.conv", "conv.bn", x, kernel(7, 1, 0, TSR_ACT_NONE));
+  tsr_value y = tsr_nn_depthwise_norm(b, "conv.conv", "conv.bn", x, tsr_nn_square(7, 0, 1, TSR_ACT_NONE));
   y = tsr_nn_pointwise_act(b, "fc1", y, hidden, TSR_BIAS, TSR_ACT_GELU);
   if (c->scaled) {
     tsr_value bias = tsr_nn_mul(b, tsr_weight_vector(b, "fc2.bias", tsr_shape_of(1, dim)), factor);

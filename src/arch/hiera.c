@@ -16,8 +16,6 @@
  * - Without expand_proj S(x) is [max of 2 x 2 pixels; their mean] of x itself, not of its norm.
  * - E_pos of abs_win_pos_embed is a small table, enlarged with antialiasing's bicubic (a = -0.5), plus one window's
  *   table in each window. */
-#include <math.h>
-
 #include "arch.h"
 
 enum { MOST = 8 };
@@ -66,36 +64,15 @@ static hiera_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* [1,1,out,in]: a bicubic resize of a column of numbers, antialiased where it shrinks, as a product. */
-static tsr_value cubic(tsr_builder *b, int in, int out) {
-  const double a = -0.5;
-  double scale = (double)in / out, wide = scale > 1 ? scale : 1;
-  float *row;
-  tsr_value matrix = tsr_constant(b, tsr_shape_of(4, 1, 1, out, in), &row);
-  for (int i = 0; row && i < out; i++, row += in) {
-    double sum = 0;
-    for (int pass = 0; pass < 2; pass++)
-      for (int j = 0; j < in; j++) {
-        double d = fabs(j + 0.5 - scale * (i + 0.5)) / wide, w = 0;
-        if (d < 1) w = ((a + 2) * d - (a + 3)) * d * d + 1;
-        else if (d < 2) w = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
-        if (pass) row[j] = (float)(w / sum);
-        else sum += w;
-      }
-  }
-  return matrix;
-}
-
 /* E_pos, in any shape of the map's size. */
 static tsr_value positions(tsr_builder *b, const hiera_config *c, int h, int w, int unit) {
   int dim = c->dim[0];
   if (!c->abs_win) return tsr_weight_vector(b, "pos_embed", tsr_shape_of(3, 1, h * w, dim));
   tsr_value x = tsr_weight_vector(b, "pos_embed", tsr_shape_of(4, 1, dim, c->table[0], c->table[1]));
   tsr_value window = tsr_weight_vector(b, "pos_embed_win", tsr_shape_of(4, 1, dim, unit, unit));
-  x = tsr_nn_bmm(b, tsr_nn_bmm(b, cubic(b, c->table[0], h), x, 0), cubic(b, c->table[1], w), 1);
-  x = tsr_nn_reshape(b, x, tsr_shape_of(5, dim, h / unit, unit, w / unit, unit));
-  x = tsr_nn_add(b, x, tsr_nn_reshape(b, window, tsr_shape_of(5, dim, 1, unit, 1, unit)));
-  return tsr_nn_permute(b, tsr_nn_reshape(b, x, tsr_shape_of(2, dim, h * w)), (int[]){1, 0});
+  x = tsr_nn_resize(b, tsr_nn_channels_last(b, x), h, w, TSR_RESIZE_ANTIALIAS); /* [1,h,w,C] */
+  window = tsr_nn_reshape(b, tsr_nn_channels_last(b, window), tsr_shape_of(5, 1, unit, 1, unit, dim));
+  return tsr_nn_add(b, tsr_nn_reshape(b, x, tsr_shape_of(5, h / unit, unit, w / unit, unit, dim)), window);
 }
 
 /* The image's tokens with positions, cut into mask units. */

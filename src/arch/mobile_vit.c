@@ -46,21 +46,10 @@ static mobile_vit_config read_config(tsr_builder *b) {
   return c;
 }
 
-static tsr_conv kernel(int side, int out, int stride, int activation) {
-  return (tsr_conv){.out = out,
-                    .kernel_h = side,
-                    .kernel_w = side,
-                    .stride_h = stride,
-                    .stride_w = stride,
-                    .pad_h = side / 2,
-                    .pad_w = side / 2,
-                    .activation = activation};
-}
-
 /* name.0 and name.1 with SiLU. */
 static tsr_value conv(tsr_builder *b, const char *name, tsr_value x, int side, int out, int stride) {
   tsr_enter(b, "%s", name);
-  x = tsr_nn_conv2d_norm(b, "0", "1", x, kernel(side, out, stride, TSR_ACT_SILU), TSR_NO_VALUE);
+  x = tsr_nn_conv2d_norm(b, "0", "1", x, tsr_nn_square(side, out, stride, TSR_ACT_SILU), TSR_NO_VALUE);
   tsr_leave(b);
   return x;
 }
@@ -69,9 +58,9 @@ static tsr_value inverted_residual(tsr_builder *b, tsr_value x, int out, int str
   int in = tsr_dim(b, x, 3), hidden = in * expansion, wide = expansion > 1;
   tsr_value y = x;
   tsr_enter(b, "conv");
-  if (wide) y = tsr_nn_conv2d_norm(b, "0", "1", y, kernel(1, hidden, 1, TSR_ACT_SILU), TSR_NO_VALUE);
-  y = tsr_nn_depthwise_norm(b, wide ? "3" : "0", wide ? "4" : "1", y, kernel(3, hidden, stride, TSR_ACT_SILU));
-  y = tsr_nn_conv2d_norm(b, wide ? "6" : "3", wide ? "7" : "4", y, kernel(1, out, 1, TSR_ACT_NONE),
+  if (wide) y = tsr_nn_conv2d_norm(b, "0", "1", y, tsr_nn_square(1, hidden, 1, TSR_ACT_SILU), TSR_NO_VALUE);
+  y = tsr_nn_depthwise_norm(b, wide ? "3" : "0", wide ? "4" : "1", y, tsr_nn_square(3, hidden, stride, TSR_ACT_SILU));
+  y = tsr_nn_conv2d_norm(b, wide ? "6" : "3", wide ? "7" : "4", y, tsr_nn_square(1, out, 1, TSR_ACT_NONE),
                          stride == 1 && in == out ? x : TSR_NO_VALUE);
   tsr_leave(b);
   return y;

@@ -73,7 +73,7 @@ static tsr_value block(tsr_builder *b, tsr_value x, const tsr_mobile_vit *c, int
   if (!h || !w)
     return tsr_fail(b, b->declaring ? TSR_ERR_CONFIG : TSR_ERR_SHAPE,
                     "a map of %d x %d has no patch of %d x %d; expected a larger image", height, wide, p, p);
-  if (!c->cut) x = tsr_mobile_vit_resize(b, x, h, w, 1);
+  if (!c->cut) x = tsr_nn_resize(b, x, h, w, TSR_RESIZE_CORNERS);
   tsr_enter(b, "conv_kxk");
   tsr_value y = tsr_nn_depthwise_norm(b, "conv", "bn", x,
                                       (tsr_conv){.kernel_h = c->kernel,

@@ -55,7 +55,7 @@ enum { POOL_CLS, POOL_MEAN, POOL_ALL, POOL_CLS_MEAN, POOL_DIST, POOL_DIST_CLS, P
 typedef struct plain {
   int image[2], patch[2], grid[2], channels, num_classes, dim, depth, heads, mlp_dim, activation;
   int class_token, dist_token, registers, prefix; /* prefix: all three */
-  int positions, antialias, rope, rope_grid, relative, gated, attn_norm, mlp_norm;
+  int positions, resize, rope, rope_grid, relative, gated, attn_norm, mlp_norm;
   int scaled, norm_pre, final_norm, fc_norm, pool, pooler, projection, projection_bias, qkv_bias, patch_bias;
   double rope_theta;
   int decodes, untapped;
@@ -74,7 +74,7 @@ static void read_tokens(tsr_builder *b, plain *c) {
   c->registers = tsr_config_int(b, "reg_tokens", 0, 0, 1024);
   c->prefix = c->class_token + c->dist_token + c->registers;
   c->positions = tsr_config_choice(b, "positions", positions, POS_ALL);
-  c->antialias = tsr_config_choice(b, "interpolate", ways, 1);
+  c->resize = tsr_config_choice(b, "interpolate", ways, 1) ? TSR_RESIZE_ANTIALIAS : TSR_RESIZE_BICUBIC;
   c->rope = tsr_config_choice(b, "rope", ropes, ROPE_NONE);
   c->rope_theta = tsr_config_number(b, "rope_theta", c->rope == ROPE_PAIRS ? 10000 : 100, 1, 1e9);
   c->rope_grid = tsr_config_int(b, "rope_grid", 16, 1, TSR_MAX_SIDE);
@@ -165,7 +165,7 @@ static tsr_value patch_positions(tsr_builder *b, const plain *c, tsr_value table
   tsr_value x = rows ? tsr_nn_slice(b, table, 1, rows, rows + n) : table;
   if (h == c->grid[0] && w == c->grid[1]) return x;
   x = tsr_nn_reshape(b, x, tsr_shape_of(4, 1, c->grid[0], c->grid[1], c->dim));
-  x = tsr_nn_resize(b, x, h, w, TSR_RESIZE_BICUBIC, c->antialias);
+  x = tsr_nn_resize(b, x, h, w, c->resize);
   return tsr_nn_reshape(b, x, tsr_shape_of(3, 1, h * w, c->dim));
 }
 

@@ -63,7 +63,7 @@ static timm_cross_vit_config read_config(tsr_builder *b) {
 static tsr_value scaled(tsr_builder *b, tsr_value image, const timm_cross_vit_config *c, int d) {
   int spare[2] = {tsr_dim(b, image, 1) - c->sizes[d][0], tsr_dim(b, image, 2) - c->sizes[d][1]};
   if (!c->crop || spare[0] < 0 || spare[1] < 0)
-    return tsr_nn_resize(b, image, c->sizes[d][0], c->sizes[d][1], TSR_RESIZE_BICUBIC, 0);
+    return tsr_nn_resize(b, image, c->sizes[d][0], c->sizes[d][1], TSR_RESIZE_BICUBIC);
   for (int i = 0; i < 2; i++) {
     int from =
         spare[i] / 2 + (spare[i] & spare[i] / 2 & 1); /* half of it, rounded to an even number where it is a tie */

@@ -48,17 +48,6 @@ static timm_max_vit_config read_config(tsr_builder *b) {
   return c;
 }
 
-/* x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) = x (1 + tanh(..)) / 2 */
-static tsr_value act(tsr_builder *b, tsr_value x) {
-  tsr_value y = tsr_nn_plus(b, tsr_nn_times(b, tsr_nn_mul(b, x, x), 0.071354816f), 1.5957691f);
-  return tsr_nn_mul(b, x, tsr_nn_activate(b, tsr_nn_mul(b, x, y), TSR_ACT_SIGMOID));
-}
-
-static tsr_value hyperbolic_tangent(tsr_builder *b, tsr_value x) {
-  x = tsr_nn_activate(b, tsr_nn_times(b, x, 2), TSR_ACT_SIGMOID);
-  return tsr_nn_plus(b, tsr_nn_times(b, x, 2), -1);
-}
-
 /* Zeros around x so that a window of `kernel` pixels with stride 2 meets every second pixel. */
 static tsr_value pad_same(tsr_builder *b, tsr_value x, int kernel) {
   for (int axis = 1; axis < 3; axis++) {
@@ -68,9 +57,9 @@ static tsr_value pad_same(tsr_builder *b, tsr_value x, int kernel) {
   return x;
 }
 
-static tsr_conv kernel3(int out, int stride, int bias) {
+static tsr_conv kernel3(int out, int stride, int bias, int activation) {
   int pad = stride == 1;
-  return (tsr_conv){out, 3, 3, stride, stride, pad, pad, bias, .norm_eps = EPS};
+  return (tsr_conv){out, 3, 3, stride, stride, pad, pad, bias, activation, .norm_eps = EPS};
 }
 
 /* S(x): the means of 2 x 2 pixels, in `out` channels. */
@@ -87,10 +76,10 @@ static tsr_value mbconv(tsr_builder *b, tsr_value x, int out, int stride) {
   int wide = (4 * out + 4) / 8 * 8;
   tsr_enter(b, "conv");
   tsr_value shortcut = stride == 2 ? shrink(b, x, out) : x, y = tsr_nn_batch_norm(b, "pre_norm", x, EPS);
-  y = tsr_nn_conv2d_norm(b, "conv1_1x1", "norm1", y, (tsr_conv){wide, 1, 1, 1, 1, .norm_eps = EPS}, TSR_NO_VALUE);
-  y = act(b, y);
+  tsr_conv widen = {wide, 1, 1, 1, 1, .activation = TSR_ACT_GELU_TANH, .norm_eps = EPS};
+  y = tsr_nn_conv2d_norm(b, "conv1_1x1", "norm1", y, widen, TSR_NO_VALUE);
   if (stride == 2) y = pad_same(b, y, 3);
-  y = act(b, tsr_nn_depthwise_norm(b, "conv2_kxk", "norm2", y, kernel3(wide, stride, TSR_NO_BIAS)));
+  y = tsr_nn_depthwise_norm(b, "conv2_kxk", "norm2", y, kernel3(wide, stride, TSR_NO_BIAS, TSR_ACT_GELU_TANH));
   tsr_value gate = tsr_nn_reshape(b, tsr_nn_map_mean(b, y), tsr_shape_of(4, tsr_dim(b, y, 0), 1, 1, wide));
   gate = tsr_nn_pointwise_act(b, "se.fc1", gate, out / 4, TSR_BIAS, TSR_ACT_SILU);
   gate = tsr_nn_pointwise_act(b, "se.fc2", gate, wide, TSR_BIAS, TSR_ACT_SIGMOID);
@@ -123,7 +112,7 @@ static tsr_value attend(tsr_builder *b, tsr_value x, const timm_max_vit_config *
       tsr_nn_linear(b, "attn.qkv", tsr_nn_windows(b, tsr_nn_layer_norm(b, "norm1", x), windows), 3 * dim, TSR_BIAS);
   y = tsr_nn_linear(b, "attn.proj", tsr_nn_attention_qkv(b, y, attention), dim, TSR_BIAS);
   x = tsr_nn_add(b, x, tsr_nn_unwindows(b, y, windows, x));
-  y = act(b, tsr_nn_linear(b, "mlp.fc1", tsr_nn_layer_norm(b, "norm2", x), 4 * dim, TSR_BIAS));
+  y = tsr_nn_linear_act(b, "mlp.fc1", tsr_nn_layer_norm(b, "norm2", x), 4 * dim, TSR_BIAS, TSR_ACT_GELU_TANH);
   x = tsr_nn_linear_add(b, "mlp.fc2", y, dim, TSR_BIAS, x);
   tsr_leave(b);
   return x;
@@ -132,7 +121,7 @@ static tsr_value attend(tsr_builder *b, tsr_value x, const timm_max_vit_config *
 static tsr_value head(tsr_builder *b, tsr_value x, const timm_max_vit_config *c) {
   tsr_enter(b, "head");
   x = tsr_nn_layer_norm(b, "norm", tsr_nn_map_mean(b, x));
-  x = hyperbolic_tangent(b, tsr_nn_linear(b, "pre_logits.fc", x, c->hidden, TSR_BIAS));
+  x = tsr_nn_linear_act(b, "pre_logits.fc", x, c->hidden, TSR_BIAS, TSR_ACT_TANH);
   tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
   if (c->num_classes) x = tsr_nn_linear(b, "fc", x, c->num_classes, TSR_BIAS);
   else tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
@@ -145,8 +134,9 @@ static tsr_value build(tsr_builder *b) {
   tsr_value x = tsr_nn_channels_last(b, tsr_input_image(b, c.channels, c.image[0], c.image[1]));
   if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_enter(b, "stem");
-  x = tsr_nn_conv2d_norm(b, "conv1", "norm1", pad_same(b, x, 3), kernel3(c.stem[0], 2, TSR_BIAS), TSR_NO_VALUE);
-  x = tsr_nn_conv2d(b, "conv2", act(b, x), kernel3(c.stem[1], 1, TSR_BIAS));
+  x = tsr_nn_conv2d_norm(b, "conv1", "norm1", pad_same(b, x, 3), kernel3(c.stem[0], 2, TSR_BIAS, TSR_ACT_GELU_TANH),
+                         TSR_NO_VALUE);
+  x = tsr_nn_conv2d(b, "conv2", x, kernel3(c.stem[1], 1, TSR_BIAS, TSR_ACT_NONE));
   tsr_leave(b);
   tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "stem");
   for (int s = 0; s < c.stages; s++)

@@ -44,10 +44,10 @@ static tsr_value block(tsr_builder *b, tsr_value x, const tsr_mobile_vit *c, int
   tsr_windows windows = {(h + p - 1) / p, (w + p - 1) / p, 1};
   tsr_value y = tsr_mobile_vit_conv(b, "conv_kxk", x, width, c->kernel, 1, TSR_ACT_SILU);
   y = tsr_nn_pointwise(b, "conv_1x1", y, c->dims[s - c->plain], TSR_NO_BIAS);
-  y = tsr_mobile_vit_resize(b, y, windows.h * p, windows.w * p, 0);
+  y = tsr_nn_resize(b, y, windows.h * p, windows.w * p, TSR_RESIZE_BILINEAR);
   tsr_value map = y;
   y = layers(b, tsr_nn_windows(b, y, windows), c, tsr_nn_window_meaning(b, map, windows, "tokens"), s);
-  y = tsr_mobile_vit_resize(b, tsr_nn_unwindows(b, y, windows, map), h, w, 0);
+  y = tsr_nn_resize(b, tsr_nn_unwindows(b, y, windows, map), h, w, TSR_RESIZE_BILINEAR);
   y = tsr_mobile_vit_conv(b, "conv_proj", y, width, 1, 1, TSR_ACT_SILU);
   return tsr_mobile_vit_conv(b, "conv_fusion", tsr_nn_concat(b, 3, 2, (tsr_value[]){x, y}), width, c->kernel, 1,
                              TSR_ACT_SILU);

@@ -57,14 +57,7 @@ static tiny_vit_config read_config(tsr_builder *b) {
 /* name.conv and name.bn, depthwise if out is 0. residual: of a 1x1 kernel, or TSR_NO_VALUE. */
 static tsr_value conv(tsr_builder *b, const char *name, tsr_value x, int side, int stride, int out, int activation,
                       tsr_value residual) {
-  tsr_conv conv = {.out = out,
-                   .kernel_h = side,
-                   .kernel_w = side,
-                   .stride_h = stride,
-                   .stride_w = stride,
-                   .pad_h = side / 2,
-                   .pad_w = side / 2,
-                   .activation = activation};
+  tsr_conv conv = tsr_nn_square(side, out, stride, activation);
   tsr_enter(b, "%s", name);
   x = out ? tsr_nn_conv2d_norm(b, "conv", "bn", x, conv, residual) : tsr_nn_depthwise_norm(b, "conv", "bn", x, conv);
   tsr_leave(b);

@@ -91,6 +91,11 @@ tsr_value tsr_nn_layer_norm_by(tsr_builder *b, tsr_value x, tsr_value gamma, tsr
   return tsr_failed(b) ? TSR_NO_VALUE : tsr_node_add(b, TSR_OP_layer_norm, (tsr_value[]){x, gamma, beta}, 3, &attrs);
 }
 
+tsr_conv tsr_nn_square(int side, int out, int stride, int activation) {
+  int pad = side / 2;
+  return (tsr_conv){out, side, side, stride, stride, pad, pad, TSR_NO_BIAS, activation};
+}
+
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv) {
   int in = tsr_dim(b, x, -1), frames = conv.kernel_f ? conv.kernel_f : 1;
   tsr_shape shape = conv.kernel_f ? tsr_shape_of(5, conv.out, in, frames, conv.kernel_h, conv.kernel_w)

@@ -49,6 +49,8 @@ typedef struct tsr_conv {
   float norm_eps; /* eps of the BatchNorm that follows (map.h); 0: 1e-5 */
 } tsr_conv;
 tsr_value tsr_nn_conv2d(tsr_builder *b, const char *name, tsr_value x, tsr_conv conv);
+/* A square kernel of `side` pixels with padding side / 2 and no bias, the usual one in front of a BatchNorm. */
+tsr_conv tsr_nn_square(int side, int out, int stride, int activation);
 
 /* torch.nn.Conv2d with groups = C = out: x [B,H,W,C] -> [B,H',W',C]; weights name.weight [C,1,kernel_h,kernel_w],
  * name.bias [C]. conv.out is not read. */

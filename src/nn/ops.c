@@ -54,9 +54,9 @@ tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride,
   return unary(b, TSR_OP_max_pool2d, x, (tsr_attrs){.max_pool2d = {.kernel = kernel, .stride = stride, .pad = pad}});
 }
 
-tsr_value tsr_nn_resize(tsr_builder *b, tsr_value x, int height, int width, int interpolation, int antialias) {
+tsr_value tsr_nn_resize(tsr_builder *b, tsr_value x, int height, int width, int way) {
   if (tsr_dim(b, x, 1) == height && tsr_dim(b, x, 2) == width) return x;
-  return unary(b, TSR_OP_resize, x, (tsr_attrs){.resize = {height, width, interpolation, antialias}});
+  return unary(b, TSR_OP_resize, x, (tsr_attrs){.resize = {height, width, way}});
 }
 
 tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad) {

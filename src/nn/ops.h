@@ -28,9 +28,8 @@ tsr_value tsr_nn_l2_normalize(tsr_builder *b, tsr_value x, float eps);
 tsr_value tsr_nn_max_pool2d(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
 /* The same with windows of `kernel` rows and one column. */
 tsr_value tsr_nn_max_pool_rows(tsr_builder *b, tsr_value x, int kernel, int stride, int pad);
-/* A map of another size: [B,H,W,C] -> [B,height,width,C]; x itself if that is its size. interpolation: TSR_RESIZE_...
- * */
-tsr_value tsr_nn_resize(tsr_builder *b, tsr_value x, int height, int width, int interpolation, int antialias);
+/* A map of another size: [B,H,W,C] -> [B,height,width,C]; x itself if that is its size. way: TSR_RESIZE_... */
+tsr_value tsr_nn_resize(tsr_builder *b, tsr_value x, int height, int width, int way);
 /* Joins `count` values along `axis`, at most TSR_MAX_IN of them. */
 tsr_value tsr_nn_concat(tsr_builder *b, int axis, int count, const tsr_value *values);
 /* x[.., begin:end, ..] along `axis`; x itself if that is all of it. */

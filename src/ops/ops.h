@@ -33,8 +33,8 @@ enum {
   TSR_ACT_GELU_TANH,  /* GELU by tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
   TSR_ACT_TANH
 };
-/* How resize interpolates. */
-enum { TSR_RESIZE_BILINEAR, TSR_RESIZE_BICUBIC };
+/* How resize interpolates (ops.inc). */
+enum { TSR_RESIZE_BILINEAR, TSR_RESIZE_CORNERS, TSR_RESIZE_BICUBIC, TSR_RESIZE_ANTIALIAS };
 /* Functions that elementary can apply. */
 enum { TSR_EXP, TSR_SIN, TSR_COS };
 

@@ -1,5 +1,5 @@
-/* resize: bilinear and bicubic interpolation of a map; see ops.inc. A task is an output row: its input rows are
- * summed into one row, then that row's pixels. */
+/* resize: bilinear and bicubic interpolation of a map; see ops.inc. A task is an output row: its input rows are summed
+ * into one row, then that row's pixels. */
 #include <math.h>
 #include <string.h>
 
@@ -7,34 +7,31 @@
 
 /* The input pixels that an output pixel is made of, first to last, and what turns their distance into a weight. */
 typedef struct taps {
-  int first, last;
+  int way, first, last;
   double center, shrink, total;
 } taps;
 
-static double weight_at(const tsr_attrs *attrs, double distance) {
-  double x = fabs(distance), a = attrs->resize.antialias ? -0.5 : -0.75;
-  if (attrs->resize.interpolation == TSR_RESIZE_BILINEAR) return x < 1 ? 1 - x : 0;
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+static double weight_of(const taps *t, int i) {
+  double x = fabs((i - t->center) * t->shrink), a = t->way == TSR_RESIZE_ANTIALIAS ? -0.5 : -0.75, w = 0;
+  if (t->way < TSR_RESIZE_BICUBIC) w = x < 1 ? 1 - x : 0;
+  else if (x < 1) w = ((a + 2) * x - (a + 3)) * x * x + 1;
+  else if (x < 2) w = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+  return w / t->total;
 }
 
-static double weight_of(const tsr_attrs *attrs, const taps *t, int i) {
-  return weight_at(attrs, (i - t->center) * t->shrink) / t->total;
-}
-
-static taps taps_of(const tsr_attrs *attrs, int at, int from, int to) {
-  double scale = (double)from / to, reach = attrs->resize.interpolation == TSR_RESIZE_BILINEAR ? 1 : 2;
-  taps t = {.center = (at + 0.5) * scale - 0.5, .shrink = 1, .total = 1};
-  if (!attrs->resize.antialias) {
-    t.first = (int)floor(t.center) - (int)reach + 1;
-    t.last = t.first + 2 * (int)reach - 1;
-    return t;
-  }
-  if (scale > 1) t.shrink = 1 / scale, reach *= scale;
-  t.first = (int)fmax(0, floor(t.center - reach + 1));
-  t.last = (int)fmin(from - 1, floor(t.center + reach));
+static taps taps_of(int way, int at, int from, int to) {
+  double scale = (double)from / to;
+  int reach = way < TSR_RESIZE_BICUBIC ? 1 : 2;
+  taps t = {.way = way, .center = (at + 0.5) * scale - 0.5, .shrink = 1, .total = 1};
+  if (way == TSR_RESIZE_CORNERS) t.center = to > 1 ? (double)at * (from - 1) / (to - 1) : 0;
+  t.first = (int)floor(t.center) - reach + 1;
+  t.last = t.first + 2 * reach - 1;
+  if (way != TSR_RESIZE_ANTIALIAS) return t;
+  t.shrink = fmin(1, 1 / scale);
+  t.first = (int)fmax(0, floor(t.center - reach / t.shrink + 1));
+  t.last = (int)fmin(from - 1, floor(t.center + reach / t.shrink));
   double total = 0;
-  for (int i = t.first; i <= t.last; i++) total += weight_of(attrs, &t, i);
+  for (int i = t.first; i <= t.last; i++) total += weight_of(&t, i);
   t.total = total;
   return t;
 }
@@ -67,19 +64,18 @@ static int clamp(int i, int count) { return i < 0 ? 0 : i < count ? i : count - 
 
 void tsr_op_resize_run(const tsr_op_args *args, int task, void *scratch) {
   const int32_t *in = args->in[0].shape.dims;
-  const tsr_attrs *attrs = args->attrs;
-  int height = attrs->resize.height, width = attrs->resize.width;
+  int height = args->attrs->resize.height, width = args->attrs->resize.width, way = args->attrs->resize.way;
   size_t c = (size_t)in[3], line = (size_t)in[2] * c;
   const float *x = args->in[0].data + (size_t)(task / height) * (size_t)in[1] * line;
   float *y = args->out[0].data + (size_t)task * (size_t)width * c, *row = scratch;
-  taps rows = taps_of(attrs, task % height, in[1], height);
+  taps rows = taps_of(way, task % height, in[1], height);
   memset(row, 0, line * sizeof *row);
   for (int i = rows.first; i <= rows.last; i++)
-    add_times(row, x + (size_t)clamp(i, in[1]) * line, (float)weight_of(attrs, &rows, i), line);
+    add_times(row, x + (size_t)clamp(i, in[1]) * line, (float)weight_of(&rows, i), line);
   memset(y, 0, (size_t)width * c * sizeof *y);
   for (int at = 0; at < width; at++, y += c) {
-    taps columns = taps_of(attrs, at, in[2], width);
+    taps columns = taps_of(way, at, in[2], width);
     for (int i = columns.first; i <= columns.last; i++)
-      add_times(y, row + (size_t)clamp(i, in[2]) * c, (float)weight_of(attrs, &columns, i), c);
+      add_times(y, row + (size_t)clamp(i, in[2]) * c, (float)weight_of(&columns, i), c);
   }
 }

@@ -40,21 +40,10 @@ tsr_mobile_vit tsr_mobile_vit_config(tsr_builder *b, const tsr_mobile_vit *usual
   return c;
 }
 
-static tsr_conv kernel(int out, int side, int stride, int activation) {
-  return (tsr_conv){.out = out,
-                    .kernel_h = side,
-                    .kernel_w = side,
-                    .stride_h = stride,
-                    .stride_w = stride,
-                    .pad_h = side / 2,
-                    .pad_w = side / 2,
-                    .activation = activation};
-}
-
 tsr_value tsr_mobile_vit_conv(tsr_builder *b, const char *name, tsr_value x, int out, int side, int stride,
                               int activation) {
   tsr_enter(b, "%s", name);
-  x = tsr_nn_conv2d_norm(b, "conv", "bn", x, kernel(out, side, stride, activation), TSR_NO_VALUE);
+  x = tsr_nn_conv2d_norm(b, "conv", "bn", x, tsr_nn_square(side, out, stride, activation), TSR_NO_VALUE);
   tsr_leave(b);
   return x;
 }
@@ -65,41 +54,13 @@ static tsr_value inverted_residual(tsr_builder *b, tsr_value x, int out, int str
   if (hidden < 0.9 * wanted) hidden += 8; /* rounded to a multiple of 8, but not down by more than a tenth */
   tsr_value y = tsr_mobile_vit_conv(b, "conv1_1x1", x, hidden, 1, 1, TSR_ACT_SILU);
   tsr_enter(b, "conv2_kxk");
-  y = tsr_nn_depthwise_norm(b, "conv", "bn", y, kernel(hidden, 3, stride, TSR_ACT_SILU));
+  y = tsr_nn_depthwise_norm(b, "conv", "bn", y, tsr_nn_square(3, hidden, stride, TSR_ACT_SILU));
   tsr_leave(b);
   tsr_enter(b, "conv3_1x1");
-  y = tsr_nn_conv2d_norm(b, "conv", "bn", y, kernel(out, 1, 1, TSR_ACT_NONE),
+  y = tsr_nn_conv2d_norm(b, "conv", "bn", y, tsr_nn_square(1, out, 1, TSR_ACT_NONE),
                          stride == 1 && in == out ? x : TSR_NO_VALUE);
   tsr_leave(b);
   return y;
-}
-
-/* [1,to,from]: each row has the weights of the two neighbours from which bilinear interpolation makes a pixel. */
-static tsr_value interpolation(tsr_builder *b, int from, int to, int corners) {
-  float *row;
-  tsr_value matrix = tsr_constant(b, tsr_shape_of(3, 1, to, from), &row);
-  for (int i = 0; row && i < to; i++, row += from) {
-    double at = corners ? (to > 1 ? (double)i * (from - 1) / (to - 1) : 0) : (i + 0.5) * from / to - 0.5;
-    int low = at > 0 ? (int)at : 0, high = low + 1 < from ? low + 1 : low;
-    float part = at > low ? (float)(at - low) : 0;
-    for (int j = 0; j < from; j++) row[j] = (j == low ? 1 - part : 0) + (j == high ? part : 0);
-  }
-  return matrix;
-}
-
-tsr_value tsr_mobile_vit_resize(tsr_builder *b, tsr_value x, int h, int w, int corners) {
-  int batch = tsr_dim(b, x, 0), height = tsr_dim(b, x, 1), width = tsr_dim(b, x, 2), c = tsr_dim(b, x, 3);
-  if (height != h) {
-    x = tsr_nn_reshape(b, x, tsr_shape_of(3, batch, height, width * c));
-    x = tsr_nn_bmm(b, interpolation(b, height, h, corners), x, 0);
-    x = tsr_nn_reshape(b, x, tsr_shape_of(4, batch, h, width, c));
-  }
-  if (width != w) {
-    x = tsr_nn_reshape(b, x, tsr_shape_of(3, batch * h, width, c));
-    x = tsr_nn_bmm(b, interpolation(b, width, w, corners), x, 0);
-    x = tsr_nn_reshape(b, x, tsr_shape_of(4, batch, h, w, c));
-  }
-  return x;
 }
 
 tsr_value tsr_mobile_vit_model(tsr_builder *b, const tsr_mobile_vit *c, tsr_mobile_vit_block *block) {

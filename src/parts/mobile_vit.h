@@ -28,10 +28,6 @@ tsr_mobile_vit tsr_mobile_vit_config(tsr_builder *b, const tsr_mobile_vit *usual
 tsr_value tsr_mobile_vit_conv(tsr_builder *b, const char *name, tsr_value x, int out, int side, int stride,
                               int activation);
 
-/* x [B,H,W,C] -> [B,h,w,C] as torch.nn.functional.interpolate(mode="bilinear", align_corners=corners); x itself if that
- * is its size. */
-tsr_value tsr_mobile_vit_resize(tsr_builder *b, tsr_value x, int h, int w, int corners);
-
 /* The part of a stage that has attention, behind its residual: [B,H,W,C] -> [B,*,*,C]. Taps begin with "stages.s.". */
 typedef tsr_value tsr_mobile_vit_block(tsr_builder *b, tsr_value x, const tsr_mobile_vit *c, int s);
 

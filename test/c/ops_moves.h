@@ -318,7 +318,7 @@ static void check_max_pool2d(tsr_op op) {
 static void check_resize(tsr_op op) {
   for (size_t i = 0; i < sizeof resize_cases / sizeof *resize_cases; i++) {
     const resize_case *one = &resize_cases[i];
-    tsr_attrs attrs = {.resize = {one->height, one->width, one->interpolation, one->antialias}};
+    tsr_attrs attrs = {.resize = {one->height, one->width, one->way}};
     tsr_shape to = one->from;
     to.dims[1] = one->height, to.dims[2] = one->width;
     tsr_op_args args = {.attrs = &attrs, .n_in = 1, .in = {tensor(one->from)}};
@@ -326,7 +326,7 @@ static void check_resize(tsr_op op) {
     if (run(op, &args, to)) expect(op, &args, one->expected, 1e-6);
     done(&args);
   }
-  tsr_attrs attrs = {.resize = {2, 2, TSR_RESIZE_BILINEAR, 0}};
+  tsr_attrs attrs = {.resize = {2, 2, TSR_RESIZE_BILINEAR}};
   refuses(op, &attrs, 1, SHAPES(tsr_shape_of(3, 4, 4, 3)), "[4,4,3] cannot be resized to 2 x 2");
   refuses(op, &attrs, 1, SHAPES(tsr_shape_of(4, 1, 0, 4, 3)), "cannot be resized");
   attrs.resize.height = 0;
