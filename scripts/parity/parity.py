@@ -175,7 +175,7 @@ class Bench:
             if old != path:
                 old.unlink()
         threads = torch.get_num_threads()
-        for batch in batches[len(values) // Q8_BATCH :]:
+        for batch in batches[batches_in(values) :]:
             torch.set_num_threads(threads if ended() else max(1, threads - 1))  # ours has a core as long as it runs
             values += list(self.reference(batch)[0])
             save(path, values)
@@ -191,7 +191,7 @@ class Bench:
         for old in path.parent.glob(f"{self.case.name}-*-{count}-q8.npy"):
             if old != path:
                 old.unlink()
-        for begin in range(len(values) // Q8_BATCH, len(batches), Q8_CHUNK):
+        for begin in range(batches_in(values), len(batches), Q8_CHUNK):
             end = begin + Q8_CHUNK
             report = self.ours(
                 "q8",
@@ -232,6 +232,11 @@ class Bench:
             text=f"top-1 same on {same} of {count}, {least:.0%} asked for ({len(set(want.argmax(1)))} different "
             f"winners; off by {off:.1e} of the largest logit, {noise:.1%} of the spread; {near:.0%} near ties)",
         )
+
+
+def batches_in(values: list) -> int:
+    """How many batches gave these rows; the last one of all may be a short one."""
+    return -(-len(values) // Q8_BATCH)
 
 
 def digest(*parts) -> str:
