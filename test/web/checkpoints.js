@@ -8,6 +8,21 @@ export const DIMS = [1, 3, 16, 16];
 /** @typedef {[name: string, shape: number[]][]} Shapes */
 
 /**
+ * A folder whose tensors have this in front of their names, as a wrapper's state_dict has.
+ * @param {Record<string, any>} files @param {string} prefix @returns {Record<string, any>}
+ */
+export function renamed({ 'model.safetensors': file, ...rest }, prefix) {
+  const start = 8 + Number(file.readBigUInt64LE());
+  const { __metadata__, ...tensors } = JSON.parse(file.subarray(8, start));
+  const entries = Object.entries(tensors).map(([name, about]) => [prefix + name, about]);
+  let text = JSON.stringify({ __metadata__, ...Object.fromEntries(entries) });
+  text += ' '.repeat((8 - (text.length % 8)) % 8);
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64LE(BigInt(text.length));
+  return { ...rest, 'model.safetensors': Buffer.concat([head, Buffer.from(text), file.subarray(start)]) };
+}
+
+/**
  * The bytes of a safetensors file as Python writes it: sorted by name, without metadata of ours.
  * @param {string} seed @param {Shapes} shapes
  */
