@@ -22,19 +22,26 @@ export function renamed({ 'model.safetensors': file, ...rest }, prefix) {
   return { ...rest, 'model.safetensors': Buffer.concat([head, Buffer.from(text), file.subarray(start)]) };
 }
 
+/** @param {string} _ @param {number[]} shape */
+function zerosIfLarge(_, shape) {
+  const count = shape.reduce((a, b) => a * b, 1);
+  return count > 1e5 ? new Float32Array(count) : undefined;
+}
+
 /**
  * The bytes of a safetensors file as Python writes it: sorted by name, without metadata of ours.
  * @param {string} seed @param {Shapes} shapes
+ * @param {(name: string, shape: number[]) => Float32Array | undefined} [values] nothing: drawn by the name; without this
+ *   large tensors are zeros, because nobody reads them
  */
-export function tensorsFile(seed, shapes) {
+export function tensorsFile(seed, shapes, values = zerosIfLarge) {
   /** @type {Record<string, any>} */
   const header = { __metadata__: { format: 'pt' } };
   const parts = [...shapes]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, shape]) => {
-      const large = shape.reduce((a, b) => a * b, 1) > 1e5; // nobody reads it
-      const values = large ? new Float32Array(shape.reduce((a, b) => a * b)) : draw(seed, name, shape);
-      return { name, shape, bytes: Buffer.from(values.buffer) };
+      const { buffer } = values(name, shape) ?? draw(seed, name, shape);
+      return { name, shape, bytes: Buffer.from(buffer) };
     });
   let end = 0;
   for (const { name, shape, bytes } of parts) {

@@ -5,12 +5,16 @@
  * our own format. Fetched only when a folder is loaded.
  */
 import { core, fetched, refuse } from './core.js';
+import { isMissing } from './files.js';
 import { families } from './families.js';
 import { labelsOf } from './labels.js';
 import { allOf, INDEX, json, notThere, openTensors } from './open.js';
 import { placeOf } from './place.js';
 import { preprocessOf } from './preprocess.js';
 import { compile, dataOf, headerOf, parseHeader, piecesOf, planOf, rangesOf } from './stream.js';
+
+/** The weights' file of open_clip. */
+const CLIP = 'open_clip_model.safetensors';
 
 /** @typedef {import('./files.js').Folder} Folder */
 /** @typedef {import('./files.js').TensorFile} TensorFile */
@@ -38,15 +42,23 @@ function unwrap(all) {
   return { tensors, prefix };
 }
 
-/** The family, and what it is to read. @param {any} outer config.json */
-async function familyOf(outer) {
+/**
+ * The family, and what it is to read.
+ * @param {any} outer config.json @param {import('./open_clip.js').Adapted} [adapted] it is not of the folder
+ */
+async function familyOf(outer, adapted) {
   const { model_type: type, pretrained_cfg: pretrained = outer } = outer;
   const timm = outer.architecture ?? (type === 'timm_wrapper' ? pretrained.architecture : null) ?? null;
   const config = timm ? (outer.model_args ?? {}) : (outer.vision_config_dict ?? outer.vision_config ?? outer);
   const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types?.includes(type)));
   if (!family) throw (await fetched(import('./reasons.js'))).noFamily(core.TesseraeError, timm, type, families);
+  const { module } = family;
   return {
-    family,
+    read: async () => {
+      const { read } = await fetched(module());
+      return adapted ? adapted.wrap(read) : read;
+    },
+    adapted,
     timm,
     config,
     pretrained: timm ? pretrained : {},
@@ -59,15 +71,16 @@ async function familyOf(outer) {
  * @param {any} processor of its preprocessing, if there is a file of it
  * @param {[string, import('./stream.js').Stored][]} all tensors @param {string} [source] its address
  */
-async function translate(outer, { family, timm, config, pretrained }, processor, all, source) {
-  const { tensors, prefix } = unwrap(all);
+async function translate(outer, { read, adapted, timm, config, pretrained }, processor, all, source) {
+  /** @type {string[]} */
+  const others = [];
+  const { tensors, prefix } = unwrap(adapted?.rename(all, others) ?? all);
   /** @type {any} */
   let preprocess;
   let translation;
   try {
     preprocess = preprocessOf({ config: outer, type: outer.model_type, processor, timm: timm ? pretrained : null });
-    const { read } = await fetched(family.module());
-    translation = read({
+    translation = (await read())({
       config,
       outer,
       timm,
@@ -92,7 +105,7 @@ async function translate(outer, { family, timm, config, pretrained }, processor,
     ...(source && { source }),
     ...(pretrained.license && { license: pretrained.license }),
   });
-  return { made, header, more: { unused, ...(prefix && { prefix }) } };
+  return { made, header, more: { unused: [...unused, ...others], ...(prefix && { prefix }) } };
 }
 
 /**
@@ -100,7 +113,19 @@ async function translate(outer, { family, timm, config, pretrained }, processor,
  * @param {Folder} folder @param {Place['weights']} weights @param {Open} open @param {TensorFile[]} files takes them
  */
 async function partsOf(folder, weights, open, files) {
-  const configFile = open('config.json');
+  let configFile = open('config.json');
+  /** @type {import('./open_clip.js').Adapted | undefined} */
+  let adapted;
+  /** Reads open_clip's in its place, if it is there. */
+  const ofClip = async () => {
+    const file = open('open_clip_config.json');
+    const given = await json(file, true);
+    if (!given) return null;
+    configFile.keep?.([], []);
+    configFile = file;
+    adapted = (await fetched(import('./open_clip.js'))).adapt(given, refuse);
+    return adapted.outer;
+  };
   /** @type {any} */
   let outer;
   /** @type {any} */
@@ -108,8 +133,12 @@ async function partsOf(folder, weights, open, files) {
   /** Why there is nothing to translate by; a file of our own needs nothing. @type {unknown} */
   let failure;
   try {
-    outer = await json(configFile).catch((error) => notThere(error, { noConfig: folder.where }));
-    found = await familyOf(outer);
+    if (weights === CLIP) outer = await ofClip();
+    outer ??= await json(configFile).catch(
+      async (error) =>
+        (isMissing(error) && weights !== CLIP && (await ofClip())) || notThere(error, { noConfig: folder.where }),
+    );
+    found = await familyOf(outer, adapted);
   } catch (/** @type {any} */ error) {
     if (!weights || !(outer || error.detail?.noConfig)) throw error;
     failure = error;
@@ -120,8 +149,8 @@ async function partsOf(folder, weights, open, files) {
   const [preprocessor, processor] = await allOf(
     asks ? ['preprocessor_config.json', 'processor_config.json'].map((name) => json(open(name), true)) : [],
   );
-  const index = await openTensors(folder.where, open, files, weights);
-  return { outer, found, failure, commit, index, preprocessor, processor };
+  const index = await openTensors(folder.where, open, files, weights ?? (adapted && CLIP));
+  return { name: configFile.name, outer, found, failure, commit, index, preprocessor, processor };
 }
 
 /** @param {TensorFile} file */
@@ -147,7 +176,7 @@ async function openIn(folder, weights, integrity) {
   const files = [];
   const close = () => allOf(files.map((file) => file.close()));
   try {
-    const { outer, found, failure, commit, index, preprocessor, processor } = await partsOf(
+    const { name, outer, found, failure, commit, index, preprocessor, processor } = await partsOf(
       folder,
       weights,
       open,
@@ -155,7 +184,7 @@ async function openIn(folder, weights, integrity) {
     );
     const names = files.map(({ file: { name } }) => name);
     const others = {
-      'config.json': outer,
+      [name]: outer,
       'preprocessor_config.json': preprocessor,
       'processor_config.json': processor,
     };
