@@ -76,7 +76,12 @@ function file(tensors) {
 const folder = (vision, tensors, more) => ({
   'open_clip_config.json': {
     model_cfg: { embed_dim: OUT, vision_cfg: { image_size: 16, ...vision }, text_cfg: {}, ...more },
-    preprocess_cfg: { mean: [0.125, 0.25, 0.5], std: [0.75, 0.5, 0.25], interpolation: 'bilinear', resize_mode: 'squash' },
+    preprocess_cfg: {
+      mean: [0.125, 0.25, 0.5],
+      std: [0.75, 0.5, 0.25],
+      interpolation: 'bilinear',
+      resize_mode: 'squash',
+    },
   },
   'open_clip_model.safetensors': file([...TEXT, ...tensors]),
 });
