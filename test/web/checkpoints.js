@@ -111,7 +111,45 @@ export const vit = (seed = 'one', config = {}) => ({
 });
 
 /**
- * The same with tensors that nobody needs, of 800 KB of zeros each: too few to skip. @param {string} seed
+ * transformers' ViTMAEForPreTraining, of which the decoder is by far the larger, and lies in front.
+ * @returns {Record<string, any>}
+ */
+export function mae() {
+  const [wide, hidden] = [256, 1024];
+  const at = 'decoder.decoder_layers.0';
+  const both = (/** @type {string} */ name, /** @type {number} */ rows) =>
+    /** @type {Shapes} */ ([
+      [`${name}.weight`, [rows]],
+      [`${name}.bias`, [rows]],
+    ]);
+  return {
+    'config.json': {
+      ...VIT_CONFIG,
+      architectures: ['ViTMAEForPreTraining'],
+      model_type: 'vit_mae',
+      decoder_num_hidden_layers: 1,
+      decoder_num_attention_heads: 4,
+      decoder_intermediate_size: hidden,
+    },
+    'model.safetensors': tensorsFile('mae', [
+      ...vitShapes().filter(([name]) => !name.startsWith('classifier')),
+      ...linear('decoder.decoder_embed', wide, DIM),
+      ['decoder.mask_token', [1, 1, wide]],
+      ['decoder.decoder_pos_embed', [1, 5, wide]],
+      ...both(`${at}.layernorm_before`, wide),
+      ...both(`${at}.layernorm_after`, wide),
+      ...['query', 'key', 'value'].flatMap((one) => linear(`${at}.attention.attention.${one}`, wide, wide)),
+      ...linear(`${at}.attention.output.dense`, wide, wide),
+      ...linear(`${at}.intermediate.dense`, hidden, wide),
+      ...linear(`${at}.output.dense`, wide, hidden),
+      ...both('decoder.decoder_norm', wide),
+      ...linear('decoder.decoder_pred', 3 * 8 * 8, wide),
+    ]),
+  };
+}
+
+/**
+ * `vit` with tensors that nobody needs, of 800 KB of zeros each: too few to skip. @param {string} seed
  * @param {...string} names which say where they lie
  */
 export const padded = (seed, ...names) => ({

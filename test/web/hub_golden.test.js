@@ -32,7 +32,9 @@ for (const golden of cases) {
       { worker: false, threads: 1 },
     );
     const data = Float32Array.from(uniform(`${golden.name}/pixels`, product(golden.dims)));
-    const { output } = await model.forward({ data, dims: golden.dims });
+    const { mask } = golden;
+    const inputs = mask && { mask: { data: Float32Array.from(mask), dims: [1, mask.length] } };
+    const { output } = await model.forward({ data, dims: golden.dims }, { inputs });
     assert.equal(output.data.length, golden.expected.length);
     const top = Math.max(...golden.expected.map(Math.abs));
     const off = golden.expected.map((value, i) => Math.abs(value - output.data[i]) / top);

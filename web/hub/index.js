@@ -67,11 +67,11 @@ async function familyOf(outer, adapted) {
 
 /**
  * What a family makes of the tensors: the header of a file in our own format, and how its data comes.
- * @param {any} outer config.json @param {any} found by familyOf
+ * @param {any} outer config.json @param {any} found by familyOf, and what was asked for
  * @param {any} processor of its preprocessing, if there is a file of it
  * @param {[string, import('./stream.js').Stored][]} all tensors @param {string} [source] its address
  */
-async function translate(outer, { read, adapted, timm, config, pretrained }, processor, all, source) {
+async function translate(outer, { read, adapted, encoderOnly, timm, config, pretrained }, processor, all, source) {
   /** @type {string[]} */
   const others = [];
   const { tensors, prefix } = unwrap(adapted?.rename(all, others) ?? all);
@@ -85,6 +85,7 @@ async function translate(outer, { read, adapted, timm, config, pretrained }, pro
       outer,
       timm,
       pretrained,
+      encoderOnly,
       names: [...tensors.keys()],
       shape: (/** @type {string} */ name) => tensors.get(name)?.shape,
       compile,
@@ -159,10 +160,10 @@ async function* bytesOf(file) {
 }
 
 /**
- * @param {Folder} folder @param {Place['weights']} weights @param {any} [integrity] digests by name, or one
+ * @param {Folder} folder @param {Place['weights']} weights @param {any} options integrity: digests by name, or one
  * @returns {Promise<any>} something to read, as source.js has it, and what info tells besides
  */
-async function openIn(folder, weights, integrity) {
+async function openIn(folder, weights, { integrity, encoderOnly }) {
   const { TesseraeError } = core;
   const checks = integrity && (await fetched(import('./integrity.js')));
   const isOne = typeof integrity === 'string';
@@ -198,7 +199,13 @@ async function openIn(folder, weights, integrity) {
     /** @type {any} */
     const { made, header, more } = verbatim
       ? {}
-      : await translate(outer, found, processor?.image_processor ?? preprocessor ?? null, tensors, folder.href);
+      : await translate(
+          outer,
+          { ...found, encoderOnly },
+          processor?.image_processor ?? preprocessor ?? null,
+          tensors,
+          folder.href,
+        );
     const ranges = rangesOf(made ?? []);
     return {
       async *read() {
@@ -231,7 +238,7 @@ async function openIn(folder, weights, integrity) {
  */
 export async function load(source, options, lent, read, error) {
   Object.assign(core, lent);
-  const { integrity, retries, signal } = options;
+  const { retries, signal } = options;
   const { TesseraeError } = core;
   signal.throwIfAborted();
   const place = placeOf(source, error);
@@ -243,7 +250,7 @@ export async function load(source, options, lent, read, error) {
     /** @type {any} */
     let from;
     try {
-      from = await openIn(folder, place.weights, integrity);
+      from = await openIn(folder, place.weights, options);
       const info = await read(from, () => Boolean(folder.cached?.()));
       await folder.store?.();
       return { ...info, ...from.more };
@@ -273,7 +280,7 @@ export async function openFolder(source, options, lent) {
   Object.assign(core, lent);
   const { at, weights } = /** @type {Place} */ (placeOf(source));
   try {
-    return await openIn(at(options), weights);
+    return await openIn(at(options), weights, options);
   } catch (error) {
     throw (await fetched(import('./reasons.js'), error)).explain(core.TesseraeError, error, true);
   }

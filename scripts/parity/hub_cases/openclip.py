@@ -1,5 +1,5 @@
-"""Checkpoints of open_clip as its save_for_hf writes them (the text's tower and all), with random weights: the picture's
-features against encode_image. cases() as in fast.py."""
+"""Checkpoints of open_clip as its save_for_hf writes them (the text's tower and all), with random weights: the
+picture's features against encode_image. cases() as in fast.py."""
 
 import warnings
 
