@@ -245,7 +245,7 @@ parity: ## compare with the reference implementations in Python (downloads PyTor
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm native
 	$(Q)python=$$(scripts/parity/pyenv.sh) && "$$python" scripts/parity/parity.py --q8-inputs 200
 	$(Q)python=$$(scripts/parity/pyenv.sh hub) && "$$python" scripts/parity/hub_preprocess.py && \
-	  "$$python" scripts/parity/hub.py
+	  "$$python" scripts/parity/hub.py && "$$python" scripts/parity/from_python.py
 
 accuracy: ## measure the shipped model on its test set, and write README.md and its card (downloads the first time)
 	$(Q)scripts/build/setup.sh && $(MAKE) -j$(JOBS) wasm

@@ -27,6 +27,7 @@ const VALUES = {
   worker: [true, false],
   deterministic: [false, true],
   warmup: [false, true],
+  encoderOnly: [false, true],
 };
 
 /** @param {any} value */

@@ -62,6 +62,7 @@
  *   alone
  * @property {string | Record<string, string>} [integrity] 'sha256-' and the base64 digest that the file must have; for
  *   folders also an object of them by the files' names
+ * @property {boolean} [encoderOnly] of a folder's MAE only the encoder: its decoder is neither fetched nor kept
  * @property {string | URL} [wasmUrl] where the .wasm lies: the file (one ending in -all, if the architecture is a rare
  *   one), or a folder (ending in /) that holds all builds
  * @property {BufferSource | WebAssembly.Module} [wasmBinary] the .wasm itself

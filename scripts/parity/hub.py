@@ -42,11 +42,16 @@ def all_cases():
             yield from importlib.import_module(f"hub_cases.{path.stem}").cases()
 
 
-def ours(folder, pixels, dtype, job):
-    """Our outputs for a folder: {name: array}, and what info says."""
+def ours(folder, pixels, dtype, job, mask=None):
+    """Our outputs for a folder: {name: array}, and what info says. mask: of MAE's patches, 1 where one is hidden."""
     Path(job, "pixels.f32").write_bytes(pixels.numpy().astype("<f4").tobytes())
     request = dict(
-        folder=str(folder), pixels=str(Path(job, "pixels.f32")), dims=list(pixels.shape), dtype=dtype, out=job
+        folder=str(folder),
+        pixels=str(Path(job, "pixels.f32")),
+        dims=list(pixels.shape),
+        dtype=dtype,
+        out=job,
+        mask=mask,
     )
     run = subprocess.run(
         ["node", str(ROOT / "scripts/parity/hub_run.mjs"), json.dumps(request)], capture_output=True, text=True
@@ -100,7 +105,7 @@ def try_case(case, where):
     with torch.no_grad():
         expected = reference(pixels).float().numpy()
     with tempfile.TemporaryDirectory() as job:
-        values, said = ours(folder, pixels, "f32", job)
+        values, said = ours(folder, pixels, "f32", job, case.get("mask"))
     found = values["output"].reshape(expected.shape)
     worst = float(np.abs(found - expected).max() / np.abs(expected).max())
     faults = []
@@ -111,7 +116,7 @@ def try_case(case, where):
     if (kind == "logits") != (said["kind"] == "logits"):
         faults.append(f"the output is {said['kind']}, expected {kind}")
     with tempfile.TemporaryDirectory() as job:
-        narrow, _ = ours(folder, pixels, "q8", job)
+        narrow, _ = ours(folder, pixels, "q8", job, case.get("mask"))
     close = cosine(narrow["output"], values["output"])
     tokens = cosine(narrow["tokens"], values["tokens"]) if "tokens" in values else close
     if case.get("outliers") and tokens < LEAST_COSINE:

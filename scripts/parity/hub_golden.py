@@ -4,7 +4,8 @@ answer.
     python=$(scripts/parity/pyenv.sh hub) && "$python" scripts/parity/hub_golden.py
 
 A file has config.json as the library wrote it, each tensor's name, shape and dtype, the pixels' size and the expected
-output. Weights and pixels are drawn from their names, as in golden_models.py, so that no file holds them;
+output; MAE's also which patches are hidden. Weights and pixels are drawn from their names, as in golden_models.py, so
+that no file holds them;
 test/web/hub_golden.test.js makes the folder again and loads it.
 """
 
@@ -20,8 +21,8 @@ from safetensors.torch import save_file
 
 OUT = Path(__file__).parents[2] / "test" / "golden" / "hub"
 NAMES = (
-    "vit vit_labels deit_distilled dinov2_registers dinov3_gated beit clip siglip timm_vit_reg_gap timm_deit_distilled "
-    "timm_eva02 timm_clip"
+    "vit vit_labels vit_mae_decoder deit_distilled dinov2_registers dinov3_gated beit clip siglip timm_vit_reg_gap "
+    "timm_deit_distilled timm_eva02 timm_clip"
 ).split()
 
 
@@ -51,7 +52,11 @@ def main():
         pixels = torch.from_numpy(uniform(f"{name}/pixels", torch.Size(size).numel()).astype("float32")).reshape(size)
         with torch.no_grad():
             expected = run(pixels).float().flatten().tolist()
+        if kind == "image":  # many numbers
+            expected = [round(value, 6) for value in expected]
         golden = dict(name=name, kind=kind, dims=size, config=config, expected=expected)
+        if "mask" in case:
+            golden["mask"] = case["mask"]
         golden["tensors"] = [[key, shape] for key, shape, _ in tensors]
         path = OUT / f"{name}.json"
         path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")

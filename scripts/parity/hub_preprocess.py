@@ -1,16 +1,16 @@
 """Preprocessing of checkpoints against the libraries that made them: the image processors of transformers, with Pillow
-and with torchvision as their backend, and timm's evaluation transform.
+and with torchvision as their backend, and the evaluation transforms of timm and open_clip.
 
     python scripts/parity/hub_preprocess.py           compares many processors on pictures of many sizes
     python scripts/parity/hub_preprocess.py --golden  writes test/golden/hub: what the libraries give for small pictures
 
-Needs torch, torchvision 0.29, transformers 5.24, timm 1.0.31 and Pillow 13 (more than scripts/parity/pyenv.sh has), and
+Needs torch, torchvision 0.29, transformers 5.24, timm 1.0.31, open_clip 3.3 and Pillow 13 (more than scripts/parity/pyenv.sh has), and
 Node with the built package (`make wasm`).
 
 Each case is a preprocessor_config.json, a config.json or a pretrained_cfg. Our side translates it
 (web/hub/preprocess.js) and runs the core. Differences are in levels, 1/255 of the pixels' range:
 
-  Pillow's backend and timm   none: equal 8-bit pixels, so 0.01 for the rounding of floats
+  Pillow, timm and open_clip  none: equal 8-bit pixels, so 0.01 for the rounding of floats
   DINOv3                      it resizes floats, and torchvision alone has it: 0.01
   torchvision's backend       2 levels, on 1 % of a case's values; most are noise, photos differ by 1. Left out:
                               nearest (ties), cases that pad (an odd border goes to the other side than with Pillow's
@@ -67,6 +67,15 @@ def timm_pixels(cfg, pictures):
     thin = cfg.get("crop_mode") == "border"  # where timm asks Pillow for a side of 0, and fails; ours has 1
     transform = create_transform(**resolve_data_config({}, pretrained_cfg=cfg), is_training=False)
     return [transform(p).numpy() if not thin or max(p.size) < 50 * min(p.size) else None for p in pictures]
+
+
+def open_clip_pixels(config, pictures):
+    from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
+
+    size = config["model_cfg"]["vision_cfg"]["image_size"]
+    cfg = merge_preprocess_dict(PreprocessCfg(size=size), config["preprocess_cfg"])
+    transform = image_transform_v2(PreprocessCfg(**cfg), is_train=False)
+    return [transform(p).numpy() for p in pictures]
 
 
 # ---- cases ----
@@ -169,9 +178,18 @@ def timm_cases():
     yield dict(timm=dict(input_size=[3, 48, 48], interpolation="random", mean=[0.3, 0.1, 0.9], crop_mode="border"))
 
 
+def open_clip_cases():
+    for given in ({}, dict(interpolation="bilinear"), dict(interpolation="random", mean=ODD[0], std=ODD[1])):
+        for mode in ({}, dict(resize_mode="shortest"), dict(resize_mode="squash")):
+            for size in (48, 57):
+                vision = dict(image_size=size, layers=1, width=64, patch_size=8)
+                yield dict(open_clip=dict(model_cfg=dict(vision_cfg=vision), preprocess_cfg=given | mode))
+
+
 def cases():
-    for case in (*default_cases(), *switch_cases(), *plain_cases(), *cropping_cases(), *timm_cases()):
-        yield dict(config={}, processor=None, timm=None) | case
+    groups = default_cases, switch_cases, plain_cases, cropping_cases, timm_cases, open_clip_cases
+    for case in (case for group in groups for case in group()):
+        yield dict(config={}, processor=None, timm=None, open_clip=None) | case
 
 
 # ---- pictures ----
@@ -242,6 +260,9 @@ def references(case, preprocess, pictures):
     if case["timm"]:
         pixels = timm_pixels(case["timm"], pictures)
         yield "timm", ROUNDING, 0, [i for i in whole if pixels[i] is not None], [p for p in pixels if p is not None]
+        return
+    if case["open_clip"]:
+        yield "open_clip", ROUNDING, 0, whole, open_clip_pixels(case["open_clip"], pictures)
         return
     if preprocess.get("rescale_first"):
         yield "torchvision floats", ROUNDING, 0, whole, transformers_pixels(config, processor, "torchvision", pictures)

@@ -1,11 +1,11 @@
 // Our side of scripts/parity/hub.py: loads a folder and runs it on pixels, through the public API.
-//   node scripts/parity/hub_run.mjs '{ "folder", "pixels": path of f32 numbers, "dims", "dtype", "out": folder }'
+//   node scripts/parity/hub_run.mjs '{ "folder", "pixels": path of f32 numbers, "dims", "dtype", "out": folder, "mask" }'
 // Writes <out>/<n>.f32, and prints { kind, outputs: [[name, dims]] }; without pixels info.input.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadModel } from '../../web/index.js';
 
-const { folder, pixels, dims, dtype, out } = JSON.parse(process.argv[2]);
+const { folder, pixels, dims, dtype, out, mask } = JSON.parse(process.argv[2]);
 const model = await loadModel(folder, { worker: false, threads: 1, dtype });
 if (!pixels) {
   console.log(JSON.stringify(model.info.input));
@@ -13,7 +13,8 @@ if (!pixels) {
 }
 const data = new Float32Array(new Uint8Array(readFileSync(pixels)).buffer);
 const capture = model.info.taps.some(({ name }) => name === 'tokens') ? ['tokens'] : [];
-const { output, captures } = await model.forward({ data, dims }, { capture });
+const masks = mask && { data: Float32Array.from(Array(dims[0]).fill(mask).flat()), dims: [dims[0], mask.length] };
+const { output, captures } = await model.forward({ data, dims }, { capture, inputs: masks ? { mask: masks } : {} });
 const outputs = Object.entries({ output, ...captures });
 outputs.forEach(([, value], i) => writeFileSync(join(out, `${i}.f32`), new Uint8Array(value.data.buffer)));
 console.log(

@@ -2,7 +2,7 @@
 # Makes the Python environment of the reference checks (scripts/parity/requirements.txt), and prints its interpreter's
 # path.
 #   python=$(scripts/parity/pyenv.sh) && "$python" scripts/parity/parity.py
-#   python=$(scripts/parity/pyenv.sh hub)     the one of hub.py and hub_preprocess.py (hub_requirements.txt)
+#   python=$(scripts/parity/pyenv.sh hub)     the one of hub*.py and from_python.py (hub_requirements.txt)
 # The environment is outside the checkout, in ${TESSERAE_CACHE:-~/.cache/tesserae}/venv, because PyTorch is large and
 # changes seldom.
 # Takes no time when every pin is met. `make test` and `make demo` need no Python.

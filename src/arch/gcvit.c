@@ -56,7 +56,7 @@ static gcvit_config read_config(tsr_builder *b) {
   gcvit_config c;
   tsr_config_pair(b, "img_size", 224, 4, TSR_MAX_SIDE, c.image);
   c.channels = tsr_config_int(b, "in_chans", 3, 1, 64);
-  c.num_classes = tsr_config_int(b, "num_classes", 1000, 1, TSR_MAX_CLASSES);
+  c.num_classes = tsr_config_int(b, "num_classes", 1000, 0, TSR_MAX_CLASSES);
   c.dim = tsr_config_int(b, "embed_dim", 64, 1, 4096);
   c.stages = tsr_config_list(b, "depths", depths, 1, TSR_MAX_DEPTH, 1, MOST, c.depth);
   int listed = tsr_config_list(b, "num_heads", heads, 1, TSR_MAX_HEADS, 1, MOST, c.heads);
@@ -195,8 +195,11 @@ static tsr_value build(tsr_builder *b) {
     tsr_leave(b);
   }
   x = tsr_nn_map_mean(b, x);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  return tsr_nn_linear(b, "head.fc", x, c.num_classes, TSR_BIAS);
+  tsr_meaning embedding = {.kind = "embedding"};
+  tsr_tap_add(b, x, embedding, "embedding");
+  if (c.num_classes) return tsr_nn_linear(b, "head.fc", x, c.num_classes, TSR_BIAS);
+  tsr_output_means(b, embedding);
+  return x;
 }
 
 #define WIDE(dim, heads) \

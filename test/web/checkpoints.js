@@ -8,18 +8,40 @@ export const DIMS = [1, 3, 16, 16];
 /** @typedef {[name: string, shape: number[]][]} Shapes */
 
 /**
+ * A folder whose tensors have this in front of their names, as a wrapper's state_dict has.
+ * @param {Record<string, any>} files @param {string} prefix @returns {Record<string, any>}
+ */
+export function renamed({ 'model.safetensors': file, ...rest }, prefix) {
+  const start = 8 + Number(file.readBigUInt64LE());
+  const { __metadata__, ...tensors } = JSON.parse(file.subarray(8, start));
+  const entries = Object.entries(tensors).map(([name, about]) => [prefix + name, about]);
+  let text = JSON.stringify({ __metadata__, ...Object.fromEntries(entries) });
+  text += ' '.repeat((8 - (text.length % 8)) % 8);
+  const head = Buffer.alloc(8);
+  head.writeBigUInt64LE(BigInt(text.length));
+  return { ...rest, 'model.safetensors': Buffer.concat([head, Buffer.from(text), file.subarray(start)]) };
+}
+
+/** @param {string} _ @param {number[]} shape */
+function zerosIfLarge(_, shape) {
+  const count = shape.reduce((a, b) => a * b, 1);
+  return count > 1e5 ? new Float32Array(count) : undefined;
+}
+
+/**
  * The bytes of a safetensors file as Python writes it: sorted by name, without metadata of ours.
  * @param {string} seed @param {Shapes} shapes
+ * @param {(name: string, shape: number[]) => Float32Array | undefined} [values] nothing: drawn by the name; without this
+ *   large tensors are zeros, because nobody reads them
  */
-export function tensorsFile(seed, shapes) {
+export function tensorsFile(seed, shapes, values = zerosIfLarge) {
   /** @type {Record<string, any>} */
   const header = { __metadata__: { format: 'pt' } };
   const parts = [...shapes]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, shape]) => {
-      const large = shape.reduce((a, b) => a * b, 1) > 1e5; // nobody reads it
-      const values = large ? new Float32Array(shape.reduce((a, b) => a * b)) : draw(seed, name, shape);
-      return { name, shape, bytes: Buffer.from(values.buffer) };
+      const { buffer } = values(name, shape) ?? draw(seed, name, shape);
+      return { name, shape, bytes: Buffer.from(buffer) };
     });
   let end = 0;
   for (const { name, shape, bytes } of parts) {
@@ -89,7 +111,45 @@ export const vit = (seed = 'one', config = {}) => ({
 });
 
 /**
- * The same with tensors that nobody needs, of 800 KB of zeros each: too few to skip. @param {string} seed
+ * transformers' ViTMAEForPreTraining, of which the decoder is by far the larger, and lies in front.
+ * @returns {Record<string, any>}
+ */
+export function mae() {
+  const [wide, hidden] = [256, 1024];
+  const at = 'decoder.decoder_layers.0';
+  const both = (/** @type {string} */ name, /** @type {number} */ rows) =>
+    /** @type {Shapes} */ ([
+      [`${name}.weight`, [rows]],
+      [`${name}.bias`, [rows]],
+    ]);
+  return {
+    'config.json': {
+      ...VIT_CONFIG,
+      architectures: ['ViTMAEForPreTraining'],
+      model_type: 'vit_mae',
+      decoder_num_hidden_layers: 1,
+      decoder_num_attention_heads: 4,
+      decoder_intermediate_size: hidden,
+    },
+    'model.safetensors': tensorsFile('mae', [
+      ...vitShapes().filter(([name]) => !name.startsWith('classifier')),
+      ...linear('decoder.decoder_embed', wide, DIM),
+      ['decoder.mask_token', [1, 1, wide]],
+      ['decoder.decoder_pos_embed', [1, 5, wide]],
+      ...both(`${at}.layernorm_before`, wide),
+      ...both(`${at}.layernorm_after`, wide),
+      ...['query', 'key', 'value'].flatMap((one) => linear(`${at}.attention.attention.${one}`, wide, wide)),
+      ...linear(`${at}.attention.output.dense`, wide, wide),
+      ...linear(`${at}.intermediate.dense`, hidden, wide),
+      ...linear(`${at}.output.dense`, wide, hidden),
+      ...both('decoder.decoder_norm', wide),
+      ...linear('decoder.decoder_pred', 3 * 8 * 8, wide),
+    ]),
+  };
+}
+
+/**
+ * `vit` with tensors that nobody needs, of 800 KB of zeros each: too few to skip. @param {string} seed
  * @param {...string} names which say where they lie
  */
 export const padded = (seed, ...names) => ({

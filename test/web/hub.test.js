@@ -508,7 +508,13 @@ describe('errors, each with the sentence that mends it', () => {
         /there is no config\.json in .*\/empty\/resolve\/main\/ \(.*Entry not found\); is it the folder of a model\?$/,
     });
     assert.equal(empty.detail.errorCode, 'EntryNotFound');
-    assert.equal(hub.asked().length, 5, 'one request each, nothing tried again');
+    assert.equal(hub.asked(/^config/).length, 5, 'one request each, nothing tried again');
+    assert.equal(
+      hub.asked(/^open_clip/).length,
+      2,
+      "nor what open_clip has in its place; it is asked for where there's none",
+    );
+    assert.equal(hub.asked().length, 7);
   });
 
   /** @type {[string, Record<string, any>, any][]} what, the folder with undefined for what it lacks, the error */

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadModel } from '../../web/index.js';
+import { check, F32_TOLERANCE, inputsOf, tiny } from '../parity/cases.js';
 import { uniform } from '../parity/weights.js';
 import { tensorsFile } from './checkpoints.js';
 
@@ -26,12 +27,14 @@ for (const golden of cases) {
     const model = await loadModel(
       {
         'config.json': new Blob([JSON.stringify(golden.config)]),
-        'model.safetensors': new Blob([tensorsFile(golden.name, golden.tensors)]),
+        'model.safetensors': new Blob([tensorsFile(golden.name, golden.tensors, () => undefined)]),
       },
       { worker: false, threads: 1 },
     );
     const data = Float32Array.from(uniform(`${golden.name}/pixels`, product(golden.dims)));
-    const { output } = await model.forward({ data, dims: golden.dims });
+    const { mask } = golden;
+    const inputs = mask && { mask: { data: Float32Array.from(mask), dims: [1, mask.length] } };
+    const { output } = await model.forward({ data, dims: golden.dims }, { inputs });
     assert.equal(output.data.length, golden.expected.length);
     const top = Math.max(...golden.expected.map(Math.abs));
     const off = golden.expected.map((value, i) => Math.abs(value - output.data[i]) / top);
@@ -44,6 +47,28 @@ for (const golden of cases) {
     await model.dispose();
   });
 }
+
+for (const name of ['gcvit_tiny', 'gcvit_odd'])
+  test(`${name}, whose weights have timm's names, as a folder of timm's`, async () => {
+    const reference = tiny(name);
+    // what shapes do not tell
+    const { img_size, window_size, window_ratio } = reference.config;
+    const config = { architecture: 'gcvit_xxtiny', model_args: { img_size, window_size, window_ratio } };
+    for (const headless of [false, true]) {
+      const tensors = reference.tensors.filter(([tensor]) => !headless || !tensor.startsWith('head.'));
+      const model = await loadModel(
+        {
+          'config.json': new Blob([JSON.stringify(config)]),
+          'model.safetensors': new Blob([tensorsFile(name, tensors)]),
+        },
+        { worker: false, threads: 1 },
+      );
+      const { output } = await model.forward(...inputsOf(reference));
+      check(reference, headless ? 'embedding' : 'output', output, F32_TOLERANCE);
+      assert.deepEqual([model.info.output.kind, model.info.unused], [headless ? 'embedding' : 'logits', []]);
+      await model.dispose();
+    }
+  });
 
 test("the size of Swin's windows follows its config, not the preprocessing's size", async () => {
   const block = 'swin.encoder.layers.0.blocks.0';

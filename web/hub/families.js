@@ -29,6 +29,7 @@ export const families = [
   { types: ['cvt'], module: () => import('./cvt.js') },
   { timm: /^crossvit_/, module: () => import('./cross_vit.js') },
   { timm: /^(?:maxx?vit|coatne[tx]t?)/, module: () => import('./max_vit.js') },
+  { timm: /^gcvit_/, module: () => import('./gcvit.js') },
   { timm: /^tiny_vit_/, module: () => import('./tiny_vit.js') },
   { timm: /^fastvit_/, module: () => import('./fast_vit.js') },
   { types: ['hiera'], timm: /^hiera_/, module: () => import('./hiera.js') },

@@ -8,6 +8,7 @@
  * @property {any} outer config.json itself
  * @property {string | null} timm timm's name of the architecture; null: transformers
  * @property {any} pretrained timm's pretrained_cfg; {} for transformers
+ * @property {boolean} [encoderOnly] what is behind the encoder is not to be loaded (MAE's decoder)
  * @property {(name: string) => number[] | undefined} shape of a tensor, by its name in the file
  * @property {string[]} names of all tensors, without a wrapper's prefix
  * @property {(rules: Rules) => (name: string) => string[]} compile what rules call a tensor; nothing: not loaded

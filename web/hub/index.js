@@ -5,12 +5,16 @@
  * our own format. Fetched only when a folder is loaded.
  */
 import { core, fetched, refuse } from './core.js';
+import { isMissing } from './files.js';
 import { families } from './families.js';
 import { labelsOf } from './labels.js';
 import { allOf, INDEX, json, notThere, openTensors } from './open.js';
 import { placeOf } from './place.js';
 import { preprocessOf } from './preprocess.js';
 import { compile, dataOf, headerOf, parseHeader, piecesOf, planOf, rangesOf } from './stream.js';
+
+/** The weights' file of open_clip. */
+const CLIP = 'open_clip_model.safetensors';
 
 /** @typedef {import('./files.js').Folder} Folder */
 /** @typedef {import('./files.js').TensorFile} TensorFile */
@@ -38,15 +42,23 @@ function unwrap(all) {
   return { tensors, prefix };
 }
 
-/** The family, and what it is to read. @param {any} outer config.json */
-async function familyOf(outer) {
+/**
+ * The family, and what it is to read.
+ * @param {any} outer config.json @param {import('./open_clip.js').Adapted} [adapted] it is not of the folder
+ */
+async function familyOf(outer, adapted) {
   const { model_type: type, pretrained_cfg: pretrained = outer } = outer;
   const timm = outer.architecture ?? (type === 'timm_wrapper' ? pretrained.architecture : null) ?? null;
   const config = timm ? (outer.model_args ?? {}) : (outer.vision_config_dict ?? outer.vision_config ?? outer);
   const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types?.includes(type)));
   if (!family) throw (await fetched(import('./reasons.js'))).noFamily(core.TesseraeError, timm, type, families);
+  const { module } = family;
   return {
-    family,
+    read: async () => {
+      const { read } = await fetched(module());
+      return adapted ? adapted.wrap(read) : read;
+    },
+    adapted,
     timm,
     config,
     pretrained: timm ? pretrained : {},
@@ -55,23 +67,25 @@ async function familyOf(outer) {
 
 /**
  * What a family makes of the tensors: the header of a file in our own format, and how its data comes.
- * @param {any} outer config.json @param {any} found by familyOf
+ * @param {any} outer config.json @param {any} found by familyOf, and what was asked for
  * @param {any} processor of its preprocessing, if there is a file of it
  * @param {[string, import('./stream.js').Stored][]} all tensors @param {string} [source] its address
  */
-async function translate(outer, { family, timm, config, pretrained }, processor, all, source) {
-  const { tensors, prefix } = unwrap(all);
+async function translate(outer, { read, adapted, encoderOnly, timm, config, pretrained }, processor, all, source) {
+  /** @type {string[]} */
+  const others = [];
+  const { tensors, prefix } = unwrap(adapted?.rename(all, others) ?? all);
   /** @type {any} */
   let preprocess;
   let translation;
   try {
     preprocess = preprocessOf({ config: outer, type: outer.model_type, processor, timm: timm ? pretrained : null });
-    const { read } = await fetched(family.module());
-    translation = read({
+    translation = (await read())({
       config,
       outer,
       timm,
       pretrained,
+      encoderOnly,
       names: [...tensors.keys()],
       shape: (/** @type {string} */ name) => tensors.get(name)?.shape,
       compile,
@@ -92,7 +106,7 @@ async function translate(outer, { family, timm, config, pretrained }, processor,
     ...(source && { source }),
     ...(pretrained.license && { license: pretrained.license }),
   });
-  return { made, header, more: { unused, ...(prefix && { prefix }) } };
+  return { made, header, more: { unused: [...unused, ...others], ...(prefix && { prefix }) } };
 }
 
 /**
@@ -100,7 +114,19 @@ async function translate(outer, { family, timm, config, pretrained }, processor,
  * @param {Folder} folder @param {Place['weights']} weights @param {Open} open @param {TensorFile[]} files takes them
  */
 async function partsOf(folder, weights, open, files) {
-  const configFile = open('config.json');
+  let configFile = open('config.json');
+  /** @type {import('./open_clip.js').Adapted | undefined} */
+  let adapted;
+  /** Reads open_clip's in its place, if it is there. */
+  const ofClip = async () => {
+    const file = open('open_clip_config.json');
+    const given = await json(file, true);
+    if (!given) return null;
+    configFile.keep?.([], []);
+    configFile = file;
+    adapted = (await fetched(import('./open_clip.js'))).adapt(given, refuse);
+    return adapted.outer;
+  };
   /** @type {any} */
   let outer;
   /** @type {any} */
@@ -108,8 +134,12 @@ async function partsOf(folder, weights, open, files) {
   /** Why there is nothing to translate by; a file of our own needs nothing. @type {unknown} */
   let failure;
   try {
-    outer = await json(configFile).catch((error) => notThere(error, { noConfig: folder.where }));
-    found = await familyOf(outer);
+    if (weights === CLIP) outer = await ofClip();
+    outer ??= await json(configFile).catch(
+      async (error) =>
+        (isMissing(error) && weights !== CLIP && (await ofClip())) || notThere(error, { noConfig: folder.where }),
+    );
+    found = await familyOf(outer, adapted);
   } catch (/** @type {any} */ error) {
     if (!weights || !(outer || error.detail?.noConfig)) throw error;
     failure = error;
@@ -120,8 +150,8 @@ async function partsOf(folder, weights, open, files) {
   const [preprocessor, processor] = await allOf(
     asks ? ['preprocessor_config.json', 'processor_config.json'].map((name) => json(open(name), true)) : [],
   );
-  const index = await openTensors(folder.where, open, files, weights);
-  return { outer, found, failure, commit, index, preprocessor, processor };
+  const index = await openTensors(folder.where, open, files, weights ?? (adapted && CLIP));
+  return { name: configFile.name, outer, found, failure, commit, index, preprocessor, processor };
 }
 
 /** @param {TensorFile} file */
@@ -130,10 +160,10 @@ async function* bytesOf(file) {
 }
 
 /**
- * @param {Folder} folder @param {Place['weights']} weights @param {any} [integrity] digests by name, or one
+ * @param {Folder} folder @param {Place['weights']} weights @param {any} options integrity: digests by name, or one
  * @returns {Promise<any>} something to read, as source.js has it, and what info tells besides
  */
-async function openIn(folder, weights, integrity) {
+async function openIn(folder, weights, { integrity, encoderOnly }) {
   const { TesseraeError } = core;
   const checks = integrity && (await fetched(import('./integrity.js')));
   const isOne = typeof integrity === 'string';
@@ -147,7 +177,7 @@ async function openIn(folder, weights, integrity) {
   const files = [];
   const close = () => allOf(files.map((file) => file.close()));
   try {
-    const { outer, found, failure, commit, index, preprocessor, processor } = await partsOf(
+    const { name, outer, found, failure, commit, index, preprocessor, processor } = await partsOf(
       folder,
       weights,
       open,
@@ -155,7 +185,7 @@ async function openIn(folder, weights, integrity) {
     );
     const names = files.map(({ file: { name } }) => name);
     const others = {
-      'config.json': outer,
+      [name]: outer,
       'preprocessor_config.json': preprocessor,
       'processor_config.json': processor,
     };
@@ -169,7 +199,13 @@ async function openIn(folder, weights, integrity) {
     /** @type {any} */
     const { made, header, more } = verbatim
       ? {}
-      : await translate(outer, found, processor?.image_processor ?? preprocessor ?? null, tensors, folder.href);
+      : await translate(
+          outer,
+          { ...found, encoderOnly },
+          processor?.image_processor ?? preprocessor ?? null,
+          tensors,
+          folder.href,
+        );
     const ranges = rangesOf(made ?? []);
     return {
       async *read() {
@@ -202,7 +238,7 @@ async function openIn(folder, weights, integrity) {
  */
 export async function load(source, options, lent, read, error) {
   Object.assign(core, lent);
-  const { integrity, retries, signal } = options;
+  const { retries, signal } = options;
   const { TesseraeError } = core;
   signal.throwIfAborted();
   const place = placeOf(source, error);
@@ -214,7 +250,7 @@ export async function load(source, options, lent, read, error) {
     /** @type {any} */
     let from;
     try {
-      from = await openIn(folder, place.weights, integrity);
+      from = await openIn(folder, place.weights, options);
       const info = await read(from, () => Boolean(folder.cached?.()));
       await folder.store?.();
       return { ...info, ...from.more };
@@ -244,7 +280,7 @@ export async function openFolder(source, options, lent) {
   Object.assign(core, lent);
   const { at, weights } = /** @type {Place} */ (placeOf(source));
   try {
-    return await openIn(at(options), weights);
+    return await openIn(at(options), weights, options);
   } catch (error) {
     throw (await fetched(import('./reasons.js'), error)).explain(core.TesseraeError, error, true);
   }

@@ -310,6 +310,7 @@ function readTransformers(checkpoint) {
     ...Object.fromEntries(Object.entries(checkpoint.config).filter(([, value]) => value !== null)),
   };
   const rules = rulesOf(c.use_gated_mlp || c.use_swiglu_ffn, post);
+  if (checkpoint.encoderOnly) rules.unshift([/decoder\..+/, '']);
   const seen = look(checkpoint, rules);
   const config = {
     image_size: pair(c.image_size),

@@ -6,7 +6,9 @@
 import { fail } from './core.js';
 
 /**
- * @typedef {{ file: number, dtype: string, shape: number[], begin: number, end: number }} Stored of the file's bytes
+ * Of the file's bytes; change: makes others of them, as many.
+ * @typedef {{ file: number, dtype: string, shape: number[], begin: number, end: number,
+ *   change?: (chunks: AsyncGenerator<Uint8Array>) => AsyncGenerator<Uint8Array> }} Stored
  * @typedef {{ name: string, dtype: string, shape: number[], parts: (Stored | number)[] }} Made number: so many zeros
  */
 
@@ -136,13 +138,9 @@ export async function* dataOf(header, made, pieces) {
   const ranges = rangesOf(made);
   /** @type {Map<Stored, Uint8Array[]>} */
   const waiting = new Map();
-  yield header;
-  for (const part of made.flatMap(({ parts }) => parts)) {
+  /** @param {Stored} part */
+  async function* chunksOf(part) {
     let left = sizeOf(part);
-    if (typeof part === 'number') {
-      for (; left > 0; left -= ZEROS) yield new Uint8Array(Math.min(left, ZEROS));
-      continue;
-    }
     for (const chunk of waiting.get(part) ?? []) {
       left -= chunk.length;
       yield chunk;
@@ -157,6 +155,11 @@ export async function* dataOf(header, made, pieces) {
         yield chunk;
       } else waiting.set(ranges[at], [...(waiting.get(ranges[at]) ?? []), chunk]);
     }
+  }
+  yield header;
+  for (const part of made.flatMap(({ parts }) => parts)) {
+    if (typeof part !== 'number') yield* part.change?.(chunksOf(part)) ?? chunksOf(part);
+    else for (let left = part; left > 0; left -= ZEROS) yield new Uint8Array(Math.min(left, ZEROS));
   }
   while (!(await pieces.next()).done); // what comes behind the last of them may be checked, and kept
 }

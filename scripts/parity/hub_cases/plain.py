@@ -134,6 +134,30 @@ def shuffled_labels(model, folder):
     path.write_text(json.dumps(config))
 
 
+NOISE = torch.rand(1, 16, generator=torch.Generator().manual_seed(6))
+
+
+def picture(model, x):
+    """What MAE makes of a picture whose patches are hidden by NOISE, as the library's own examples put it together."""
+    out, patches = model(x, noise=NOISE.expand(len(x), -1)), model.patchify(x)
+    found, hidden = out.logits, out.mask[..., None]
+    if model.config.norm_pix_loss:
+        found = found * (patches.var(-1, keepdim=True) + 1e-6) ** 0.5 + patches.mean(-1, keepdim=True)
+    return model.unpatchify(found * hidden + patches * (1 - hidden))
+
+
+def reconstruction(name, **more):
+    decoder = dict(
+        decoder_hidden_size=32,
+        decoder_num_attention_heads=2,
+        decoder_num_hidden_layers=2,
+        decoder_intermediate_size=48,
+    )
+    mask = (NOISE[0].argsort().argsort() >= 4).int().tolist()  # the library sees a quarter, where the noise is least
+    config = hf.ViTMAEConfig(**SMALL, **decoder, **more)
+    return case(name, lambda: hf.ViTMAEForPreTraining(config), picture, "image", mask=mask)
+
+
 def transformers_cases():
     vit = hf.ViTConfig(**SMALL, id2label=LABELS)
     clip = dict(SMALL, hidden_act="quick_gelu")
@@ -193,6 +217,8 @@ def transformers_cases():
     yield embedding(
         "vit_mae", lambda: hf.ViTMAEModel(mae), lambda model, x: model(x, noise=order).last_hidden_state[:, 0]
     )
+    yield reconstruction("vit_mae_decoder")
+    yield reconstruction("vit_mae_decoder_norm", norm_pix_loss=True)
 
 
 def timm_case(name, arch, kind="logits", full=False, make=drawn, **arguments):
