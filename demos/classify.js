@@ -42,7 +42,6 @@ const TITLES = [
   [/^ERR_IMAGE_FORMAT/, 'This is not a picture the page can read.'],
   [/^ERR_IMAGE_TOO_LARGE/, 'This picture is too large.'],
   [/^ERR_IMAGE/, 'This picture is damaged.'],
-  [/^ERR_CANNOT/, 'This model cannot be shown here.'],
   [/^ERR_FETCH_NETWORK/, 'The model could not be reached.'],
   [/^ERR_FETCH|^ERR_INTEGRITY/, 'The model could not be downloaded.'],
   [/^ERR_MODEL|^ERR_CONFIG/, 'This is not a model the page can run.'],
@@ -55,7 +54,8 @@ const TITLES = [
 function complain(error, title = 'Something went wrong.', more = []) {
   const code = typeof error?.code === 'string' ? error.code : '';
   const message = String(error?.message ?? error);
-  $('alert-title').textContent = TITLES.find(([pattern]) => pattern.test(code))?.[1] ?? title;
+  const found = opened.here && /^ERR_FETCH/.test(code) ? null : TITLES.find(([pattern]) => pattern.test(code));
+  $('alert-title').textContent = found?.[1] ?? title;
   const bare = code && message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
   // a library's words are a part of a sentence, and speak of its options
   const words = bare
@@ -144,10 +144,11 @@ async function modelOf(opening, signal) {
     },
   });
   took.ms = performance.now() - began;
-  if (!signal.aborted && next.info.preprocess) return { next, took };
+  const { preprocess, input } = next.info;
+  if (!signal.aborted && preprocess && input.dims.length === 4) return { next, took };
   next.dispose();
   signal.throwIfAborted();
-  throw refusal('ERR_CANNOT_SHOW', `${next.info.title} takes no pictures.`);
+  throw refusal('ERR_ARGUMENT', `${next.info.title} takes no single picture, as this page has them.`);
 }
 
 /** Loads a model in place of the one there is, which goes on until the new one is there. */
@@ -268,9 +269,11 @@ async function show(blob, about) {
     const { data, dims, fitted } = await model.preprocess(blob);
     const tensor = { data, dims };
     const prepared = performance.now();
-    const scores =
-      model.info.output.kind === 'logits' ? await model.classify(tensor) : await model.forward(tensor).then(() => null);
-    const last = { prepare: prepared - began, run: performance.now() - prepared };
+    const { kind } = model.info.output;
+    const scores = kind === 'logits' ? await model.classify(tensor) : null;
+    if (kind === 'embedding') await model.forward(tensor); // for its time
+    const isRun = scores || kind === 'embedding';
+    const last = isRun ? { prepare: prepared - began, run: performance.now() - prepared } : null;
     const bitmap = await bitmapOf(blob);
     if (mine !== turn) return bitmap?.close();
     shown?.bitmap?.close();

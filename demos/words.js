@@ -44,7 +44,10 @@ const threadsWord = (reason) =>
 /** What comes out of a model. @param {string} kind @param {number[]} dims */
 export function aboutKind(kind, dims) {
   const count = plain.format(dims[dims.length - 1]);
-  return { logits: `${count} classes`, embedding: `an embedding of ${count} numbers` }[kind] ?? kind;
+  return (
+    { logits: `${count} classes`, embedding: `an embedding of ${count} numbers` }[kind] ??
+    `${kind} (${dims.slice(1).join(' × ')} numbers)`
+  );
 }
 
 /** What a model is, in a few words, behind its name. @param {any} info */
@@ -83,6 +86,7 @@ export function mendOf({ code, detail }) {
     return [
       `${detail.errorCode === 'GatedRepo' ? '' : 'Is the name right? '}This page sends no token: download the folder with your account, and drop it here.`,
     ];
+  if (code === 'ERR_FETCH_TRUNCATED') return ['The file is not whole: copy or download it again.'];
   if (code === 'ERR_FETCH_NETWORK')
     return [
       'Is the address right, and the network there? Some servers let no other site read their files (CORS): then ' +
