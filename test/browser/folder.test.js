@@ -394,6 +394,13 @@ test('of two loads the second counts', async () => {
   await stall();
   await drag([pathOf('two')]);
   await opened('two', 'two');
+  const deadline = Date.now() + PATIENCE;
+  const isOpen = () => hub.log.some(({ status }) => status === undefined);
+  while (isOpen() && Date.now() < deadline)
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+  assert.ok(!isOpen(), 'the first is not read on');
   // the same at once, in every order
   const [first, second] = [pathOf('golden'), pathOf('one')];
   for (const [paths, name] of /** @type {[string[], string][]} */ ([
