@@ -524,6 +524,10 @@ function listenForAnswers() {
   $('cancel').addEventListener('click', () => loading?.abort());
   $('retry').addEventListener('click', () => load());
   $('dismiss').addEventListener('click', () => hide('alert'));
+  // nothing that gets the focus may lie behind them
+  new ResizeObserver(([{ target }]) => {
+    document.documentElement.style.scrollPaddingTop = `${target.clientHeight + 16}px`;
+  }).observe($('messages'));
   addEventListener('pagehide', (event) => {
     if (!event.persisted) model?.dispose();
   });

@@ -526,5 +526,17 @@ test('narrow and wide, light and dark, loading and refused: nothing overflows, a
       }),
       'the message can be dismissed without scrolling',
     );
+    if (width !== 320) continue;
+    await page.locator('#photos .sample').last().focus();
+    for (let i = 0; i < 30; i++) {
+      await page.keyboard.press('Shift+Tab');
+      const behind = await page.evaluate(() => {
+        const focused = /** @type {HTMLElement} */ (document.activeElement);
+        const { top } = (focused.closest('label') ?? focused).getBoundingClientRect();
+        const message = /** @type {Element} */ (document.getElementById('alert'));
+        return !message.contains(focused) && top < message.getBoundingClientRect().bottom ? focused.outerHTML : '';
+      });
+      assert.equal(behind, '', 'the focus is hidden by the message');
+    }
   }
 });
