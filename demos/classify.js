@@ -4,12 +4,12 @@
 import { loadModel } from '../web/index.js';
 import { colourOf } from './colour.js';
 import { $, choice, choices, element } from './dom.js';
-import { folderOf } from './folder.js';
+import { addressOf, atAddress, isPart, ofDrop, ofFiles } from './folder.js';
 import { band } from './mosaic.js';
 import { CLASSES, groups, photos } from './samples.js';
 import { meanColours, Stage } from './stage.js';
 import { attentionTaps, viewOf, viewsOf } from './views.js';
-import { factsOf, measure, noteOf, score, share, size } from './words.js';
+import { aboutKind, aboutOf, factsOf, measure, mendOf, noteOf, score, share, size } from './words.js';
 
 const DEFAULT_MODEL = '../models/cct_4_cifar10.safetensors';
 const query = new URLSearchParams(location.search);
@@ -50,12 +50,18 @@ const TITLES = [
   [/^ERR_(WORKER|INTERNAL)/, 'The model has stopped. Load it again.'],
 ];
 
-/** @param {any} error */
-function complain(error) {
+/** @param {any} error @param {string} [title] where its code says none @param {string[]} [more] sentences after it */
+function complain(error, title = 'Something went wrong.', more = []) {
   const code = typeof error?.code === 'string' ? error.code : '';
   const message = String(error?.message ?? error);
-  $('alert-title').textContent = TITLES.find(([pattern]) => pattern.test(code))?.[1] ?? 'Something went wrong.';
-  $('alert-text').textContent = code && message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
+  const found = opened.here && /^ERR_FETCH/.test(code) ? null : TITLES.find(([pattern]) => pattern.test(code));
+  $('alert-title').textContent = found?.[1] ?? title;
+  const bare = code && message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
+  // a library's words are a part of a sentence, and speak of its options
+  const words = bare
+    .replace(/^[a-z]+ /, (one) => one[0].toUpperCase() + one.slice(1))
+    .replace(/: headers: \{.*?\}/, '');
+  $('alert-text').textContent = [words.replace(/(?<![.?!])$/, more.length ? '.' : ''), ...more].join(' ');
   $('alert-code').textContent = code;
   $('alert').hidden = false;
 }
@@ -77,19 +83,21 @@ function enter(state) {
 
 // ---- the model ----
 
-/** @param {import('../web/index.js').Progress} progress */
-function onProgress({ phase, loaded: bytes, total, ratio, fromCache }) {
+/**
+ * Shows how far a load is. Bytes stand outside the words that are read out.
+ * @param {import('./folder.js').Opening} opening @param {import('../web/index.js').Progress} progress
+ */
+function showProgress({ name, here }, { phase, loaded: bytes, total, ratio, fromCache }) {
   $('progress').setAttribute('value', String(ratio));
-  const where = fromCache ? ' from the cache' : '';
   const words = {
-    wasm: 'Fetching the runtime',
-    weights: `Loading the model${where}: ${size(bytes)}${total ? ` of ${size(total)}` : ''}`,
+    wasm: `Opening ${name}`,
+    weights: `${here ? 'Reading' : 'Loading'} ${name}${fromCache ? ' from the cache' : ''}`,
     compile: 'Preparing the model',
     warmup: 'Warming up',
     ready: 'Ready',
   }[phase];
   if ($('load-text').textContent !== words) $('load-text').textContent = words;
-  loaded = { ...loaded, loaded: bytes, fromCache };
+  $('load-size').textContent = phase === 'weights' ? `${size(bytes)}${total ? ` of ${size(total)}` : ''}` : '';
 }
 
 /** The address that the page was asked for. Other origins are refused here, where it can be said in words. */
@@ -100,48 +108,104 @@ function modelAddress() {
   return url;
 }
 
-/** @type {Blob | File[] | URL | undefined} what was opened last; undefined: the page's own model */
-let opened;
+/** @type {import('./folder.js').Opening} what was opened last */
+let opened = {
+  name: /** @type {string} */ ((query.get('model') ?? DEFAULT_MODEL).split('/').pop()),
+  here: false,
+  source: modelAddress,
+};
 
-/** Loads a model in place of the one there is. @param {Blob | File[] | URL} [from] instead of the page's own */
-async function load(from = opened) {
+/** Hides elements of which one may have the focus; who has it goes on where he was. @param {...string} ids */
+function hide(...ids) {
+  const lost = ids.some((id) => $(id).contains(document.activeElement));
+  for (const id of ids) $(id).hidden = true;
+  if (lost) (back?.isConnected ? back : frame).focus();
+}
+/** @type {HTMLElement | null} where the focus was when a load began, if it was at its controls */
+let back = null;
+
+/**
+ * A model that the page can show, and what it took.
+ * @param {import('./folder.js').Opening} opening @param {AbortSignal} signal
+ */
+async function modelOf(opening, signal) {
+  const began = performance.now();
+  const took = { ...opening, loaded: 0, fromCache: false, ms: 0 };
+  const stopped = new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason));
+  });
+  const next = await loadModel(await Promise.race([opening.source(), stopped]), {
+    dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'),
+    signal,
+    onProgress(progress) {
+      showProgress(opening, progress);
+      took.loaded = progress.loaded;
+      took.fromCache = progress.fromCache;
+    },
+  });
+  took.ms = performance.now() - began;
+  const { preprocess, input } = next.info;
+  if (!signal.aborted && preprocess && input.dims.length === 4) return { next, took };
+  next.dispose();
+  signal.throwIfAborted();
+  throw refusal('ERR_ARGUMENT', `${next.info.title} takes no single picture, as this page has them.`);
+}
+
+/** Loads a model in place of the one there is, which goes on until the new one is there. */
+async function load(opening = opened) {
   loading?.abort();
   const mine = new AbortController();
   loading = mine;
-  loaded = {};
-  const began = performance.now();
+  opened = opening;
+  back = $('open').contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : back;
   enter('loading');
+  $('alert').hidden = true;
+  $('open-note').textContent = '';
+  $('load-text').textContent = `Opening ${opening.name}`;
+  $('load-size').textContent = '';
+  $('progress').setAttribute('value', '0');
   $('load').hidden = false;
   $('cancel').hidden = false;
+  $('progress').hidden = false;
+  if (document.activeElement === $('retry')) $('cancel').focus();
   $('retry').hidden = true;
-  $('progress').setAttribute('value', '0');
   try {
-    opened = from;
-    const next = await loadModel(from ?? modelAddress(), {
-      dtype: /** @type {any} */ (query.get('dtype') ?? 'auto'),
-      signal: mine.signal,
-      onProgress,
-    });
+    const { next, took } = await modelOf(opening, mine.signal);
     model?.dispose();
     model = next;
-    loaded.ms = performance.now() - began;
-    $('load').hidden = true;
+    loaded = took;
+    loading = null;
+    hide('load');
     meet();
     enter('ready');
     const { blob, about } =
       chosen ?? (await sampleOf(/** @type {HTMLElement} */ (document.querySelector('[data-file="cat_1.png"]'))));
     await show(blob, about);
   } catch (error) {
-    if (loading !== mine) return;
-    $('cancel').hidden = true;
-    $('load').hidden = Boolean(model);
-    $('retry').hidden = false;
-    $('load-text').textContent = mine.signal.aborted ? 'Loading was cancelled' : 'The model was not loaded';
-    enter(model ? 'ready' : 'failed');
-    if (!mine.signal.aborted) complain(error);
-  } finally {
-    if (loading === mine) loading = null;
+    if (loading === mine) giveUp(error, mine.signal.aborted);
+    else if (model && !loading) complain(error);
   }
+}
+
+/** What is left of a load that failed: the model before it, if there is one. @param {any} error */
+function giveUp(error, cancelled = false) {
+  loading = null;
+  const words = cancelled ? 'Loading was cancelled' : 'The model was not loaded';
+  $('load-text').textContent = words;
+  $('load-size').textContent = '';
+  $('retry').hidden = Boolean(model);
+  const stays = `${$('model-name').textContent} stays open.`;
+  if (model) {
+    if (cancelled) $('open-note').textContent = `${words}. ${stays}`;
+    hide('load');
+  } else if (document.activeElement === $('cancel')) {
+    $('retry').focus();
+  }
+  $('cancel').hidden = true;
+  $('progress').hidden = true;
+  if (!model) answer('There is no model yet', true);
+  enter(model ? 'ready' : 'failed');
+  if (!cancelled) complain(error, 'The model was not opened.', [...mendOf(error), ...(model ? [stays] : [])]);
 }
 
 /** The controls that fit the model. */
@@ -156,11 +220,17 @@ function meet() {
   choices('views', 'view', views, views[0][0]);
   choices('layers', 'layer', numbers(taps.length), String(taps.length - 1));
   choices('heads', 'head', [['mean', 'Mean'], ...numbers(heads)], 'mean', 3);
+  $('model-name').textContent = loaded.name;
+  $('model-about').textContent = aboutOf(info);
   const [rows, columns] = info.preprocess.size;
   $('as-model-text').textContent = `As the model sees it: ${columns} × ${rows}`;
   stage.shape(columns, rows);
   shown?.bitmap?.close();
   shown = null;
+  stage.bare();
+  $('bars').replaceChildren();
+  $('note').hidden = true;
+  answer('Looking at the picture', true);
   $('looking').hidden = false;
   showFacts(null);
 }
@@ -199,8 +269,11 @@ async function show(blob, about) {
     const { data, dims, fitted } = await model.preprocess(blob);
     const tensor = { data, dims };
     const prepared = performance.now();
-    const scores = model.info.output.kind === 'logits' ? await model.classify(tensor) : null;
-    const last = { prepare: prepared - began, run: performance.now() - prepared };
+    const { kind } = model.info.output;
+    const scores = kind === 'logits' ? await model.classify(tensor) : null;
+    if (kind === 'embedding') await model.forward(tensor); // for its time
+    const isRun = scores || kind === 'embedding';
+    const last = isRun ? { prepare: prepared - began, run: performance.now() - prepared } : null;
     const bitmap = await bitmapOf(blob);
     if (mine !== turn) return bitmap?.close();
     shown?.bitmap?.close();
@@ -220,7 +293,7 @@ async function show(blob, about) {
     if (!shown) answer('Waiting for a picture', true);
     complain(error);
   } finally {
-    if (mine === turn) enter('ready');
+    if (mine === turn) enter(loading ? 'loading' : 'ready');
   }
 }
 
@@ -269,7 +342,7 @@ function showAnswer() {
   $('bars').setAttribute('aria-label', numbers ? 'Numbers' : 'Likeliest classes');
   const [best] = list;
   if (best) answer(`${best.label}, ${(numbers ? measure : score)(best.score)}`);
-  else answer(`This model gives ${info.output.kind}, no classes`, true);
+  else answer(`No classes: this model gives ${aboutKind(info.output.kind, info.output.dims)}`, true);
   const note = best && String(labels) === String(CLASSES) ? noteOf(about, best.label) : '';
   $('note').textContent = note;
   $('note').hidden = !note;
@@ -328,7 +401,7 @@ function pick(next) {
 function take(file, from) {
   if (!file) return complain(refusal('ERR_ARGUMENT', `${from} holds no picture file.`));
   const name = /** @type {File} */ (file).name || 'pasted picture';
-  if (name.endsWith('.safetensors')) return void load(file);
+  if (isPart({ name })) return void load(ofFiles([/** @type {File} */ (file)]));
   show(file, { name });
 }
 
@@ -404,11 +477,15 @@ function listenForFiles() {
     file.value = ''; // the same file again is a change too
   });
   $('paste').addEventListener('click', pasteFromClipboard);
+  /** Whether text is meant, for the field of the address. @param {Event} event @param {DataTransfer | null} data */
+  const isText = ({ target }, data) => target === $('address') && !data?.types.includes('Files');
   document.addEventListener('paste', (event) => {
+    if (isText(event, event.clipboardData)) return;
     event.preventDefault();
     take([...(event.clipboardData?.files ?? [])][0], 'The clipboard');
   });
   document.addEventListener('dragover', (event) => {
+    if (isText(event, event.dataTransfer)) return;
     event.preventDefault();
     document.body.classList.add('dropping');
   });
@@ -416,9 +493,10 @@ function listenForFiles() {
     document.addEventListener(name, () => document.body.classList.remove('dropping'));
   }
   document.addEventListener('drop', (event) => {
+    if (isText(event, event.dataTransfer)) return;
     event.preventDefault();
-    const folder = folderOf(event.dataTransfer);
-    if (folder) folder.then(load, complain);
+    const opening = ofDrop(event.dataTransfer);
+    if (opening) load(opening);
     else take(event.dataTransfer?.files[0], 'What was dropped');
   });
 }
@@ -427,12 +505,16 @@ function listenForFiles() {
 function listenForModels() {
   $('open').addEventListener('submit', (event) => {
     event.preventDefault();
-    const { value } = /** @type {HTMLInputElement} */ ($('address'));
-    if (value) load(new URL(value, location.href));
+    try {
+      load(atAddress(addressOf(/** @type {HTMLInputElement} */ ($('address')).value)));
+    } catch (error) {
+      back = $('address');
+      complain(error, 'The model was not opened.');
+    }
   });
   const folder = /** @type {HTMLInputElement} */ ($('folder'));
   folder.addEventListener('change', () => {
-    if (folder.files?.length) load([...folder.files]);
+    load(ofFiles([...(folder.files ?? [])]));
     folder.value = '';
   });
 }
@@ -440,14 +522,12 @@ function listenForModels() {
 /** The buttons beside progress and messages. */
 function listenForAnswers() {
   $('cancel').addEventListener('click', () => loading?.abort());
-  $('retry').addEventListener('click', () => {
-    $('alert').hidden = true;
-    load();
-  });
-  $('dismiss').addEventListener('click', () => {
-    $('alert').hidden = true;
-    frame.focus();
-  });
+  $('retry').addEventListener('click', () => load());
+  $('dismiss').addEventListener('click', () => hide('alert'));
+  // nothing that gets the focus may lie behind them
+  new ResizeObserver(([{ target }]) => {
+    document.documentElement.style.scrollPaddingTop = `${target.clientHeight + 16}px`;
+  }).observe($('messages'));
   addEventListener('pagehide', (event) => {
     if (!event.persisted) model?.dispose();
   });

@@ -37,9 +37,10 @@ const ISOLATION = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-// No eval, no inline script, no blob worker, nothing from elsewhere; images may come from a file that the user picked.
+// No eval, no inline script, no blob worker, nothing from elsewhere but models by https; images may come from a file
+// that the user picked.
 export const CONTENT_SECURITY_POLICY =
-  "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' blob: data:; style-src 'self'";
+  "default-src 'self'; connect-src 'self' https:; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' blob: data:; style-src 'self'";
 
 /**
  * The file that a request path names inside `root`, or null: outside it (also through a symbolic link), hidden, or not

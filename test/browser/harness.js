@@ -1,6 +1,7 @@
 // What the tests of this folder share: a model small enough to make in memory, the server, Chromium. Not a test itself.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { serve } from '../../scripts/dev/serve.mjs';
 import { CLASSES } from '../../demos/samples.js';
 import { launchChromium } from '../helpers/chromium.js';
@@ -10,6 +11,7 @@ import { draw, safetensors } from '../parity/weights.js';
 export const PATIENCE = 30_000;
 
 export const root = new URL('../../', import.meta.url);
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const DIM = 16;
 const LAYERS = 3;
@@ -85,6 +87,63 @@ export function tinyModel(more) {
 }
 
 export const sample = (file) => readFileSync(new URL(`demos/samples/${file}`, root));
+
+/** A DataTransfer in the page that holds files: [name, type, contents]. */
+const transferOf = (on, ...files) =>
+  on.evaluateHandle(
+    (list) => {
+      const transfer = new DataTransfer();
+      for (const [name, type, base64] of list) {
+        transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name, { type }));
+      }
+      return transfer;
+    },
+    files.map(([name, type, contents]) => [name, type, Buffer.from(contents).toString('base64')]),
+  );
+
+/** Drops files on the picture. */
+export const drop = async (on, ...files) =>
+  on.locator('#frame').dispatchEvent('drop', { dataTransfer: await transferOf(on, ...files) });
+
+/** Nothing wider than the window. */
+export async function fits(on, what) {
+  const wide = await on.evaluate(() =>
+    [...document.querySelectorAll('body *')]
+      .filter(
+        (element) =>
+          !element.matches('.out-of-sight') &&
+          element.getBoundingClientRect().right > innerWidth + 0.5 &&
+          !element.closest('pre'),
+      )
+      .map((element) => `${element.tagName}#${element.id}.${element.className}`),
+  );
+  assert.deepEqual(wide, [], `${what}: beyond the right edge`);
+  assert.ok(await on.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth), `${what} scrolls sideways`);
+}
+
+/**
+ * axe finds nothing.
+ * @param {{ within?: string, rules?: string[] }} [limits] all rules and the whole page if not given: that takes seconds
+ */
+export async function accessible(on, what, limits = {}) {
+  await on.evaluate(axe);
+  const found = await on.evaluate(
+    ({ within, rules }) =>
+      globalThis.axe
+        .run(
+          within ?? document,
+          rules ? { runOnly: rules } : { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } },
+        )
+        .then(({ violations }) =>
+          violations.map(
+            ({ id, nodes }) =>
+              `${id}: ${nodes.map(({ html, any }) => `${html.slice(0, 120)} ${any[0]?.message ?? ''}`).join(' | ')}`,
+          ),
+        ),
+    limits,
+  );
+  assert.deepEqual(found, [], what);
+}
 
 /**
  * Waits until the page has no worker left: Chromium reports the end of one a little later.

@@ -5,16 +5,14 @@
 // should show is worked out here by the same library in Node, from the same file.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { after, before, test } from 'node:test';
 import { colourOf } from '../../demos/colour.js';
 import { CLASSES, groups, photos } from '../../demos/samples.js';
 import { loadModel } from '../../web/index.js';
-import { PATIENCE, root, sample, start, tinyModel } from './harness.js';
+import { accessible, drop, fits, PATIENCE, root, sample, start, tinyModel } from './harness.js';
 
 const SHIPPED = 'models/cct_4_cifar10.safetensors';
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** @type {Awaited<ReturnType<typeof start>>} */
 let site;
@@ -72,22 +70,6 @@ async function choose(file, on = page) {
   await on.locator('main[data-state="ready"]').waitFor();
 }
 
-/** A DataTransfer in the page that holds files: [name, type, contents]. */
-const transferOf = (on, ...files) =>
-  on.evaluateHandle(
-    (list) => {
-      const transfer = new DataTransfer();
-      for (const [name, type, base64] of list) {
-        transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name, { type }));
-      }
-      return transfer;
-    },
-    files.map(([name, type, contents]) => [name, type, Buffer.from(contents).toString('base64')]),
-  );
-
-const drop = async (on, ...files) =>
-  on.locator('#frame').dispatchEvent('drop', { dataTransfer: await transferOf(on, ...files) });
-
 /** Waits until the answer begins with the class that Node gives for this file. */
 async function answers(file, on = page) {
   const [{ label }] = await node.classify(new Uint8Array(sample(file)));
@@ -131,46 +113,6 @@ const pictureOf = async (file) => {
   const { data, dims } = await node.preprocess(new Uint8Array(sample(file)));
   return { data, dims };
 };
-
-/** Nothing wider than the window. */
-async function fits(on, what) {
-  const wide = await on.evaluate(() =>
-    [...document.querySelectorAll('body *')]
-      .filter(
-        (element) =>
-          !element.matches('.out-of-sight') &&
-          element.getBoundingClientRect().right > innerWidth + 0.5 &&
-          !element.closest('pre'),
-      )
-      .map((element) => `${element.tagName}#${element.id}.${element.className}`),
-  );
-  assert.deepEqual(wide, [], `${what}: beyond the right edge`);
-  assert.ok(await on.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth), `${what} scrolls sideways`);
-}
-
-/**
- * axe finds nothing.
- * @param {{ within?: string, rules?: string[] }} [limits] all rules and the whole page if not given: that takes seconds
- */
-async function accessible(on, what, limits = {}) {
-  await on.evaluate(axe);
-  const found = await on.evaluate(
-    ({ within, rules }) =>
-      globalThis.axe
-        .run(
-          within ?? document,
-          rules ? { runOnly: rules } : { resultTypes: ['violations'], rules: { 'target-size': { enabled: true } } },
-        )
-        .then(({ violations }) =>
-          violations.map(
-            ({ id, nodes }) =>
-              `${id}: ${nodes.map(({ html, any }) => `${html.slice(0, 120)} ${any[0]?.message ?? ''}`).join(' | ')}`,
-          ),
-        ),
-    limits,
-  );
-  assert.deepEqual(found, [], what);
-}
 
 // ---- what it does ----
 
@@ -302,8 +244,8 @@ test('rollout, pooling weights and patches are other pictures', async () => {
 
 test('a click on a patch shows what it attends to', async () => {
   const before = await look({ view: 'attention', layer: 1, head: 1 });
-  const box = await page.locator('#frame').boundingBox();
-  await page.mouse.click(box.x + box.width * (2.5 / 8), box.y + box.height * (4.5 / 8)); // row 5, column 3
+  const { width, height } = await page.locator('#frame').boundingBox();
+  await page.locator('#frame').click({ position: { x: width * (2.5 / 8), y: height * (4.5 / 8) } }); // row 5, column 3
   await drawn(page, `attention 1 1 ${4 * 8 + 2}`);
   const { data } = await node.attention(await pictureOf('frog_2.png'), { layers: [1], heads: 1 });
   await showsMap(data.slice((4 * 8 + 2) * 64, (4 * 8 + 3) * 64), 'row of the patch');
