@@ -352,8 +352,7 @@ typedef struct mae {
 
 static mae read_decoder(tsr_builder *b, const plain *c) {
   mae m = {.net = {.norm = c->norm, .activation = c->activation, .qkv_bias = c->qkv_bias, .untapped = 1}};
-  tsr_settings inner = tsr_config_inner(b, "decoder", "decoder key"), outer = b->config; /* which knows the key now */
-  b->config = inner;
+  tsr_settings outer = tsr_config_open(b, "decoder", "decoder key", NULL, NULL);
   m.net.dim = tsr_config_int(b, "embed_dim", 512, 1, TSR_MAX_DIM);
   m.net.depth = tsr_config_int(b, "depth", 8, 0, TSR_MAX_DEPTH);
   m.net.heads = tsr_config_int(b, "num_heads", 16, 1, TSR_MAX_HEADS);

@@ -179,8 +179,10 @@ tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, 
                              const char **arch) {
   tsr_settings inner = tsr_config_inner(b, key, what), outer = b->config;
   b->config = inner;
-  const char *chosen = archs[tsr_setting_choice(b, &b->config, "arch", archs, 0)];
-  if (arch) *arch = chosen;
+  if (archs) {
+    const char *chosen = archs[tsr_setting_choice(b, &b->config, "arch", archs, 0)];
+    if (arch) *arch = chosen;
+  }
   return outer;
 }
 

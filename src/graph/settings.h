@@ -46,7 +46,8 @@ void tsr_settings_ignore(tsr_builder *b, tsr_settings *from, const char *const *
  * keys in messages. */
 tsr_settings tsr_config_inner(tsr_builder *b, const char *key, const char *what);
 /* Opens the object at `key` (tsr_config_inner): until tsr_config_close(b, returned), all tsr_config_... read it. *arch,
- * unless NULL, gets the value of its key "arch", one of `archs` (NULL-terminated; the first is the default). */
+ * unless NULL, gets the value of its key "arch", one of `archs` (NULL-terminated; the first is the default; NULL: there
+ * is no such key). */
 tsr_settings tsr_config_open(tsr_builder *b, const char *key, const char *what, const char *const *archs,
                              const char **arch);
 /* Closes the object, and fails on its keys that nobody read. `outer` is what tsr_config_open returned. */

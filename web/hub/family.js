@@ -30,7 +30,7 @@
  * @property {Record<string, any>} config of our architecture
  * @property {Rules} rules
  * @property {Record<string, number[]>} [shapes] of our tensors, where they are to be written otherwise
- * @property {boolean} [anySize] the network does not depend on image_size: pictures of the preprocessing's size are usual
+ * @property {boolean} [anySize] pictures of any size do: image_size becomes the one of the preprocessing
  */
 
 /**
