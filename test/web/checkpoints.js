@@ -31,8 +31,8 @@ function zerosIfLarge(_, shape) {
 /**
  * The bytes of a safetensors file as Python writes it: sorted by name, without metadata of ours.
  * @param {string} seed @param {Shapes} shapes
- * @param {(name: string, shape: number[]) => Float32Array | undefined} [values] nothing: drawn by the name; without this
- *   large tensors are zeros, because nobody reads them
+ * @param {(name: string, shape: number[]) => Float32Array | undefined} [values] nothing: drawn by the name; without
+ *   this large tensors are zeros, because nobody reads them
  */
 export function tensorsFile(seed, shapes, values = zerosIfLarge) {
   /** @type {Record<string, any>} */
