@@ -199,13 +199,8 @@ static tsr_value build(tsr_builder *b) {
   int batch = tsr_dim(b, x, 0), dim = tsr_dim(b, x, 3);
   x = tsr_nn_reshape(b, tsr_nn_map_mean(b, x), tsr_shape_of(4, batch, 1, 1, dim));
   x = tsr_nn_reshape(b, tsr_nn_batch_norm(b, "norm", x, 0), tsr_shape_of(2, batch, dim));
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (!c.num_classes) {
-    tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
-    return x;
-  }
-  tsr_value y = tsr_nn_linear(b, "head", x, c.num_classes, TSR_BIAS);
-  if (!c.distilled) return y;
+  tsr_value y = tsr_nn_classify(b, "head", x, c.num_classes);
+  if (!c.distilled || !c.num_classes) return y;
   return tsr_nn_times(b, tsr_nn_add(b, y, tsr_nn_linear(b, "head_dist", x, c.num_classes, TSR_BIAS)), 0.5f);
 }
 

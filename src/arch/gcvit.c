@@ -76,15 +76,9 @@ static gcvit_config read_config(tsr_builder *b) {
 }
 
 static tsr_conv kernel(int out, int stride, int bias, int activation) {
-  return (tsr_conv){.out = out,
-                    .kernel_h = 3,
-                    .kernel_w = 3,
-                    .stride_h = stride,
-                    .stride_w = stride,
-                    .pad_h = 1,
-                    .pad_w = 1,
-                    .bias = bias,
-                    .activation = activation};
+  tsr_conv conv = tsr_nn_square(3, out, stride, activation);
+  conv.bias = bias;
+  return conv;
 }
 
 static tsr_value mbconv(tsr_builder *b, const char *name, tsr_value x) {
@@ -195,11 +189,7 @@ static tsr_value build(tsr_builder *b) {
     tsr_leave(b);
   }
   x = tsr_nn_map_mean(b, x);
-  tsr_meaning embedding = {.kind = "embedding"};
-  tsr_tap_add(b, x, embedding, "embedding");
-  if (c.num_classes) return tsr_nn_linear(b, "head.fc", x, c.num_classes, TSR_BIAS);
-  tsr_output_means(b, embedding);
-  return x;
+  return tsr_nn_classify(b, "head.fc", x, c.num_classes);
 }
 
 #define WIDE(dim, heads) \

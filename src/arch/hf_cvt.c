@@ -161,10 +161,7 @@ static tsr_value build(tsr_builder *b) {
   if (c.cls_token) x = tsr_nn_slice(b, x, 1, 0, 1);
   if (c.norm) x = tsr_nn_layer_norm(b, "layernorm", x);
   x = c.cls_token ? tsr_nn_token(b, x, 0) : tsr_nn_mean(b, x, 1);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (c.num_classes) return tsr_nn_linear(b, "classifier", x, c.num_classes, TSR_BIAS);
-  tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
-  return x;
+  return tsr_nn_classify(b, "classifier", x, c.num_classes);
 }
 
 static const tsr_preset presets[] = {

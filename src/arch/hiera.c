@@ -158,10 +158,7 @@ static tsr_value build(tsr_builder *b) {
   join_windows(b, &m);
   tsr_tap_add(b, m.x, (tsr_meaning){"tokens", (short)m.h, (short)m.w}, "tokens");
   tsr_value x = tsr_nn_norm(b, "head.norm", tsr_nn_mean(b, m.x, 1), c.norm);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (c.num_classes) return tsr_nn_linear(b, "head.fc", x, c.num_classes, TSR_BIAS);
-  tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
-  return x;
+  return tsr_nn_classify(b, "head.fc", x, c.num_classes);
 }
 
 static const tsr_preset presets[] = {

@@ -110,15 +110,8 @@ static tsr_value part(tsr_builder *b, tsr_value x, const involution_config *c, i
   char tap[16] = "inv_1.";
   tap[4] = (char)('1' + i);
   if (c->network == CNN) {
-    tsr_conv conv = {.out = i ? 64 : 32,
-                     .kernel_h = 3,
-                     .kernel_w = 3,
-                     .stride_h = 1,
-                     .stride_w = 1,
-                     .pad_h = 1,
-                     .pad_w = 1,
-                     .bias = TSR_BIAS,
-                     .activation = TSR_ACT_RELU};
+    tsr_conv conv = tsr_nn_square(3, i ? 64 : 32, 1, TSR_ACT_RELU);
+    conv.bias = TSR_BIAS;
     tsr_enter(b, "conv_%d", i + 1);
     x = tsr_nn_conv2d(b, "", x, conv);
   } else {

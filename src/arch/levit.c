@@ -66,9 +66,7 @@ static int bias_index(const void *user, int i, int j) {
 
 static tsr_value project(tsr_builder *b, const char *name, tsr_value x, int out, int stride) {
   tsr_enter(b, "%s", name);
-  x = tsr_nn_conv2d_norm(b, "0", "1", x,
-                         (tsr_conv){.out = out, .kernel_h = 1, .kernel_w = 1, .stride_h = stride, .stride_w = stride},
-                         TSR_NO_VALUE);
+  x = tsr_nn_conv2d_norm(b, "0", "1", x, tsr_nn_square(1, out, stride, TSR_ACT_NONE), TSR_NO_VALUE);
   tsr_leave(b);
   return x;
 }
@@ -135,15 +133,9 @@ static tsr_value build(tsr_builder *b) {
   tsr_enter(b, "conv_embedding");
   for (int i = 0; i < 4; i++) {
     static const char *const names[] = {"0", "1", "2", "3"};
-    x = tsr_nn_conv2d(b, names[i], x,
-                      (tsr_conv){.out = i < 3 ? 32 << i : c.dim[0],
-                                 .kernel_h = 3,
-                                 .kernel_w = 3,
-                                 .stride_h = 2,
-                                 .stride_w = 2,
-                                 .pad_h = 1,
-                                 .pad_w = 1,
-                                 .bias = TSR_BIAS});
+    tsr_conv conv = tsr_nn_square(3, i < 3 ? 32 << i : c.dim[0], 2, TSR_ACT_NONE);
+    conv.bias = TSR_BIAS;
+    x = tsr_nn_conv2d(b, names[i], x, conv);
   }
   tsr_leave(b);
   tsr_tap_add(b, tsr_nn_tokens(b, x), tsr_nn_map_meaning(b, x, "tokens"), "patch_embed");

@@ -86,16 +86,10 @@ static tsr_value hierarchy(tsr_builder *b, tsr_value map, const nest_config *c, 
 }
 
 static tsr_value aggregate(tsr_builder *b, tsr_value x, int level, int out) {
+  tsr_conv conv = tsr_nn_square(3, out, 1, TSR_ACT_NONE);
+  conv.bias = TSR_BIAS;
   tsr_enter(b, "layers.%d.1", level);
-  x = tsr_nn_conv2d(b, "0", x,
-                    (tsr_conv){.out = out,
-                               .kernel_h = 3,
-                               .kernel_w = 3,
-                               .stride_h = 1,
-                               .stride_w = 1,
-                               .pad_h = 1,
-                               .pad_w = 1,
-                               .bias = TSR_BIAS});
+  x = tsr_nn_conv2d(b, "0", x, conv);
   x = tsr_nn_max_pool2d(b, tsr_nn_channel_norm(b, "1", x), 3, 2, 1);
   tsr_leave(b);
   return x;

@@ -140,10 +140,7 @@ static tsr_value build(tsr_builder *b) {
   cls = tsr_nn_norm(b, "norm", cls, norm), x = tsr_nn_norm(b, "norm", x, norm);
   tsr_tap_add(b, tsr_nn_concat(b, 1, 2, (tsr_value[]){cls, x}), tokens, "tokens");
   x = c.mean ? tsr_nn_mean(b, x, 1) : tsr_nn_token(b, cls, 0);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (c.num_classes) return tsr_nn_linear(b, "head", x, c.num_classes, TSR_BIAS);
-  tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
-  return x;
+  return tsr_nn_classify(b, "head", x, c.num_classes);
 }
 
 #define SIZE(image, dim, depth, heads) \

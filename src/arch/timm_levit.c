@@ -202,16 +202,8 @@ static tsr_value stem(tsr_builder *b, tsr_value x, const levit_config *c) {
   for (int i = 0; i < convs; i++) {
     int last = i == convs - 1;
     tsr_enter(b, "stem.conv%d", i + 1);
-    x = tsr_nn_conv2d_norm(b, "linear", "bn", x,
-                           (tsr_conv){.out = c->dim[0] >> (convs - 1 - i),
-                                      .kernel_h = 3,
-                                      .kernel_w = 3,
-                                      .stride_h = 2,
-                                      .stride_w = 2,
-                                      .pad_h = 1,
-                                      .pad_w = 1,
-                                      .activation = last ? TSR_ACT_NONE : c->activation},
-                           TSR_NO_VALUE);
+    tsr_conv conv = tsr_nn_square(3, c->dim[0] >> (convs - 1 - i), 2, last ? TSR_ACT_NONE : c->activation);
+    x = tsr_nn_conv2d_norm(b, "linear", "bn", x, conv, TSR_NO_VALUE);
     tsr_leave(b);
   }
   return x;

@@ -122,9 +122,7 @@ static tsr_value head(tsr_builder *b, tsr_value x, const timm_max_vit_config *c)
   tsr_enter(b, "head");
   x = tsr_nn_layer_norm(b, "norm", tsr_nn_map_mean(b, x));
   x = tsr_nn_linear_act(b, "pre_logits.fc", x, c->hidden, TSR_BIAS, TSR_ACT_TANH);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (c->num_classes) x = tsr_nn_linear(b, "fc", x, c->num_classes, TSR_BIAS);
-  else tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
+  x = tsr_nn_classify(b, "fc", x, c->num_classes);
   tsr_leave(b);
   return x;
 }

@@ -58,16 +58,8 @@ static tsr_value stem(tsr_builder *b, tsr_value x, const xcit_config *c) {
   for (int i = 0; i < convs; i++) {
     int last = i == convs - 1;
     tsr_enter(b, "patch_embed.proj.%d", 2 * i);
-    x = tsr_nn_conv2d_norm(b, "0", "1", x,
-                           (tsr_conv){.out = c->dim >> (convs - 1 - i),
-                                      .kernel_h = 3,
-                                      .kernel_w = 3,
-                                      .stride_h = 2,
-                                      .stride_w = 2,
-                                      .pad_h = 1,
-                                      .pad_w = 1,
-                                      .activation = last ? TSR_ACT_NONE : TSR_ACT_GELU},
-                           TSR_NO_VALUE);
+    tsr_conv conv = tsr_nn_square(3, c->dim >> (convs - 1 - i), 2, last ? TSR_ACT_NONE : TSR_ACT_GELU);
+    x = tsr_nn_conv2d_norm(b, "0", "1", x, conv, TSR_NO_VALUE);
     tsr_leave(b);
   }
   return x;
@@ -111,14 +103,8 @@ static tsr_value cross_covariance(tsr_builder *b, tsr_value x, const xcit_config
 
 /* Two depthwise convolutions on the grid: [B,N,C] -> [B,N,C] */
 static tsr_value local_patches(tsr_builder *b, tsr_value x, tsr_meaning tokens) {
-  tsr_conv conv = {.kernel_h = 3,
-                   .kernel_w = 3,
-                   .stride_h = 1,
-                   .stride_w = 1,
-                   .pad_h = 1,
-                   .pad_w = 1,
-                   .bias = TSR_BIAS,
-                   .activation = TSR_ACT_GELU};
+  tsr_conv conv = tsr_nn_square(3, 0, 1, TSR_ACT_GELU);
+  conv.bias = TSR_BIAS;
   x = tsr_nn_reshape(b, x, tsr_shape_of(4, tsr_dim(b, x, 0), tokens.grid_h, tokens.grid_w, tsr_dim(b, x, 2)));
   x = tsr_nn_batch_norm(b, "bn", tsr_nn_depthwise_conv2d(b, "conv1", x, conv), 0);
   conv.activation = TSR_ACT_NONE;
@@ -192,10 +178,7 @@ static tsr_value build(tsr_builder *b) {
   cls = tsr_nn_norm(b, "norm", cls, norm), x = tsr_nn_norm(b, "norm", x, norm);
   tsr_tap_add(b, tsr_nn_concat(b, 1, 2, (tsr_value[]){cls, x}), tokens, "tokens");
   x = c.mean ? tsr_nn_mean(b, x, 1) : tsr_nn_token(b, cls, 0);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (c.num_classes) return tsr_nn_linear(b, "head", x, c.num_classes, TSR_BIAS);
-  tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
-  return x;
+  return tsr_nn_classify(b, "head", x, c.num_classes);
 }
 
 #define SIZE(patch, dim, depth, heads, normed)                                               \

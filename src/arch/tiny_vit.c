@@ -162,11 +162,7 @@ static tsr_value build(tsr_builder *b) {
   tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "stem");
   for (int s = 0; s < c.stages; s++) x = stage(b, x, &c, s);
   x = tsr_nn_layer_norm(b, "head.norm", tsr_nn_map_mean(b, x));
-  tsr_meaning embedding = {.kind = "embedding"};
-  tsr_tap_add(b, x, embedding, "embedding");
-  if (c.num_classes) return tsr_nn_linear(b, "head.fc", x, c.num_classes, TSR_BIAS);
-  tsr_output_means(b, embedding);
-  return x;
+  return tsr_nn_classify(b, "head.fc", x, c.num_classes);
 }
 
 #define SIZE(image, dims, heads, windows) \

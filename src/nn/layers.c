@@ -36,6 +36,14 @@ tsr_value tsr_nn_linear_act(tsr_builder *b, const char *name, tsr_value x, int o
   return named_linear(b, name, x, out, bias, TSR_NO_VALUE, activation);
 }
 
+tsr_value tsr_nn_classify(tsr_builder *b, const char *name, tsr_value x, int num_classes) {
+  tsr_meaning embedding = {.kind = "embedding"};
+  tsr_tap_add(b, x, embedding, "embedding");
+  if (num_classes) return tsr_nn_linear(b, name, x, num_classes, TSR_BIAS);
+  tsr_output_means(b, embedding);
+  return x;
+}
+
 tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual) {
   return named_linear(b, name, x, out, bias, residual, TSR_ACT_NONE);
 }

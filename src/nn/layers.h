@@ -12,6 +12,9 @@ enum { TSR_NO_BIAS = 0, TSR_BIAS = 1 };
 
 /* torch.nn.Linear(C, out): x [..,C] -> [..,out]; weights name.weight [out,C], name.bias [out]. */
 tsr_value tsr_nn_linear(tsr_builder *b, const char *name, tsr_value x, int out, int bias);
+/* The head of a model: x [B,C] is tapped as "embedding"; returns the logits [B,num_classes] of the linear layer `name`,
+ * or, if num_classes is 0, x itself, which is then what the model gives. */
+tsr_value tsr_nn_classify(tsr_builder *b, const char *name, tsr_value x, int num_classes);
 /* activation(linear(x)), and linear(x) + residual, each as one node. */
 tsr_value tsr_nn_linear_act(tsr_builder *b, const char *name, tsr_value x, int out, int bias, int activation);
 tsr_value tsr_nn_linear_add(tsr_builder *b, const char *name, tsr_value x, int out, int bias, tsr_value residual);

@@ -86,8 +86,5 @@ tsr_value tsr_mobile_vit_model(tsr_builder *b, const tsr_mobile_vit *c, tsr_mobi
     tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "final_conv");
   }
   x = tsr_nn_map_mean(b, x);
-  tsr_tap_add(b, x, (tsr_meaning){.kind = "embedding"}, "embedding");
-  if (c->num_classes) return tsr_nn_linear(b, "head.fc", x, c->num_classes, TSR_BIAS);
-  tsr_output_means(b, (tsr_meaning){.kind = "embedding"});
-  return x;
+  return tsr_nn_classify(b, "head.fc", x, c->num_classes);
 }

@@ -258,9 +258,5 @@ tsr_value tsr_swin_model(tsr_builder *b, const tsr_swin *c) {
   x = tsr_nn_norm(b, "norm", x, c->norm);
   tsr_tap_add(b, tsr_nn_tokens(b, x), tsr_nn_map_meaning(b, x, "tokens"), "tokens");
   x = tsr_nn_map_mean(b, x);
-  tsr_meaning embedding = {.kind = "embedding"};
-  tsr_tap_add(b, x, embedding, "embedding");
-  if (c->num_classes) return tsr_nn_linear(b, "head.fc", x, c->num_classes, TSR_BIAS);
-  tsr_output_means(b, embedding);
-  return x;
+  return tsr_nn_classify(b, "head.fc", x, c->num_classes);
 }
