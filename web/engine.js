@@ -387,7 +387,8 @@ const WIDEN = {
 export const isFloat = (dtype) => Object.hasOwn(WIDEN, dtype);
 
 /**
- * Rows in 8 bits, computed by the core as when it quantizes while loading.
+ * Rows in 8 bits, computed by the core. When it quantizes while loading, a convolution's rows are in the kernel's order
+ * by then, and a scale, which bounds sums of neighbours, may be another.
  * @param {Engine} engine @param {string} dtype @param {Uint8Array} bytes [n,k] of that dtype @param {number} n
  * @param {number} k
  * @returns {[Uint8Array, Uint8Array]} integers [n,k] as i8, and their scales [n] as f32
