@@ -42,11 +42,11 @@ def all_cases():
             yield from importlib.import_module(f"hub_cases.{path.stem}").cases()
 
 
-def ours(folder, pixels, dtype, job):
+def ours(folder, pixels, dtype, job, **more):
     """Our outputs for a folder: {name: array}, and what info says."""
     Path(job, "pixels.f32").write_bytes(pixels.numpy().astype("<f4").tobytes())
     request = dict(
-        folder=str(folder), pixels=str(Path(job, "pixels.f32")), dims=list(pixels.shape), dtype=dtype, out=job
+        folder=str(folder), pixels=str(Path(job, "pixels.f32")), dims=list(pixels.shape), dtype=dtype, out=job, **more
     )
     run = subprocess.run(
         ["node", str(ROOT / "scripts/parity/hub_run.mjs"), json.dumps(request)], capture_output=True, text=True

@@ -1,19 +1,22 @@
-// Our side of scripts/parity/hub.py: loads a folder and runs it on pixels, through the public API.
+// Our side of scripts/parity/hub.py and hub_q8.py: loads a folder or a file and runs it on pixels, through the public API.
 //   node scripts/parity/hub_run.mjs '{ "folder", "pixels": path of f32 numbers, "dims", "dtype", "out": folder }'
-// Writes <out>/<n>.f32, and prints { kind, outputs: [[name, dims]] }; without pixels info.input.
+// Writes <out>/<n>.f32, and prints { kind, outputs: [[name, dims]] }; without pixels info.input. With "rows" also every
+// capture whose last dim is a token's or a pixel's numbers.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadModel } from '../../web/index.js';
 
-const { folder, pixels, dims, dtype, out } = JSON.parse(process.argv[2]);
+const { folder, pixels, dims, dtype, out, rows } = JSON.parse(process.argv[2]);
 const model = await loadModel(folder, { worker: false, threads: 1, dtype });
 if (!pixels) {
   console.log(JSON.stringify(model.info.input));
   process.exit();
 }
 const data = new Float32Array(new Uint8Array(readFileSync(pixels)).buffer);
-const capture = model.info.taps.some(({ name }) => name === 'tokens') ? ['tokens'] : [];
-const { output, captures } = await model.forward({ data, dims }, { capture });
+const taps = model.info.taps.filter(({ name, kind }) =>
+  rows ? kind === 'tokens' || kind === 'features' : name === 'tokens',
+);
+const { output, captures } = await model.forward({ data, dims }, { capture: taps.map(({ name }) => name) });
 const outputs = Object.entries({ output, ...captures });
 outputs.forEach(([, value], i) => writeFileSync(join(out, `${i}.f32`), new Uint8Array(value.data.buffer)));
 console.log(
