@@ -9,8 +9,8 @@ model.safetensors), and runs it on random pixels. Our side (hub_run.mjs) loads t
 
   f32    logits or embedding within 1e-4 of the largest: the sums' order differs, nothing else; and the same five best
          classes in the same order, but for scores that differ by less than that
-  q8     the cosine with the f32 result of ours is shown; with random weights that have outliers as trained ones do
-         (outliers_*) that of all tokens together is at least 0.995
+  q8     the cosine with the f32 result of ours is shown (hub_q8.py measures every family); with random weights that
+         have outliers as trained ones do (outliers_*) that of all tokens together is at least 0.995
 
 The cases are in scripts/parity/hub_cases/, a file for each group of families. Preprocessing has its own script,
 hub_preprocess.py.

@@ -6,14 +6,14 @@ outliers as trained ones have them.
       --seed N other weights and pixels (3)
 
 The model is the library's own, saved as it saves them. Every kind has four channels of what its blocks add to (the
-"high" ones) some fifty times the others' median, by biases, positions and tokens; layer scales are 1e-5 to 10, evenly in
-the logarithm; norm weights spread about 1, but four of each are 0 to 10 (mild) or those of the high channels are 5 to 10
-(harsh); batch norms have the statistics that noise gives. In front of each line stands how many times the largest
-number of a token is the token's median, at the last block.
+"high" ones) some fifty times the others' median, by biases, positions and tokens; layer scales are 1e-5 to 10, evenly
+in the logarithm; norm weights spread about 1, but four of each are 0 to 10 (mild) or those of the high channels are 5
+to 10 (harsh); batch norms have the statistics that noise gives. In front of each line stands how many times the
+largest number of a token is the token's median, at the last block.
 
-First f32 has to equal the library, within 1e-3 of the largest number: outliers make softmaxes nearly choose single tokens,
-so that the order of sums matters more than without. Then q8 is compared with our f32: the cosine of the worst token, the
-median of the tokens, all tokens together, and the output. Median and all together below 0.995 fail.
+First f32 has to equal the library, within 1e-3 of the largest number: outliers make softmaxes nearly choose single
+tokens, so that the order of sums matters more than without. Then q8 is compared with our f32: the cosine of the worst
+token, the median of the tokens, all tokens together, and the output. Median and all together below 0.995 fail.
 """
 
 import argparse

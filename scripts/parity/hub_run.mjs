@@ -1,4 +1,4 @@
-// Our side of scripts/parity/hub.py and hub_q8.py: loads a folder or a file and runs it on pixels, through the public API.
+// Our side of scripts/parity/hub.py and hub_q8.py: loads a folder or a file and runs it on pixels.
 //   node scripts/parity/hub_run.mjs '{ "folder", "pixels": path of f32 numbers, "dims", "dtype", "out": folder }'
 // Writes <out>/<n>.f32, and prints { kind, outputs: [[name, dims]] }; without pixels info.input. With "rows" also every
 // capture whose last dim is a token's or a pixel's numbers.

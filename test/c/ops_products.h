@@ -53,8 +53,8 @@ static void add_term(dot *d, double x, double w) {
 }
 
 /* How far off a product may be. In 8 bits each number of a row is off by up to half a step, of 127 from end to end, and
- * a row that keeps 14 bits by a hundredth of that: where the caller wants it, and where its range is 20 times the mean of
- * its numbers' sizes (here a little more, for the rounding of sums). */
+ * a row that keeps 14 bits by a hundredth of that: where the caller wants it, and where its range is 20 times the mean
+ * of its numbers' sizes (here a little more, for the rounding of sums). */
 static double may_be_off(const dot *d, int is_q8, int is_fine) {
   is_fine |= (d->high - d->low) * d->count > 20.001 * d->sizes;
   return 1e-5 + (is_q8 ? (d->high - d->low) / 127 * 0.51 * d->size / (is_fine ? 100 : 1) : 0);
