@@ -6,7 +6,7 @@ outliers as trained ones have them.
       --seed N other weights and pixels (3)
 
 The model is the library's own, saved as it saves them. Every kind has four channels of what its blocks add to (the
-"high" ones) some fifty times the others' median, by biases, positions and tokens; layer scales are 1e-5 to 10, evenly
+"high" ones) set apart, by biases, positions and tokens some fifty times the others; layer scales are 1e-5 to 10, evenly
 in the logarithm; norm weights spread about 1, but four of each are 0 to 10 (mild) or those of the high channels are 5
 to 10 (harsh); batch norms have the statistics that noise gives. In front of each line stands how many times the
 largest number of a token is the token's median, at the last block.
