@@ -9,8 +9,8 @@ model.safetensors), and runs it on random pixels. Our side (hub_run.mjs) loads t
 
   f32    logits or embedding within 1e-4 of the largest: the sums' order differs, nothing else; and the same five best
          classes in the same order, but for scores that differ by less than that
-  q8     the cosine with the f32 result of ours is shown; with random weights that have outliers as trained ones do
-         (outliers_*) that of all tokens together is at least 0.995
+  q8     the cosine with the f32 result of ours is shown (hub_q8.py measures every family); with random weights that
+         have outliers as trained ones do (outliers_*) that of all tokens together is at least 0.995
 
 The cases are in scripts/parity/hub_cases/, a file for each group of families. Preprocessing has its own script,
 hub_preprocess.py.
@@ -42,16 +42,11 @@ def all_cases():
             yield from importlib.import_module(f"hub_cases.{path.stem}").cases()
 
 
-def ours(folder, pixels, dtype, job, mask=None):
-    """Our outputs for a folder: {name: array}, and what info says. mask: of MAE's patches, 1 where one is hidden."""
+def ours(folder, pixels, dtype, job, **more):
+    """Our outputs for a folder: {name: array}, and what info says. more: keys of hub_run.mjs's request."""
     Path(job, "pixels.f32").write_bytes(pixels.numpy().astype("<f4").tobytes())
     request = dict(
-        folder=str(folder),
-        pixels=str(Path(job, "pixels.f32")),
-        dims=list(pixels.shape),
-        dtype=dtype,
-        out=job,
-        mask=mask,
+        folder=str(folder), pixels=str(Path(job, "pixels.f32")), dims=list(pixels.shape), dtype=dtype, out=job, **more
     )
     run = subprocess.run(
         ["node", str(ROOT / "scripts/parity/hub_run.mjs"), json.dumps(request)], capture_output=True, text=True
@@ -105,7 +100,7 @@ def try_case(case, where):
     with torch.no_grad():
         expected = reference(pixels).float().numpy()
     with tempfile.TemporaryDirectory() as job:
-        values, said = ours(folder, pixels, "f32", job, case.get("mask"))
+        values, said = ours(folder, pixels, "f32", job, mask=case.get("mask"))
     found = values["output"].reshape(expected.shape)
     worst = float(np.abs(found - expected).max() / np.abs(expected).max())
     faults = []
@@ -116,7 +111,7 @@ def try_case(case, where):
     if (kind == "logits") != (said["kind"] == "logits"):
         faults.append(f"the output is {said['kind']}, expected {kind}")
     with tempfile.TemporaryDirectory() as job:
-        narrow, _ = ours(folder, pixels, "q8", job, case.get("mask"))
+        narrow, _ = ours(folder, pixels, "q8", job, mask=case.get("mask"))
     close = cosine(narrow["output"], values["output"])
     tokens = cosine(narrow["tokens"], values["tokens"]) if "tokens" in values else close
     if case.get("outliers") and tokens < LEAST_COSINE:

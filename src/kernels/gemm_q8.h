@@ -10,6 +10,7 @@
 #include "kernels.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 enum { TSR_Q8_MAX = 127 };
@@ -72,6 +73,21 @@ static inline int32_t tsr_q8_value(const tsr_q8_range *range, float x) {
   if (x > range->high) x = range->high;
   int32_t q = tsr_round_even(x * range->inverse) + range->zero; /* can be 128: both ends are ties in -63.5..63.5 */
   return q < 0 ? 0 : q > TSR_Q8_MAX ? TSR_Q8_MAX : q;
+}
+
+/* Rows whose range is more times the mean of |x| have outliers: normal numbers, and GELU of them, stay below 12. */
+#define TSR_Q8_SPREAD 20.0f
+static inline uint8_t tsr_q8_kind(const tsr_q8_range *range, float sum, int k) {
+  if (sum - sum != 0) return TSR_Q8_NOT_FINITE;
+  return (range->high - range->low) * (float)k > TSR_Q8_SPREAD * sum ? TSR_Q8_OUTLIERS : TSR_Q8_EVEN;
+}
+
+/* What is left of a finite x lies within half a step, which is mapped to -63.5..63.5 and moved by TSR_Q8_MIDDLE. */
+enum { TSR_Q8_MIDDLE = 64 };
+static inline int32_t tsr_q8_rest_value(float x, float inverse, int32_t zero) {
+  float steps = x * inverse, q = steps + TSR_ROUND_MAGIC - TSR_ROUND_MAGIC, most = (float)(TSR_Q8_MAX - zero);
+  int32_t rest = tsr_round_even((steps - (q > most ? most : q)) * TSR_Q8_MAX) + TSR_Q8_MIDDLE;
+  return rest < 0 ? 0 : rest > TSR_Q8_MAX ? TSR_Q8_MAX : rest;
 }
 
 /* Packs a panel of `rows` columns from k = p on. A panel has ceil(K / group) blocks, each of 8 columns of `group`

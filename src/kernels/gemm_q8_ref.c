@@ -15,34 +15,39 @@ void tsr_k_gemm_q8_pack_ref(int8_t *panels, const int8_t *w, int ldw, int n0, in
 
 int tsr_k_gemm_q8_row_bytes_ref(int k) { return tsr_q8_padded(k); }
 
-void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k) {
+void tsr_k_gemm_q8_quantize_ref(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k,
+                                uint8_t *kind) {
   int padded = tsr_q8_padded(k);
   for (int i = 0; i < m; i++) {
     const float *row = x + (size_t)i * ldx;
     uint8_t *y = (uint8_t *)q + (size_t)i * padded;
-    float low = 0, high = 0;
+    float low = 0, high = 0, sums[4] = {0}; /* as with vectors, whose last numbers are added one by one */
     for (int p = 0; p < k; p++) {
       if (row[p] < low) low = row[p];
       if (row[p] > high) high = row[p];
+      if (p < (k & ~3)) sums[p & 3] += fabsf(row[p]);
     }
+    float sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (int p = k & ~3; p < k; p++) sum += fabsf(row[p]);
     tsr_q8_range range = tsr_q8_range_of(low, high);
     for (int p = 0; p < padded; p++) y[p] = p < k ? (uint8_t)tsr_q8_value(&range, row[p]) : 0;
     scale[i] = range.scale;
     zero[i] = range.zero;
+    if (kind) kind[i] = tsr_q8_kind(&range, sum, k);
   }
 }
 
-/* Repeats the rounding instead of reading q, because the format of q is private to the isa. */
-void tsr_k_gemm_q8_rest_ref(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m,
-                            int k) {
-  for (int i = 0; i < m; i++, x += ldx, rest += k) {
-    float size = scale[i], inverse = 1 / size, least = (float)-zero[i], most = (float)(TSR_Q8_MAX - zero[i]);
-    for (int p = 0; p < k; p++) {
-      float q = x[p] * inverse + TSR_ROUND_MAGIC - TSR_ROUND_MAGIC;
-      q = q > most ? most : q < least ? least : q;
-      float left = x[p] - size * q;
-      rest[p] = left <= size && left >= -size ? left : 0; /* NaN, infinities */
-    }
+/* Repeats the rounding instead of reading q. */
+void tsr_k_gemm_q8_rest_ref(void *q, float *scale, int32_t *zero, const float *x, int ldx, const int32_t *rows,
+                            int count, int k, const float *row_scale, const int32_t *row_zero) {
+  int padded = tsr_q8_padded(k);
+  for (int i = 0; i < count; i++) {
+    const float *row = x + (size_t)rows[i] * ldx;
+    uint8_t *y = (uint8_t *)q + (size_t)i * padded;
+    float inverse = 1 / row_scale[rows[i]];
+    for (int p = 0; p < padded; p++) y[p] = p < k ? (uint8_t)tsr_q8_rest_value(row[p], inverse, row_zero[rows[i]]) : 0;
+    scale[i] = row_scale[rows[i]] / TSR_Q8_MAX;
+    zero[i] = TSR_Q8_MIDDLE;
   }
 }
 

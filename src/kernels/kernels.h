@@ -66,12 +66,19 @@ typedef int tsr_kf_gemm_q8_row_bytes(int k);
  * `q` is 16-byte aligned and has room for M rounded up to a multiple of TSR_ROW_GROUP rows. Row i starts at i times the
  * row's bytes where i is a multiple of TSR_ROW_GROUP, as in gemm_f32_rows; the padding of a row is 0. The range always
  * contains 0; a row of zeros gives scale 1 and zero 0; NaN counts as 0, infinities as +-FLT_MAX. The row format (u8, or
- * i16 in simd) is private to the isa; the numbers are the same in every isa. */
-typedef void tsr_kf_gemm_q8_quantize(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k);
-/* The rest that quantizing M rows left: rest[i] = x[i] - scale[i] * (q[i] - zero[i]), [M,K] without gaps; 0 for numbers
- * that are not finite. */
-typedef void tsr_kf_gemm_q8_rest(float *rest, const float *scale, const int32_t *zero, const float *x, int ldx, int m,
-                                 int k);
+ * i16 in simd) is private to the isa; the numbers are the same in every isa. kind [M], which may be NULL, says of each
+ * row what TSR_Q8_* names. */
+typedef void tsr_kf_gemm_q8_quantize(void *q, float *scale, int32_t *zero, const float *x, int ldx, int m, int k,
+                                     uint8_t *kind);
+enum {
+  TSR_Q8_NOT_FINITE, /* has NaN or an infinity, or its sum overflows */
+  TSR_Q8_EVEN,
+  TSR_Q8_OUTLIERS /* its range is more than TSR_Q8_SPREAD times the mean of its numbers' sizes */
+};
+/* Quantizes what quantizing left of `count` finite rows of x, rows[i] in order: x ~ scale * (q - zero) of both added
+ * up, to 14 bits. row_scale and row_zero are those of all rows of x; q, scale and zero as in gemm_q8_quantize. */
+typedef void tsr_kf_gemm_q8_rest(void *q, float *scale, int32_t *zero, const float *x, int ldx, const int32_t *rows,
+                                 int count, int k, const float *row_scale, const int32_t *row_zero);
 /* c[i][j] = bias[j] + a_scale[i] * w_scale[j] * (sum_k q[i][k] * w[j][k] - a_zero[i] * w_sum[j]), with
  * w_sum[j] = sum_k w[j][k]. Weights are -127..127. The integer part is exact. */
 typedef void tsr_kf_gemm_q8(float *c, int ldc, const void *q, const float *a_scale, const int32_t *a_zero,

@@ -12,7 +12,7 @@ void tsr_kernels_warm(const tsr_kernels *k) {
   tsr_softmax_row state[M] = {{0}};
   k->gemm_q8_pack(packed, (const int8_t *)x, K, 0, N, K);
   for (int i = 0; i < TIMES; i++) {
-    k->gemm_q8_quantize(q, scale, zero, x, K, M, K);
+    k->gemm_q8_quantize(q, scale, zero, x, K, M, K, NULL);
     k->gemm_q8(y, N, q, scale, zero, packed, ones, w_sum, NULL, M, 0, N, K);
     k->softmax_part_q8(q, x, K, 1, M, K, state);
     k->gelu_coarse(y, x, M * K);

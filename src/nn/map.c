@@ -25,7 +25,7 @@ static tsr_value product(tsr_builder *b, const char *name, tsr_value x, tsr_shap
   tsr_value in[5] = {x, tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, shape.dims[0], shape.dims[1], 1})};
   tsr_attrs attrs = {.linear = {.activation = activation}};
   if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
-  if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = 1;
+  if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = attrs.linear.all_fine = 1;
   if (residual != TSR_NO_VALUE) in[n++] = residual, attrs.linear.has_residual = 1;
   x = tsr_node_add(b, TSR_OP_linear, in, n, &attrs);
   tsr_leave(b);

@@ -289,7 +289,7 @@ static void lay_out_queries(const tsr_op_args *args, const block *t) {
   const attention_attrs *a = &args->attrs->attention;
   int ldq = args->in[0].shape.dims[2], d = a->head_dim;
   const float *q = rows_of(args, 0, t->index, a->q_offset + t->index % a->heads * d) + (size_t)t->first * ldq;
-  if (in_8_bits(args)) args->kernels->gemm_q8_quantize(t->q, t->q_scale, t->q_zero, q, ldq, t->rows, d);
+  if (in_8_bits(args)) args->kernels->gemm_q8_quantize(t->q, t->q_scale, t->q_zero, q, ldq, t->rows, d, NULL);
   else args->kernels->gemm_f32_rows(t->q, q, ldq, t->rows, d);
 }
 

@@ -39,7 +39,7 @@ enum {
   CACHED = 384 << 10 /* bytes of rows that stay in the second level cache while the columns pass by */
 };
 
-/* How the work is divided. Fine rows are 14-bit rows (matmul.h). */
+/* How the work is divided. Fine rows keep 14 bits (matmul.h). */
 typedef struct split {
   int levels;        /* of Strassen's product; 0: the plain product */
   int parts;         /* images with Strassen's product, because there neighbouring rows affect the last bits; else 1 */
@@ -48,34 +48,8 @@ typedef struct split {
   int columns;       /* columns of a block */
   int row_blocks;    /* blocks of rows in a part */
   int column_blocks; /* blocks of columns in a group */
-  int prepare, refine; /* tasks that prepare plain rows; tasks that prepare fine rows */
-  int images, tokens;  /* images, and rows of each */
-  int first, last;     /* fine rows at the beginning and at the end of each image */
+  int prepare;       /* tasks that prepare rows */
 } split;
-
-/* Finds the fine rows, of 8-bit products only. */
-static void find_fine_rows(const tsr_op_args *args, split *s) {
-  const tsr_shape *x = &args->in[0].shape;
-  size_t total = tsr_rows(x);
-  s->tokens = x->ndim > 2 ? (int)tsr_dims_product(x, 1, x->ndim - 1) : 1;
-  if (args->in[1].weight->is_q8) s->first = args->attrs->linear.fine_first, s->last = args->attrs->linear.fine_last;
-  int all = s->first + s->last >= s->tokens;
-  if (all || !(s->first + s->last)) { /* all or none: all rows count as one image */
-    s->tokens = (int)total;
-    s->first = all ? (int)total : 0;
-    s->last = 0;
-  }
-  s->images = s->tokens ? (int)(total / (size_t)s->tokens) : 0;
-}
-
-static int fine_rows(const split *s) { return s->images * (s->first + s->last); }
-static int fine_groups(const split *s) { return tsr_tasks((size_t)fine_rows(s), TSR_MATMUL_FINE); }
-
-/* The row of the input that is fine row `number`. */
-static size_t row_of(const split *s, int number) {
-  int each = s->first + s->last, token = number % each;
-  return (size_t)(number / each) * (size_t)s->tokens + (size_t)(token < s->first ? token : token + s->tokens - each);
-}
 
 /* Chooses the product, and divides the rows into parts. */
 static void choose_product(const tsr_op_args *args, split *s) {
@@ -104,11 +78,9 @@ static void find_blocks(const tsr_weight *w, split *s) {
   s->row_blocks = tsr_tasks(s->each, s->rows ? (size_t)s->rows : 1);
 }
 
-/* Counts the tasks that prepare rows. Plain rows are not needed where all rows are fine. */
 static void count_prepare(int groups, split *s) {
   if (s->levels) s->prepare = groups * s->parts * s->row_blocks * tsr_tasks((size_t)s->rows, TSR_STRASSEN_ROWS);
-  else if (s->first + s->last < s->tokens) s->prepare = groups * tsr_tasks(s->each, TSR_MATMUL_ROWS);
-  s->refine = groups * fine_groups(s);
+  else s->prepare = groups * tsr_tasks(s->each, TSR_MATMUL_ROWS);
 }
 
 static split split_of(const tsr_op_args *args) {
@@ -116,7 +88,6 @@ static split split_of(const tsr_op_args *args) {
   split s = {0};
   choose_product(args, &s);
   find_blocks(w, &s);
-  find_fine_rows(args, &s);
   count_prepare(w->layout.groups, &s);
   return s;
 }
@@ -126,51 +97,31 @@ static size_t group_rows(const tsr_op_args *args) {
   return (tsr_rows(&args->in[0].shape) + TSR_ROW_GROUP - 1) / TSR_ROW_GROUP * TSR_ROW_GROUP;
 }
 
-/* Bytes of all plain rows, prepared. */
-static size_t plain_bytes(const tsr_op_args *args, const split *s) {
+/* Bytes of all rows, prepared. */
+static size_t rows_bytes(const tsr_op_args *args, const split *s) {
   const tsr_weight *w = args->in[1].weight;
   size_t blocks = (size_t)(w->layout.groups * s->parts * s->row_blocks);
   if (s->levels) return sizeof(float) * blocks * tsr_strassen_floats(s->rows, w->k, s->levels);
   return tsr_matmul_rows_bytes(args->kernels, w, group_rows(args) * (size_t)w->layout.groups);
 }
 
-/* Scratch for fine rows before they are quantized, or for their products. */
-static size_t fine_scratch(const tsr_weight *w) {
-  return sizeof(float) * TSR_ROW_GROUP * (size_t)(w->k > TSR_MATMUL_COLUMNS ? w->k : TSR_MATMUL_COLUMNS);
-}
-
 tsr_op_work tsr_op_linear_work(const tsr_op_args *args) {
   const tsr_weight *w = args->in[1].weight;
   split s = split_of(args);
-  size_t fine = (size_t)fine_groups(&s) * (size_t)w->layout.groups * TSR_ROW_GROUP;
   size_t scratch = s.levels ? sizeof(float) * tsr_strassen_scratch(s.rows, w->k, s.levels) : 0;
-  return (tsr_op_work){.tasks = s.prepare + s.refine + s.parts * s.row_blocks * s.column_blocks * w->layout.groups,
-                       .before = s.prepare + s.refine,
-                       .shared = plain_bytes(args, &s) + tsr_matmul_rows_bytes(args->kernels, w, fine),
-                       .scratch = fine ? fine_scratch(w) : scratch,
+  return (tsr_op_work){.tasks = s.prepare + s.parts * s.row_blocks * s.column_blocks * w->layout.groups,
+                       .before = s.prepare,
+                       .shared = rows_bytes(args, &s),
+                       .scratch = scratch,
                        .operations = (double)tsr_rows(&args->in[0].shape) * w->layout.groups * w->layout.n * w->k};
 }
 
-/* The prepared plain rows of a group. */
+/* The prepared rows of a group. */
 static tsr_matmul_rows rows_of(const tsr_op_args *args, int group) {
   const tsr_weight *w = args->in[1].weight;
   size_t rows = group_rows(args);
   tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, rows * (size_t)w->layout.groups, args->shared);
   return tsr_matmul_rows_from(args->kernels, w, all, rows * (size_t)group);
-}
-
-/* A group of prepared fine rows of group `group`. */
-static tsr_matmul_rows fine_rows_of(const tsr_op_args *args, const split *s, int group, int fine_group) {
-  const tsr_weight *w = args->in[1].weight;
-  size_t groups = (size_t)fine_groups(s);
-  size_t rows = groups * (size_t)w->layout.groups * TSR_ROW_GROUP;
-  tsr_matmul_rows all = tsr_matmul_rows_at(args->kernels, w, rows, (char *)args->shared + plain_bytes(args, s));
-  return tsr_matmul_rows_from(args->kernels, w, all, (groups * (size_t)group + (size_t)fine_group) * TSR_ROW_GROUP);
-}
-
-static int rows_in_fine_group(const split *s, int fine_group) {
-  int left = fine_rows(s) - fine_group * TSR_MATMUL_FINE;
-  return left < TSR_MATMUL_FINE ? left : TSR_MATMUL_FINE;
 }
 
 /* The rows of block `number` of all groups' blocks, laid out for Strassen's product. */
@@ -193,7 +144,19 @@ static void prepare_strassen(const tsr_op_args *args, const split *s, int task) 
                                           (int)to);
 }
 
+/* fine[i] becomes 1 if row begin + i is one of those that keep 14 bits anyway. */
+static void find_fine_rows(const tsr_op_args *args, size_t begin, size_t end, char *fine) {
+  const tsr_shape *x = &args->in[0].shape;
+  size_t tokens = x->ndim > 2 ? (size_t)tsr_dims_product(x, 1, x->ndim - 1) : 1;
+  for (size_t i = begin; i < end; i++) {
+    size_t token = i % tokens;
+    fine[i - begin] = args->attrs->linear.all_fine || token < (size_t)args->attrs->linear.fine_first ||
+                      token + (size_t)args->attrs->linear.fine_last >= tokens;
+  }
+}
+
 static void prepare(const tsr_op_args *args, const split *s, int task) {
+  char fine[TSR_MATMUL_ROWS];
   if (s->levels) {
     prepare_strassen(args, s, task);
     return;
@@ -202,19 +165,9 @@ static void prepare(const tsr_op_args *args, const split *s, int task) {
   size_t total = tsr_rows(&args->in[0].shape), begin, end;
   int blocks = tsr_tasks(total, TSR_MATMUL_ROWS), group = task / blocks, ldx = w->k * w->layout.groups;
   tsr_task_range(total, TSR_MATMUL_ROWS, task % blocks, &begin, &end);
+  find_fine_rows(args, begin, end, fine);
   tsr_matmul_prepare(args->kernels, w, tsr_matmul_rows_from(args->kernels, w, rows_of(args, group), begin),
-                     args->in[0].data + begin * (size_t)ldx + (size_t)group * w->k, ldx, (int)(end - begin));
-}
-
-static void prepare_fine(const tsr_op_args *args, const split *s, int task, float *x) {
-  const tsr_weight *w = args->in[1].weight;
-  int group = task / fine_groups(s), fine_group = task % fine_groups(s), rows = rows_in_fine_group(s, fine_group);
-  for (int i = 0; i < rows; i++) {
-    size_t row = row_of(s, fine_group * TSR_MATMUL_FINE + i);
-    memcpy(x + (size_t)i * w->k, args->in[0].data + (row * w->layout.groups + (size_t)group) * w->k,
-           sizeof *x * (size_t)w->k);
-  }
-  tsr_matmul_prepare_fine(args->kernels, w, fine_rows_of(args, s, group, fine_group), x, rows);
+                     args->in[0].data + begin * (size_t)ldx + (size_t)group * w->k, ldx, (int)(end - begin), fine);
 }
 
 /* A task of the product: columns [n0, n1) of a group for rows [begin, end). */
@@ -235,25 +188,7 @@ static tile tile_of(const tsr_weight *w, const split *s, int task) {
   return t;
 }
 
-/* Computes the fine rows among the tile's rows and replaces what the plain product wrote for them. */
-static void replace_fine(const tsr_op_args *args, const split *s, tsr_matmul *matmul, const float *residual,
-                         const tile *t, float *products) {
-  int groups = fine_groups(s), n = matmul->weight->layout.n, ldy = matmul->ld_residual, width = t->n1 - t->n0;
-  for (int g = 0; g < groups; g++) {
-    int rows = rows_in_fine_group(s, g), number = g * TSR_MATMUL_FINE;
-    if (row_of(s, number + rows - 1) < t->begin || row_of(s, number) >= t->end) continue;
-    tsr_matmul_product_fine(matmul, t->group, fine_rows_of(args, s, t->group, g), products, rows, t->n0, t->n1);
-    for (int i = 0; i < rows; i++) {
-      size_t row = row_of(s, number + i), at = row * (size_t)ldy + (size_t)t->group * n;
-      if (row < t->begin || row >= t->end) continue;
-      memcpy(args->out[0].data + at + t->n0, products + (size_t)i * width, sizeof *products * (size_t)width);
-      matmul->residual = residual ? residual + at : NULL;
-      tsr_matmul_finish(matmul, t->group, args->out[0].data + at, ldy, 1, t->n0, t->n1);
-    }
-  }
-}
-
-/* Multiplies the tile's plain rows, a block of TSR_MATMUL_ROWS at a time. */
+/* Multiplies the tile's rows, a block of TSR_MATMUL_ROWS at a time. */
 static void multiply_rows(const tsr_op_args *args, tsr_matmul *matmul, const float *residual, const tile *t) {
   int n = matmul->weight->layout.n, ldy = matmul->ld_residual;
   tsr_matmul_rows rows = rows_of(args, t->group);
@@ -291,13 +226,11 @@ static void multiply(const tsr_op_args *args, const split *s, int task, void *sc
     multiply_strassen(args, s, &matmul, residual, &t, scratch);
     return;
   }
-  if (s->prepare) multiply_rows(args, &matmul, residual, &t);
-  if (s->refine) replace_fine(args, s, &matmul, residual, &t, scratch);
+  multiply_rows(args, &matmul, residual, &t);
 }
 
 void tsr_op_linear_run(const tsr_op_args *args, int task, void *scratch) {
   split s = split_of(args);
   if (task < s.prepare) prepare(args, &s, task);
-  else if (task < s.prepare + s.refine) prepare_fine(args, &s, task - s.prepare, scratch);
-  else multiply(args, &s, task - s.prepare - s.refine, scratch);
+  else multiply(args, &s, task - s.prepare, scratch);
 }

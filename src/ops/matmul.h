@@ -20,11 +20,18 @@ typedef struct tsr_matmul {
   int ld_residual;
 } tsr_matmul;
 
-/* Prepared rows, in the format that the product reads. */
+/* Prepared rows, in the format that the product reads. In 8 bits some are kept at 14: those with outliers (kernels.h),
+ * and those that the caller asks for ("fine"). Of each group of TSR_ROW_GROUP rows these are numbered in `which`, and
+ * what quantizing them left is quantized once more, into as many rows of the group's place in `rest`. */
+typedef struct tsr_matmul_quantized {
+  char *data;
+  float *scale;  /* [rows] */
+  int32_t *zero; /* [rows] */
+} tsr_matmul_quantized;
 typedef struct tsr_matmul_rows {
-  char *data;    /* laid out (f32) or quantized (8 bits) */
-  float *scale;  /* [rows], in 8 bits only */
-  int32_t *zero; /* [rows], in 8 bits only */
+  tsr_matmul_quantized plain; /* data is all that f32 has */
+  tsr_matmul_quantized rest;
+  int32_t *which; /* [rows]; -1 after the group's last */
 } tsr_matmul_rows;
 
 /* The bytes of `rows` prepared rows. */
@@ -34,9 +41,9 @@ tsr_matmul_rows tsr_matmul_rows_at(const tsr_kernels *kernels, const tsr_weight 
 /* The same rows from row `first` on, a multiple of TSR_ROW_GROUP. */
 tsr_matmul_rows tsr_matmul_rows_from(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows rows,
                                      size_t first);
-/* Prepares m rows of x [m,k]. */
+/* Prepares m rows of x [m,k]. fine: 1 for each row that is to keep 14 bits; NULL: none. */
 void tsr_matmul_prepare(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, const float *x,
-                        int ldx, int m);
+                        int ldx, int m, const char *fine);
 
 /* y[i, n0:n1] of group `group` for m prepared rows. Columns are counted within the group; `y` and the residual point at
  * the group's column 0. */
@@ -47,20 +54,8 @@ void tsr_matmul_product(const tsr_matmul *matmul, int group, tsr_matmul_rows row
 void tsr_matmul_strassen(const tsr_matmul *matmul, int group, const float *rows, float *y, int ldy, int m, int n0,
                          int n1, int levels, float *scratch);
 
-/* 14-bit rows ("fine"): rows of activations that are kept at 14 bits instead of 7 in an 8-bit product. Each is two
- * quantized rows: the row, and the rest that quantizing it left. They are prepared in groups of at most TSR_MATMUL_FINE
- * rows. `x` [2 * rows, k] has the rows first, and room for their rests after them. */
-enum { TSR_MATMUL_FINE = TSR_ROW_GROUP / 2 };
-void tsr_matmul_prepare_fine(const tsr_kernels *kernels, const tsr_weight *weight, tsr_matmul_rows to, float *x,
-                             int rows);
-/* y [rows, n1 - n0] of such a group, without scale, activation and residual; `y` has room for 2 * rows rows. */
-void tsr_matmul_product_fine(const tsr_matmul *matmul, int group, tsr_matmul_rows from, float *y, int rows, int n0,
-                             int n1);
-/* Applies scale, activation and residual to y as in tsr_matmul_product. */
-void tsr_matmul_finish(const tsr_matmul *matmul, int group, float *y, int ldy, int m, int n0, int n1);
-
-/* Prepares a block of rows x [m,k] and multiplies it. scratch: tsr_matmul_rows_bytes of m rows. */
+/* Prepares a block of rows x [m,k] and multiplies it. fine as above; scratch: tsr_matmul_rows_bytes of m rows. */
 void tsr_matmul_block(const tsr_matmul *matmul, int group, const float *x, int ldx, float *y, int ldy, int m, int n0,
-                      int n1, void *scratch);
+                      int n1, const char *fine, void *scratch);
 
 #endif

@@ -43,7 +43,7 @@ typedef struct bench_data {
   float *a, *b, *c;               /* [m, k or n], [m, n], [m, n] */
   float *w, *scale, *bias;        /* [n, k], [n], [n]: weights, or gamma and beta */
   int8_t *w8, *made8;             /* [n, k]: weights, and where quantization may write */
-  int32_t *sum, *zero;            /* [n], [m] */
+  int32_t *sum, *zero, *order;    /* [n], [m], [m]: 0, 1, ... */
   float *panels, *rows, *a_scale; /* packed f32 weights; rows laid out; [m] */
   float *strassen, *made;         /* rows laid out for Strassen's product; where others may be */
   void *panels8, *q, *halves;     /* packed 8-bit weights; quantized rows; f16 or bf16 [m, n] */
@@ -86,8 +86,8 @@ TIMED(gemm_f32_rows, ELEMENTS, ROWS, d->rows, d->a, s.n, s.m, s.n)
 TIMED(gemm_f32_strassen_rows, ELEMENTS, ROWS, d->made, d->a, s.n, s.m, s.n, 1, 0, s.m)
 TIMED(gemm_f32_strassen, F32_PRODUCT, LARGE_PRODUCTS, d->c, s.n *s.apart, d->strassen, d->panels, d->bias, s.m, 0, s.n,
       s.k, levels_of(s), d->made)
-TIMED(gemm_q8_quantize, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
-TIMED(gemm_q8_rest, ELEMENTS, ROWS, d->c, d->a_scale, d->zero, d->a, s.n, s.m, s.n)
+TIMED(gemm_q8_quantize, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, s.m, s.n, NULL)
+TIMED(gemm_q8_rest, ELEMENTS, ROWS, d->q, d->a_scale, d->zero, d->a, s.n, d->order, s.m, s.n, d->a_scale, d->zero)
 TIMED(layer_norm, ELEMENTS, ROWS, d->c, d->a, d->scale, d->bias, 1e-5f, s.m, s.n)
 TIMED(l2_normalize, ELEMENTS, ROWS, d->c, d->a, 1e-12f, s.m, s.n)
 TIMED(softmax, ELEMENTS, SCORES, d->c, s.n, d->a, s.n, 8, s.m, s.n)
@@ -148,7 +148,7 @@ static void prepare_product(bench_data *d, const tsr_kernels *family) {
     family->gemm_f32_strassen_rows(d->strassen, d->a, s.k * s.apart, s.m, s.k, levels_of(s), 0, s.m);
   family->quantize_weight_q8(d->w8, d->scale, d->w, s.n, s.k);
   family->gemm_q8_pack(d->panels8, d->w8, s.k, 0, s.n, s.k);
-  family->gemm_q8_quantize(d->q, d->a_scale, d->zero, d->a, s.k * s.apart, s.m, s.k);
+  family->gemm_q8_quantize(d->q, d->a_scale, d->zero, d->a, s.k * s.apart, s.m, s.k, NULL);
   family->sum_i8(d->sum, d->w8, s.n, s.k);
 }
 
@@ -171,6 +171,7 @@ EXPORT(open) bench_data *bench_open(int row, const bench_shape *shape) {
       .made8 = room(n * k),
       .sum = room(n * sizeof *d->sum),
       .zero = room(m * sizeof *d->zero),
+      .order = room(m * sizeof *d->order),
       .a_scale = floats(m),
       .panels = room(family->gemm_f32_packed_bytes(s.n, s.k)),
       .panels8 = room(family->gemm_q8_packed_bytes(s.n, s.k)),
@@ -180,6 +181,7 @@ EXPORT(open) bench_data *bench_open(int row, const bench_shape *shape) {
       .q = room((m + TSR_ROW_GROUP) * (size_t)family->gemm_q8_row_bytes(inner)),
       .halves = room(2 * count)};
   for (size_t i = 0; i < count; i++) ((uint16_t *)d->halves)[i] = 0x3c00 + i % 512; /* 1 and a little more in f16 */
+  for (int i = 0; i < s.m; i++) d->order[i] = i;
   if (k) prepare_product(d, family);
   return d;
 }
@@ -208,6 +210,6 @@ EXPORT(copy) void bench_copy(const bench_data *d, int calls) {
 
 EXPORT(close) void bench_close(bench_data *d) {
   void *all[] = {d->a,    d->b,      d->c,    d->w,       d->scale,   d->bias, d->w8,     d->made8, d->sum,
-                 d->zero, d->panels, d->rows, d->a_scale, d->panels8, d->q,    d->halves, d};
+                 d->zero, d->panels, d->rows, d->a_scale, d->panels8, d->q,    d->halves, d->order, d};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }

@@ -340,6 +340,14 @@ static void special_row(float *x, int k, int kind) {
 
 static double sane(float x) { return isnan(x) ? 0 : x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : x; }
 
+/* What gemm_q8_quantize is to say of a row. */
+static uint8_t kind_of(const float *x, int k) {
+  double low = 0, high = 0, sum = 0;
+  for (int p = 0; p < k; p++) low = fmin(low, x[p]), high = fmax(high, x[p]), sum += fabs((double)x[p]);
+  if (!(sum <= FLT_MAX)) return TSR_Q8_NOT_FINITE;
+  return (high - low) * k > 20 * sum ? TSR_Q8_OUTLIERS : TSR_Q8_EVEN;
+}
+
 static void check_gemm_q8_quantize(const char *isa, tsr_kf_gemm_q8_quantize *kernel) {
   EACH(a, LENGTHS) {
     int k = LENGTHS[a], m = SPECIAL_ROWS, ldx = k + 3, ok = 1, equal = 1;
@@ -347,16 +355,18 @@ static void check_gemm_q8_quantize(const char *isa, tsr_kf_gemm_q8_quantize *ker
     size_t bytes = q_bytes(row_bytes, m);
     float *x = floats((size_t)m * ldx, 1), *scale = guarded(m * sizeof *scale), ref_scale[SPECIAL_ROWS];
     int32_t *zero = guarded(m * sizeof *zero), ref_zero[SPECIAL_ROWS];
+    uint8_t *kind = guarded((size_t)m), ref_kind[SPECIAL_ROWS];
     void *q = guarded(bytes), *ref_q = exact((size_t)m * ref_bytes);
     for (int i = 0; i < m; i++) special_row(x + (size_t)i * ldx, k, i);
-    kernel(q, scale, zero, x, ldx, m, k);
-    tsr_k_gemm_q8_quantize_ref(ref_q, ref_scale, ref_zero, x, ldx, m, k);
+    kernel(q, scale, zero, x, ldx, m, k, kind);
+    tsr_k_gemm_q8_quantize_ref(ref_q, ref_scale, ref_zero, x, ldx, m, k, ref_kind);
     for (int i = 0; i < m; i++) {
       double low = 0, high = 0;
       const float *row = x + (size_t)i * ldx;
       for (int p = 0; p < k; p++) low = fmin(low, sane(row[p])), high = fmax(high, sane(row[p]));
       /* Half a step, and the rounding of scale and of its inverse. Rows of subnormals count as zero. */
       int is_zero = (high - low) / 127 < FLT_MIN;
+      ok &= kind[i] == kind_of(row, k);
       double limit = is_zero ? 127 * (double)FLT_MIN : scale[i] * (0.5 + 1e-4);
       if (is_zero) ok &= scale[i] == 1 && zero[i] == 0;
       else ok &= fabs(scale[i] / ((high - low) / 127) - 1) < 1e-6;
@@ -369,34 +379,51 @@ static void check_gemm_q8_quantize(const char *isa, tsr_kf_gemm_q8_quantize *ker
         if (p < k) ok &= fabs(sane(row[p]) - (double)scale[i] * (value - zero[i])) <= limit;
       }
     }
+    ok &= margins(kind, (size_t)m);
     expect(ok && margins(q, bytes) && margins(scale, m * sizeof *scale) && margins(zero, m * sizeof *zero), isa,
            "gemm_q8_quantize against double", m, 0, k);
+    equal &= same(kind, ref_kind, (size_t)m);
     expect(equal && same(scale, ref_scale, m * sizeof *scale) && same(zero, ref_zero, m * sizeof *zero), isa,
            "gemm_q8_quantize against ref", m, 0, k);
-    free(x), release(scale), release(zero), release(q), free(ref_q);
+    free(x), release(scale), release(zero), release(kind), release(q), free(ref_q);
   }
 }
 
-/* In the step's neighbourhood what is left out is at most half a step, and adding it gives the number again. */
+/* A row and its rest together are the number again, to a 127th of half a step; and every isa quantizes alike. */
 static void check_gemm_q8_rest(const char *isa, tsr_kf_gemm_q8_rest *kernel) {
   EACH(a, LENGTHS) {
-    int k = LENGTHS[a], m = SPECIAL_ROWS, ldx = k + 3, ok = 1, row_bytes = padded_k(k);
-    size_t bytes = (size_t)m * k * sizeof(float);
-    float *x = floats((size_t)m * ldx, 1), *rest = guarded(bytes), scale[SPECIAL_ROWS];
-    int32_t zero[SPECIAL_ROWS];
-    void *q = exact((size_t)m * row_bytes);
+    int k = LENGTHS[a], m = SPECIAL_ROWS, ldx = k + 3, count = 0, ok = 1, equal = 1;
+    int row_bytes = tsr_kernels_select(isa)->gemm_q8_row_bytes(k);
+    size_t bytes = q_bytes(row_bytes, m);
+    float *x = floats((size_t)m * ldx, 1), scale[SPECIAL_ROWS], rest_scale[SPECIAL_ROWS], ref_scale[SPECIAL_ROWS];
+    int32_t zero[SPECIAL_ROWS], rest_zero[SPECIAL_ROWS], ref_zero[SPECIAL_ROWS], rows[SPECIAL_ROWS];
+    uint8_t kind[SPECIAL_ROWS];
+    void *q = exact((size_t)m * padded_k(k)), *rest = guarded(bytes), *ref = exact((size_t)m * padded_k(k));
     for (int i = 0; i < m; i++) special_row(x + (size_t)i * ldx, k, i);
-    tsr_k_gemm_q8_quantize_ref(q, scale, zero, x, ldx, m, k);
-    kernel(rest, scale, zero, x, ldx, m, k);
-    for (int i = 0; i < m; i++)
-      for (int p = 0; p < k; p++) {
-        double value = x[(size_t)i * ldx + p], left = value - (double)scale[i] * (q_at("ref", q, k, i, p) - zero[i]);
-        float got = rest[(size_t)i * k + p];
-        if (isfinite(value)) ok &= fabs(got - left) <= 1e-5 * scale[i] && fabs(got) <= scale[i] * (0.5 + 1e-4);
-        else ok &= got == 0;
+    tsr_k_gemm_q8_quantize_ref(q, scale, zero, x, ldx, m, k, kind);
+    for (int i = m - 1; i >= 0; i--)
+      if (kind[i] != TSR_Q8_NOT_FINITE) rows[count++] = i;
+    kernel(rest, rest_scale, rest_zero, x, ldx, rows, count, k, scale, zero);
+    tsr_k_gemm_q8_rest_ref(ref, ref_scale, ref_zero, x, ldx, rows, count, k, scale, zero);
+    for (int i = 0; i < count; i++)
+      for (int p = 0; p < padded_k(k); p++) {
+        int row = rows[i], value = q_at(isa, rest, k, i, p);
+        equal &= value == q_at("ref", ref, k, i, p);
+        if (p >= k) {
+          ok &= value == 0;
+          continue;
+        }
+        double number = x[(size_t)row * ldx + p], plain = (double)scale[row] * (q_at("ref", q, k, row, p) - zero[row]);
+        ok &= value >= 0 && value <= 127;
+        if (scale[row] != 1 || kind[row] == TSR_Q8_OUTLIERS) /* a row of subnormals counts as zero */
+          ok &=
+              fabs(plain + (double)rest_scale[i] * (value - rest_zero[i]) - number) <= scale[row] * (1.0 / 127 + 1e-4);
       }
+    equal &= same(rest_scale, ref_scale, (size_t)count * sizeof *ref_scale);
     expect(ok && margins(rest, bytes), isa, "gemm_q8_rest", m, 0, k);
-    free(x), release(rest), free(q);
+    expect(equal && same(rest_zero, ref_zero, (size_t)count * sizeof *ref_zero), isa, "gemm_q8_rest against ref", m, 0,
+           k);
+    free(x), free(q), release(rest), free(ref);
   }
 }
 
@@ -425,10 +452,10 @@ static void gemm_q8_case(const char *isa, tsr_kf_gemm_q8 *kernel, int m, int n, 
   }
   for (size_t i = 0; extreme && i < (size_t)m * k; i++) x[i] = i / (size_t)k % 2 ? -1 : 1;
   family->gemm_q8_pack(panels, w, k, 0, n, k);
-  family->gemm_q8_quantize(q, scale, zero, x, k, m, k);
+  family->gemm_q8_quantize(q, scale, zero, x, k, m, k, NULL);
   kernel(c, ldc, q, scale, zero, panels, w_scale, w_sum, with_bias ? bias : NULL, m, n0, n1, k);
   for (int i = 0; i < m; i++) {
-    family->gemm_q8_quantize(one, scale + i, zero + i, x + (size_t)i * k, k, 1, k);
+    family->gemm_q8_quantize(one, scale + i, zero + i, x + (size_t)i * k, k, 1, k, NULL);
     kernel(split + (size_t)i * ldc, ldc, one, scale + i, zero + i, panels, w_scale, w_sum, with_bias ? bias : NULL, 1,
            n0, n1, k);
   }
