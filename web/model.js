@@ -134,7 +134,7 @@ export class Model {
    *   lists, as does a tensor with B > 1
    */
   async classify(input, options) {
-    const { output, labels, title, problem_type: type } = this.info;
+    const { output, labels, arch, problem_type: type } = this.info;
     const { scores = DEFAULTS[/** @type {string} */ (type)] ?? 'softmax', ...asked } = this.#options(
       options,
       ['topK', 'threshold', 'scores'],
@@ -150,7 +150,7 @@ export class Model {
     if (!(threshold >= least && threshold <= most))
       throw argumentError(`classify: threshold is ${threshold}; give ${least} to ${most}`);
     if (output.kind !== 'logits') {
-      throw argumentError(`classify: ${title} gives ${output.kind}, no class scores; call forward()`);
+      throw argumentError(`classify: ${arch} gives ${output.kind}, no class scores; call embed() or forward()`);
     }
     return this.#run(input, rest, {}, ([{ data, dims }]) => {
       const classes = dims[dims.length - 1];
@@ -240,10 +240,10 @@ export class Model {
     const { mask, ...rest } = checkOptions(options, ['mask', 'ratio', 'seed', 'signal'], 'reconstruct');
     const {
       output: { kind },
-      title,
+      arch,
       preprocess,
     } = this.info;
-    if (kind !== 'image') throw argumentError(`reconstruct: ${title} gives ${kind}, no picture; mae and simmim do`);
+    if (kind !== 'image') throw argumentError(`reconstruct: ${arch} gives ${kind}, no picture; it has no decoder`);
     const inputs = mask ? { mask: tensorOf({ data: Float32Array.from(mask), dims: [1, mask.length] }) } : {};
     return this.#each(input, rest, async (wire, own) => {
       const [{ data, dims, grid }, hidden, loss] = await this.#host.call(

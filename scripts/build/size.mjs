@@ -71,7 +71,7 @@ const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
  * @param {string} made by which tools
  */
 function texts(rows, made) {
-  const [first, all, script] = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/].map((names) =>
+  const [first, all, script, loader] = [/(?<!-all)\.wasm$/, /-all\.wasm$/, /^JavaScript/, /^loader/].map((names) =>
     kB(Math.max(...rows.filter(({ name }) => names.test(name)).map(({ brotli }) => brotli))),
   );
   const lines = rows.map(({ name, raw, gzip, brotli }) => `| ${name} | ${raw} | ${gzip} | ${brotli} |`);
@@ -79,7 +79,7 @@ function texts(rows, made) {
     table: ['| file | raw | gzip | brotli |', '|---|---|---|---|', ...lines, '', `Bytes; ${made}.`].join('\n'),
     sentence:
       `A page downloads ${script} of JavaScript and at most ${first} of WebAssembly (brotli);\n` +
-      `at most ${all} more if its model's architecture is one of the rarer ones.`,
+      `at most ${all} more if its model's architecture is one of the rarer ones, and ${loader} more to open a folder.`,
   };
 }
 

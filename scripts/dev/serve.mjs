@@ -37,10 +37,16 @@ const ISOLATION = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-// No eval, no inline script, no blob worker, nothing from elsewhere but models by https; images may come from a file
+// No eval, no inline script, no blob worker, nothing from elsewhere but models, by https or from this machine; images may come from a file
 // that the user picked.
-export const CONTENT_SECURITY_POLICY =
-  "default-src 'self'; connect-src 'self' https:; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src 'self' blob: data:; style-src 'self'";
+export const CONTENT_SECURITY_POLICY = [
+  "default-src 'self'",
+  "connect-src 'self' https: http://localhost:* http://127.0.0.1:*",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "img-src 'self' blob: data:",
+  "style-src 'self'",
+].join('; ');
 
 /**
  * The file that a request path names inside `root`, or null: outside it (also through a symbolic link), hidden, or not
@@ -115,6 +121,8 @@ async function answer(root, request, response) {
   }
   const pathname = (request.url ?? '/').split(/[?#]/)[0]; // not new URL(): that would resolve .. before it is seen
   const file = await find(root, pathname);
+  if (!file && pathname === '/' && (await find(root, '/demos/')))
+    return refuse(response, 302, 'The pages are in /demos/', { Location: '/demos/' });
   if (!file) return refuse(response, 404, `Not found: ${pathname}`);
   const type =
     TYPES[/** @type {keyof typeof TYPES} */ (extname(file.path).toLowerCase())] ?? 'application/octet-stream';

@@ -180,6 +180,7 @@ static tsr_value block(tsr_builder *b, tsr_value x, const efficient_former_confi
 static tsr_value build(tsr_builder *b) {
   efficient_former_config c;
   read_config(b, &c);
+  b->floats = TSR_FLOATS_NORMS;
   tsr_value x = tsr_nn_channels_last(b, tsr_input_image_of_size(b, c.channels, c.image[0], c.image[1]));
   if (tsr_failed(b)) return TSR_NO_VALUE;
   x = conv(b, "stem.conv1", x, c.dim[0] / 2, 3, TSR_ACT_GELU, TSR_NO_VALUE);

@@ -414,8 +414,9 @@ static tsr_value build(tsr_builder *b) {
   int h = tsr_dim(b, image, 2) / c.patch[0], w = tsr_dim(b, image, 3) / c.patch[1];
   c.tokens.grid_h = (short)h, c.tokens.grid_w = (short)w;
   if (!h || !w || ((c.relative || c.decodes) && (h != c.grid[0] || w != c.grid[1])))
-    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d",
-                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1]);
+    return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d%s",
+                    tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1],
+                    c.relative || c.decodes ? "" : ", and any that has a patch");
   image = tsr_nn_slice(b, tsr_nn_slice(b, image, 2, 0, h * c.patch[0]), 3, 0, w * c.patch[1]);
   tsr_value x = tsr_nn_conv_patches(b, "patch_embed.proj", image, c.patch, c.dim, c.patch_bias); /* [B,N,C] */
   tsr_tap_add(b, x, c.tokens, "patch_embed");

@@ -219,6 +219,7 @@ static tsr_value head(tsr_builder *b, const char *name, tsr_value x, int classes
 
 static tsr_value build(tsr_builder *b) {
   levit_config c = read_config(b);
+  b->floats = TSR_FLOATS_NORMS;
   tsr_value image = tsr_input_image_of_size(b, c.channels, c.image[0], c.image[1]);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_value x = stem(b, tsr_nn_channels_last(b, image), &c);

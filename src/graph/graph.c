@@ -224,6 +224,7 @@ tsr_value tsr_weight_matrix(tsr_builder *b, const char *name, tsr_shape shape, t
     char text[TSR_SHAPE_TEXT];
     return tsr_fail(b, TSR_ERR_CONFIG, "a weight of %s is too large", tsr_shape_print(&shape, text));
   }
+  layout.is_float |= b->floats == TSR_FLOATS_ALL;
   tsr_weight *w = tsr_weights_matrix(b->weights, b->err, weight_name(b, name, full), &shape, layout);
   if (!w) return TSR_NO_VALUE;
   return add_value(b, (tsr_value_info){.shape = shape, .node = -1, .weight = w});

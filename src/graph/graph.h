@@ -117,6 +117,10 @@ typedef struct tsr_inside {
 
 struct tsr_arch; /* architecture.h */
 
+/* Batch norms enlarge what 8 bits lose. An architecture that has many of them says, before its first weight, what of a
+ * quantized model stays in f32: nothing; products with a batch norm behind them, and attention; every matrix. */
+enum { TSR_FLOATS_NONE, TSR_FLOATS_NORMS, TSR_FLOATS_ALL };
+
 typedef struct tsr_builder {
   tsr_arena *arena;
   tsr_error *err;
@@ -127,6 +131,7 @@ typedef struct tsr_builder {
   tsr_settings config, options;
   const tsr_input *inputs; /* the caller's */
   int input_count;
+  int floats;    /* TSR_FLOATS_*: matrices that stay floats in a quantized model */
   int declaring; /* the first build, at load: no inputs, default shapes, weights are declared and not yet there */
   const char *known_inputs[TSR_MAX_INPUTS]; /* every input that the architecture declared */
   int known_input_count;

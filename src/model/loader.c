@@ -72,7 +72,10 @@ const char *tsr_loader_weights(tsr_loader *loader) {
     tsr_text_quote(t, w->entry ? w->entry->name : w->name);
     tsr_text_add(t, ",\"shape\":");
     tsr_text_shape(t, &w->shape);
-    tsr_text_format(t, ",\"role\":\"%s\"}", tsr_weight_quantizes(w) ? "matrix" : "vector");
+    tsr_text_format(t, ",\"role\":\"%s\"}",
+                    tsr_weight_quantizes(w)              ? "matrix"
+                    : w->is_matrix && w->layout.is_float ? "float"
+                                                         : "vector");
   }
   tsr_text_add(t, "]");
   return tsr_text_get(t);

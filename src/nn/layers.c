@@ -165,7 +165,7 @@ static tsr_value attend(tsr_builder *b, tsr_value q, tsr_value k, tsr_value v, c
                                    .store = wanted || a.store,
                                    .limited = a.limited,
                                    .has_scale = a.has_scale,
-                                   .q8 = tsr_weights_any_q8(b->weights)}};
+                                   .q8 = !b->floats && tsr_weights_any_q8(b->weights)}};
   tsr_value in[TSR_MAX_IN] = {q, k, v};
   if (a.bias != TSR_NO_VALUE) in[n++] = a.bias;
   if (a.limited) in[n++] = a.keys;

@@ -22,10 +22,11 @@ static tsr_value product(tsr_builder *b, const char *name, tsr_value x, tsr_shap
                          tsr_value scale, tsr_value residual, int activation) {
   int n = 2;
   tsr_enter(b, "%s", name);
-  tsr_value in[5] = {x, tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, shape.dims[0], shape.dims[1], 1})};
+  tsr_matrix_layout layout = {1, shape.dims[0], shape.dims[1], 1, scale != TSR_NO_VALUE && b->floats};
+  tsr_value in[5] = {x, tsr_weight_matrix(b, "weight", shape, layout)};
   tsr_attrs attrs = {.linear = {.activation = activation}};
   if (bias != TSR_NO_VALUE) in[n++] = bias, attrs.linear.has_bias = 1;
-  if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = attrs.linear.all_fine = 1;
+  if (scale != TSR_NO_VALUE) in[n++] = scale, attrs.linear.has_scale = 1;
   if (residual != TSR_NO_VALUE) in[n++] = residual, attrs.linear.has_residual = 1;
   x = tsr_node_add(b, TSR_OP_linear, in, n, &attrs);
   tsr_leave(b);
@@ -87,7 +88,7 @@ tsr_value tsr_nn_conv2d_norm(tsr_builder *b, const char *name, const char *norm,
   if (taps * conv.stride_h * conv.stride_w < 2)
     return product(b, name, x, shape, a.offset, a.scale, residual, conv.activation);
   tsr_enter(b, "%s", name);
-  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, c, taps});
+  tsr_value w = tsr_weight_matrix(b, "weight", shape, (tsr_matrix_layout){1, conv.out, c, taps, b->floats});
   tsr_attrs attrs = {.conv2d = {.kernel_h = conv.kernel_h,
                                 .kernel_w = conv.kernel_w,
                                 .stride_h = conv.stride_h,

@@ -121,11 +121,9 @@ void tsr_op_conv2d_run(const tsr_op_args *args, int task, void *scratch) {
   const float *rows = scratch;
   if (is_pointwise(&args->attrs->conv2d)) rows = args->in[0].data + begin * w->k;
   else gather(args, begin, end, scratch);
-  char fine[TSR_MATMUL_ROWS];
-  memset(fine, 1, sizeof fine);
   tsr_matmul matmul = {.kernels = args->kernels, .weight = w, .activation = args->attrs->conv2d.activation};
   if (args->attrs->conv2d.has_bias) matmul.bias = args->in[2].data;
   if (args->attrs->conv2d.has_scale) matmul.scale = args->in[3].data;
   tsr_matmul_block(&matmul, 0, rows, w->k, args->out[0].data + begin * w->layout.n, w->layout.n, (int)(end - begin), n0,
-                   n1, matmul.scale ? fine : NULL, (char *)scratch + gathered_bytes(args));
+                   n1, NULL, (char *)scratch + gathered_bytes(args));
 }

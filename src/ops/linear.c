@@ -150,8 +150,8 @@ static void find_fine_rows(const tsr_op_args *args, size_t begin, size_t end, ch
   size_t tokens = x->ndim > 2 ? (size_t)tsr_dims_product(x, 1, x->ndim - 1) : 1;
   for (size_t i = begin; i < end; i++) {
     size_t token = i % tokens;
-    fine[i - begin] = args->attrs->linear.all_fine || token < (size_t)args->attrs->linear.fine_first ||
-                      token + (size_t)args->attrs->linear.fine_last >= tokens;
+    fine[i - begin] =
+        token < (size_t)args->attrs->linear.fine_first || token + (size_t)args->attrs->linear.fine_last >= tokens;
   }
 }
 

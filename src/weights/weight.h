@@ -13,9 +13,10 @@ struct tsr_tensor_entry; /* files/safetensors.h */
 
 /* The layout of a matrix in the file: `groups` blocks of n rows, each row k = taps * channels numbers. A convolution's
  * rows are stored [channels, taps] and packed [taps, channels], because activations are channels last. `taps` counts
- * the places of its kernel (3 x 3: 9); it is 1 for other matrices. */
+ * the places of its kernel (3 x 3: 9); it is 1 for other matrices. is_float: it stays a float when a model is
+ * quantized. */
 typedef struct tsr_matrix_layout {
-  int groups, n, channels, taps;
+  int groups, n, channels, taps, is_float;
 } tsr_matrix_layout;
 
 typedef struct tsr_weight {

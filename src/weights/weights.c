@@ -96,7 +96,8 @@ tsr_weight *tsr_weights_matrix(tsr_weights *weights, tsr_error *err, const char 
  * (LeViT-256 takes 2 % less with it in f32), and because all later layers inherit its error: with it in f32 the error
  * of MobileViT-XS's stem is a fifth smaller. */
 int tsr_weight_quantizes(const tsr_weight *weight) {
-  return weight->is_matrix && weight->layout.n >= 8 && (weight->layout.taps == 1 || weight->k >= 32);
+  return weight->is_matrix && !weight->layout.is_float && weight->layout.n >= 8 &&
+         (weight->layout.taps == 1 || weight->k >= 32);
 }
 
 /* Moves *at past `bytes` more bytes, aligned. Returns their address in `block`; NULL when `block` is NULL. */

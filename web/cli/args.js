@@ -13,6 +13,7 @@ const FLAGS = /** @type {const} */ ({
   top: { type: 'string' },
   scores: { type: 'string' },
   dtype: { type: 'string' },
+  header: { type: 'string' },
   threads: { type: 'string' },
   json: { type: 'boolean' },
   attention: { type: 'boolean' },
@@ -26,9 +27,13 @@ const FLAGS = /** @type {const} */ ({
  * @type {Record<string, [string[], number, number]>}
  */
 const COMMANDS = {
-  classify: [['model', 'top', 'scores', 'dtype', 'threads', 'json', 'attention', 'expect-from-name'], 1, Infinity],
-  inspect: [['json'], 1, 1],
-  quantize: [['dtype'], 2, 2],
+  classify: [
+    ['model', 'top', 'scores', 'dtype', 'threads', 'header', 'json', 'attention', 'expect-from-name'],
+    1,
+    Infinity,
+  ],
+  inspect: [['json', 'header'], 1, 1],
+  quantize: [['dtype', 'header'], 2, 2],
   list: [['json'], 0, 0],
 };
 
@@ -86,4 +91,12 @@ export function count(name, text) {
 export function choice(name, text, known) {
   if (text === undefined || known.includes(text)) return text;
   throw new UsageError(`--${name} is "${text}"; give ${known.join(', ')}`);
+}
+
+/** The flag --header, "Name: value". @param {string | undefined} text @returns {Record<string, string> | undefined} */
+export function headersOf(text) {
+  if (text === undefined) return undefined;
+  const [, name, value] = /^([\w-]+):\s*(\S.*)$/.exec(text) ?? [];
+  if (!name) throw new UsageError('--header takes a name and a value: "Authorization: Bearer hf_..."');
+  return { [name]: value };
 }

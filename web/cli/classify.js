@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadModel } from '../index.js';
-import { choice, count } from './args.js';
+import { choice, count, headersOf } from './args.js';
 import { print } from './files.js';
 
 /** @typedef {import('../model.js').Model} Model */
@@ -28,6 +28,7 @@ export async function classify(files, flags) {
     threads: count('threads', flags.threads) ?? 'auto',
     dtype: /** @type {any} */ (choice('dtype', flags.dtype, ['auto', 'f32', 'q8'])),
     warmup: true,
+    headers: headersOf(flags.header),
   });
   const isVideo = model.info.input.dims.length > 4;
   const raw = asked.scores ? asked.scores === 'raw' : model.info.problem_type === 'regression';

@@ -17,7 +17,9 @@ const HELP = `tesserae ${version}: vision transformers on your own device
 
   tesserae classify <image...>       what each picture shows; or all of them together, \
 as the frames of one clip, if the model takes video
-      --model <path or URL>          default: the model that ships (CIFAR-10: ten classes)
+      --model <model>                a file, a folder or an address (default: the model that ships; ten classes)
+      --header <'name: value'>       sent to the address's own server, such as 'Authorization: Bearer hf_...'; \
+also of the next two
       --top <n>                      how many classes for each picture (default 5)
       --scores <softmax|sigmoid|raw> what scores are made by (default: as the file's problem_type says; \
 for a single output sigmoid)
@@ -28,7 +30,7 @@ for a single output sigmoid)
 (attention rollout, or the last layer); a model that has
                                      none to draw says so, and prints its classes all the same
       --expect-from-name             compare with the class that a file's name starts with (cat_1.png: cat), and count
-  tesserae inspect <model>           architecture, config, tensors, taps and labels, from the file's header alone
+  tesserae inspect <model>           architecture, config, tensors, taps and labels, without the numbers
       --json                         as JSON
   tesserae quantize <in> <out>       write a model with its matrices in 8 bits
       --dtype <q8>                   the only kind there is
@@ -56,7 +58,9 @@ async function main(argv) {
 // a reader that stops early (head) is no failure
 process.stdout.on('error', (error) => process.exit(/** @type {any} */ (error).code === 'EPIPE' ? 0 : 1));
 main(process.argv.slice(2)).catch((error) => {
-  process.stderr.write(`tesserae: ${error.message}\n`);
+  const flag = (/** @type {string} */ _, /** @type {string} */ name, /** @type {string} */ value) =>
+    `--header '${name}: ${value}'`;
+  process.stderr.write(`tesserae: ${error.message.replace(/headers: \{ (\w+): '(.*?)' \}/, flag)}\n`);
   if (error instanceof UsageError) process.stderr.write('tesserae --help says what there is\n');
   process.exitCode = error instanceof UsageError ? 2 : 1;
 });

@@ -5,6 +5,7 @@ import { open, stat, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { argumentError, TesseraeError } from '../errors.js';
+import { sendHeaders } from '../hub/headers.js';
 import { openFolder } from '../hub/index.js';
 import { isFolder } from '../load.js';
 import { fromNetwork, openSource, resolve, versionOf } from '../source.js';
@@ -89,34 +90,37 @@ async function isBare(path) {
 
 /**
  * Something to read that is no file of ours on disk: a folder, an address, or a file with a config.json beside it.
- * @param {string} from
+ * @param {string} from @param {Record<string, string>} [headers] sent to the address's own server
  */
-async function sourceOf(from) {
-  if (isFolder(from)) return openFolder(from, NET, LENT);
+async function sourceOf(from, headers) {
+  const net = { ...NET, headers };
+  if (headers) sendHeaders(from, net, LENT);
+  if (isFolder(from)) return openFolder(from, net, LENT);
   if (/^https?:/.test(from))
-    return openFolder(from, NET, LENT).catch((error) => {
+    return openFolder(from, net, LENT).catch((error) => {
       if (!error.detail?.noConfig) throw error;
-      return openSource(from, NET);
+      return openSource(from, net);
     });
   const isDirectory = await stat(from).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  if (isDirectory) return openFolder(from, NET, LENT);
+  if (isDirectory) return openFolder(from, net, LENT);
   const isThere = await stat(join(dirname(from), 'config.json')).then(
     () => true,
     () => false,
   );
-  return isThere && (await isBare(from)) ? openFolder(from, NET, LENT) : null;
+  return isThere && (await isBare(from)) ? openFolder(from, net, LENT) : null;
 }
 
 /**
  * A model as one file of ours, opened for reading. What is not one on disk becomes one among the temporary files, which
  * goes when it is closed.
  * @param {string} from a file, a folder or an address @param {boolean} whole with the tensors' bytes
+ * @param {Record<string, string>} [headers] sent to the address's own server
  */
-export async function openModel(from, whole) {
-  const source = await sourceOf(from);
+export async function openModel(from, whole, headers) {
+  const source = await sourceOf(from, headers);
   if (!source) return openFile(from, 'r');
   const path = join(tmpdir(), `tesserae-${randomBytes(6).toString('hex')}`);
   const file = await openFile(path, 'wx+');

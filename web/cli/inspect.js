@@ -1,13 +1,14 @@
 // @ts-check
-/** `tesserae inspect`: what a model file holds, from its header alone. */
+/** `tesserae inspect`: what a model holds, without its tensors' numbers. */
 import { basename } from 'node:path';
 import { bareEngine } from '../start.js';
+import { headersOf } from './args.js';
 import { grouped, openModel, print, readHeader } from './files.js';
 
 /** @param {string[]} names @param {import('./args.js').Flags} flags */
 export async function inspect([path], flags) {
   const engine = await bareEngine();
-  const file = await openModel(path, false);
+  const file = await openModel(path, false, headersOf(flags.header));
   let header;
   try {
     header = await readHeader(engine, file);

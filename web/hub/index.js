@@ -150,7 +150,7 @@ async function partsOf(folder, weights, open, files) {
   const [preprocessor, processor] = await allOf(
     asks ? ['preprocessor_config.json', 'processor_config.json'].map((name) => json(open(name), true)) : [],
   );
-  const index = await openTensors(folder.where, open, files, weights ?? (adapted && CLIP));
+  const index = await openTensors(folder.where, open, files, outer, weights ?? (adapted && CLIP));
   return { name: configFile.name, outer, found, failure, commit, index, preprocessor, processor };
 }
 

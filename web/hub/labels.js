@@ -18,6 +18,7 @@ export function labelsOf(config, pretrained, classes) {
   if (isTable(names)) table = names;
   else if (isTable(id2label)) table = id2label;
   else if (isTable(label2id)) table = Object.fromEntries(Object.entries(label2id).map(([name, id]) => [id, name]));
+  if (!table && config.model_type) table = {}; // transformers' own names, which it does not write
   if (!table) return null;
   const found = table;
   return Array.from({ length: classes }, (_, i) => {

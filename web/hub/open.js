@@ -49,10 +49,11 @@ export function notThere(error, detail) {
 /**
  * Reads the headers of the files of tensors.
  * @param {string} where @param {Open} open @param {TensorFile[]} files takes those that are opened
+ * @param {any} config config.json, for the reason why there are none
  * @param {string} [weights] the name of the only one, if the caller knows it
  * @returns {Promise<any>} the index, if there is one
  */
-export async function openTensors(where, open, files, weights) {
+export async function openTensors(where, open, files, config, weights) {
   /** @param {string} name @param {boolean} [alone] */
   const add = async (name, alone) => {
     const file = new TensorFile(open(name, alone));
@@ -67,7 +68,7 @@ export async function openTensors(where, open, files, weights) {
     files.pop();
   }
   const index = await json(open(INDEX), true);
-  if (!index) throw await (await fetched(import('./reasons.js'))).noTensors(core.TesseraeError, where, open);
+  if (!index) throw await (await fetched(import('./reasons.js'))).noTensors(core.TesseraeError, where, open, config);
   const names = [...new Set(Object.values(index.weight_map ?? {}))].sort();
   if (!names.length || names.some((name) => typeof name !== 'string' || /[/\\]/.test(name)))
     refuse(`${INDEX} is damaged: its weight_map names no files`);

@@ -50,16 +50,20 @@ export const bare = (TesseraeError, error) =>
 /**
  * What is there in place of model.safetensors.
  * @param {ErrorClass} TesseraeError @param {string} where
- * @param {(name: string) => import('./files.js').File} open
+ * @param {(name: string) => import('./files.js').File} open @param {any} config config.json
  */
-export async function noTensors(TesseraeError, where, open) {
+export async function noTensors(TesseraeError, where, open, config) {
   for (const name of ['pytorch_model.bin', 'pytorch_model.bin.index.json']) {
     const pickle = open(name).read(0, 1);
     const { done } = await pickle.next().catch(() => ({ done: true }));
     await pickle.return(undefined);
     if (done) continue;
-    const text = `${where} has its weights as ${name} alone (a pickle, which can run code). Save it as safetensors: `;
-    return new TesseraeError('ERR_CONFIG', `${text}AutoModel.from_pretrained(...).save_pretrained(...)`);
+    const [model] = config?.architectures ?? [];
+    const how = config?.architecture
+      ? 'timm.models.save_for_hf(model, folder, safe_serialization=True)'
+      : `${/^\w{1,80}$/.test(model) ? model : 'AutoModel'}.from_pretrained(...).save_pretrained(...)`;
+    const text = `the weights in ${where} are ${name} alone (a pickle, which can run code). Save it as safetensors`;
+    return new TesseraeError('ERR_CONFIG', `${text}: ${how}`);
   }
   const text = `there is no model.safetensors in ${where}, nor model.safetensors.index.json`;
   return new TesseraeError('ERR_CONFIG', text);
