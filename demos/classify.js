@@ -208,6 +208,9 @@ function giveUp(error, cancelled = false) {
   if (!cancelled) complain(error, 'The model was not opened.', [...mendOf(error), ...(model ? [stays] : [])]);
 }
 
+/** Whether these are the classes of the model that ships. @param {string[] | null} labels */
+const isCifar = (labels) => String(labels) === String(CLASSES);
+
 /** The controls that fit the model. */
 function meet() {
   const { info } = /** @type {import('../web/index.js').Model} */ (model);
@@ -222,6 +225,7 @@ function meet() {
   choices('heads', 'head', [['mean', 'Mean'], ...numbers(heads)], 'mean', 3);
   $('model-name').textContent = loaded.name;
   $('model-about').textContent = aboutOf(info);
+  $('photos-tag').hidden = !isCifar(info.labels); // photographs are what most other models were made for
   const [rows, columns] = info.preprocess.size;
   $('as-model-text').textContent = `As the model sees it: ${columns} × ${rows}`;
   stage.shape(columns, rows);
@@ -271,9 +275,8 @@ async function show(blob, about) {
     const prepared = performance.now();
     const { kind } = model.info.output;
     const scores = kind === 'logits' ? await model.classify(tensor) : null;
-    if (kind === 'embedding') await model.forward(tensor); // for its time
-    const isRun = scores || kind === 'embedding';
-    const last = isRun ? { prepare: prepared - began, run: performance.now() - prepared } : null;
+    if (!scores) await model.forward(tensor); // for its time
+    const last = { prepare: prepared - began, run: performance.now() - prepared };
     const bitmap = await bitmapOf(blob);
     if (mine !== turn) return bitmap?.close();
     shown?.bitmap?.close();
@@ -343,7 +346,7 @@ function showAnswer() {
   const [best] = list;
   if (best) answer(`${best.label}, ${(numbers ? measure : score)(best.score)}`);
   else answer(`No classes: this model gives ${aboutKind(info.output.kind, info.output.dims)}`, true);
-  const note = best && String(labels) === String(CLASSES) ? noteOf(about, best.label) : '';
+  const note = best && isCifar(labels) ? noteOf(about, best.label) : '';
   $('note').textContent = note;
   $('note').hidden = !note;
 }

@@ -277,6 +277,7 @@ test('a model that gives embeddings says so, and has no bars', async () => {
   assert.match(await text('#facts'), /Not used\n\d tensors/);
   assert.doesNotMatch(await text('#facts'), /NaN|undefined|Last answer\n0\.0/);
   await again();
+  assert.ok(await hidden('#photos-tag'), 'photographs are out of the domain of the model that ships alone');
 });
 
 // ---- what it says when something is wrong ----

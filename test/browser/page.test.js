@@ -168,6 +168,7 @@ test('a file dropped on the page is classified', async () => {
 });
 
 test('samples: the label of the data set, and photographs as out of domain', async () => {
+  assert.ok(await page.locator('#photos-tag').isVisible());
   await choose('deer_1.png');
   assert.match(await text('#bars'), /deer\s*✓ its label/);
   await choose('photo_astronaut.jpg');

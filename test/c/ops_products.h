@@ -83,7 +83,7 @@ static int linear_case(const tsr_kernels *kernels, tsr_op op, tsr_op_args *args,
   float *want = numbers(count), *off = numbers(count);
   for (size_t at = 0; at < count; at++) {
     size_t i = at / (size_t)columns, j = at % (size_t)columns, token = i % tokens;
-    int is_fine = a->all_fine || token < (size_t)a->fine_first || token + (size_t)a->fine_last >= tokens;
+    int is_fine = token < (size_t)a->fine_first || token + (size_t)a->fine_last >= tokens;
     dot d = {0};
     for (int p = 0; p < k; p++)
       add_term(&d, args->in[0].data[(i * (size_t)m->weight.layout.groups + j / (size_t)n) * (size_t)k + (size_t)p],
@@ -117,8 +117,7 @@ static void linear_of_odd_shapes(tsr_op op) {
                                   .has_scale = has_bias && pick(2),
                                   .has_residual = pick(2),
                                   .fine_first = is_q8 ? pick(3) : 0,
-                                  .fine_last = is_q8 ? pick(3) : 0,
-                                  .all_fine = is_q8 && !pick(4)}};
+                                  .fine_last = is_q8 ? pick(3) : 0}};
     tsr_shape x = {.ndim = 2 + pick(3)};
     for (int i = 0; i < x.ndim - 1; i++) x.dims[i] = pick(20) ? 1 + pick(pick(9) ? 9 : 70) : 0;
     x.dims[x.ndim - 1] = groups * k;

@@ -525,13 +525,13 @@ describe('errors, each with the sentence that mends it', () => {
       {
         code: 'ERR_CONFIG',
         message:
-          /has its weights as pytorch_model\.bin alone \(a pickle, which can run code\)\. Save it as safetensors: AutoModel\.from_pretrained\(\.\.\.\)\.save_pretrained\(\.\.\.\)$/,
+          /the weights in .* are pytorch_model\.bin alone \(a pickle, which can run code\)\. Save it as safetensors: ViTForImageClassification\.from_pretrained\(\.\.\.\)\.save_pretrained\(\.\.\.\)$/,
       },
     ],
     [
       'pickles in parts',
       { 'model.safetensors': undefined, 'pytorch_model.bin.index.json': {} },
-      { code: 'ERR_CONFIG', message: /has its weights as pytorch_model\.bin\.index\.json alone/ },
+      { code: 'ERR_CONFIG', message: /are pytorch_model\.bin\.index\.json alone/ },
     ],
     [
       'no weights',
