@@ -232,17 +232,24 @@ static tsr_value rotate(tsr_builder *b, tsr_value x, int heads, const plain *c) 
 /* The row of BEiT's table for tokens i and j; token 0 is the class token. */
 static int bias_row(const void *user, int i, int j) {
   const plain *c = user;
-  int h = c->grid[0], w = c->grid[1], last = (2 * h - 1) * (2 * w - 1) + 2;
+  int h = c->tokens.grid_h, w = c->tokens.grid_w, last = (2 * h - 1) * (2 * w - 1) + 2;
   if (!i || !j) return i ? last - 1 : j ? last - 2 : last;
   i--, j--;
   return (i / w - j / w + h - 1) * (2 * w - 1) + i % w - j % w + w - 1;
 }
 
 static tsr_value relative_bias(tsr_builder *b, const char *name, const plain *c) {
-  int rows = (2 * c->grid[0] - 1) * (2 * c->grid[1] - 1) + 3, n = c->grid[0] * c->grid[1] + 1;
-  tsr_value table = tsr_weight_vector(b, name, tsr_shape_of(2, rows, c->heads));
-  tsr_value bias = tsr_nn_bias_table(b, table, n, n, 1, bias_row, c);
-  return bias;
+  int h = c->tokens.grid_h, w = c->tokens.grid_w, n = h * w + 1;
+  int high = 2 * c->grid[0] - 1, wide = 2 * c->grid[1] - 1, rows = high * wide;
+  tsr_value table = tsr_weight_vector(b, name, tsr_shape_of(2, rows + 3, c->heads));
+  if (c->resize == TSR_RESIZE_BICUBIC) {
+    /* transformers takes the table of a grid that is no square with its sides exchanged, and stretches it back */
+    tsr_value map = tsr_nn_reshape(b, tsr_nn_slice(b, table, 0, 0, rows), tsr_shape_of(4, 1, wide, high, c->heads));
+    map = tsr_nn_resize(b, map, 2 * h - 1, 2 * w - 1, TSR_RESIZE_BILINEAR);
+    map = tsr_nn_reshape(b, map, tsr_shape_of(2, (2 * h - 1) * (2 * w - 1), c->heads));
+    table = tsr_nn_concat(b, 0, 2, (tsr_value[]){map, tsr_nn_slice(b, table, 0, rows, rows + 3)});
+  }
+  return tsr_nn_bias_table(b, table, n, n, 1, bias_row, c);
 }
 
 /* ---- layers ---- */
@@ -285,13 +292,16 @@ static tsr_value block(tsr_builder *b, tsr_value x, const plain *c, int layer) {
 
 /* ---- head ---- */
 
-/* Attention of one learned query over the tokens, then an MLP: SigLIP's pooling. */
+/* Attention of one learned query over the patches, then an MLP: SigLIP's pooling. */
 static tsr_value attention_pool(tsr_builder *b, tsr_value x, const plain *c) {
-  int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1);
+  int batch = tsr_dim(b, x, 0), n = tsr_dim(b, x, 1) - c->prefix;
   tsr_attention a = tsr_nn_heads(c->heads, c->dim / c->heads, (tsr_meaning){0}, 0);
   tsr_meaning weights = c->tokens;
+  weights.prefix_tokens = 0;
+  a.meaning = weights;
   weights.kind = "pool_weights";
-  a.meaning = c->tokens, a.tap = "pool.attn", a.kind = "pool_attention", a.store = 1;
+  a.tap = "pool.attn", a.kind = "pool_attention", a.store = 1;
+  x = tsr_nn_slice(b, x, 1, c->prefix, c->prefix + n);
   tsr_enter(b, "attn_pool");
   tsr_value query = tsr_weight_vector(b, "latent", tsr_shape_of(3, 1, 1, c->dim));
   query = tsr_nn_linear(b, "q", query, c->dim, TSR_BIAS);
@@ -413,10 +423,11 @@ static tsr_value build(tsr_builder *b) {
   if (tsr_failed(b)) return TSR_NO_VALUE;
   int h = tsr_dim(b, image, 2) / c.patch[0], w = tsr_dim(b, image, 3) / c.patch[1];
   c.tokens.grid_h = (short)h, c.tokens.grid_w = (short)w;
-  if (!h || !w || ((c.relative || c.decodes) && (h != c.grid[0] || w != c.grid[1])))
+  int one_size = c.decodes || (c.relative && c.resize == TSR_RESIZE_ANTIALIAS);
+  if (!h || !w || (one_size && (h != c.grid[0] || w != c.grid[1])))
     return tsr_fail(b, TSR_ERR_SHAPE, "an image of %d x %d does not fit; this model takes %d x %d%s",
                     tsr_dim(b, image, 2), tsr_dim(b, image, 3), c.image[0], c.image[1],
-                    c.relative || c.decodes ? "" : ", and any that has a patch");
+                    one_size ? "" : ", and any that has a patch");
   image = tsr_nn_slice(b, tsr_nn_slice(b, image, 2, 0, h * c.patch[0]), 3, 0, w * c.patch[1]);
   tsr_value x = tsr_nn_conv_patches(b, "patch_embed.proj", image, c.patch, c.dim, c.patch_bias); /* [B,N,C] */
   tsr_tap_add(b, x, c.tokens, "patch_embed");

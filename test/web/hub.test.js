@@ -614,6 +614,42 @@ describe('errors, each with the sentence that mends it', () => {
       await fails(() => load(blobs(all)), error);
     });
 
+  const withPooler = tensorsFile('one', [
+    ...vitShapes().filter(([name]) => !name.startsWith('classifier')),
+    ['vit.pooler.dense.weight', [16, 16]],
+    ['vit.pooler.dense.bias', [16]],
+  ]);
+  /** What would come out wrong. @type {[string, Record<string, any>, RegExp][]} */
+  const unread = [
+    ['another pooling', timm({ model_args: { global_pool: 'max' } }), /"max" is none .*; it has token, avg/],
+    ['a method of Object', timm({ model_args: { global_pool: 'constructor' } }), /"constructor" is none/],
+    ['another activation', timm({ model_args: { act_layer: 'mish' } }), /"mish" is none .*; it has gelu/],
+    ['another norm', timm({ model_args: { norm_layer: 'rmsnorm' } }), /with "norm_layer=rmsnorm" is none/],
+    [
+      'a setting of another kind',
+      timm({ architecture: 'crossvit_tiny_240', model_args: { img_scale: 5 } }),
+      /config\.json does not fit crossvit_tiny_240/,
+    ],
+    ['norms behind', timm({ model_args: { use_post_norm: true } }), /with "use_post_norm=true" is none/],
+    [
+      'a pooler with another activation',
+      { ...vit('one', { pooler_act: 'relu' }), 'model.safetensors': withPooler },
+      /another pooler_act than "tanh"/,
+    ],
+    [
+      'a processor without a name',
+      { ...vit(), 'preprocessor_config.json': { image_processor_type: 5 } },
+      /image processor 5 is none of vit/,
+    ],
+  ];
+  for (const [what, files, message] of unread)
+    test(`${what} is refused`, () => fails(() => load(blobs(files)), { code: 'ERR_CONFIG', message }));
+
+  test('config.json of 20 MB, and timm without a pretrained_cfg', async () => {
+    assert.deepEqual((await outcome(blobs(vit('one', { more: 'x'.repeat(2e7) })))).logits, want.one);
+    await outcome(blobs(timm({ pretrained_cfg: null, model_args: { img_size: 16, num_heads: 2 } })));
+  });
+
   /** @type {[string, Record<string, any>, any][]} */
   const indexes = [
     [
@@ -626,6 +662,9 @@ describe('errors, each with the sentence that mends it', () => {
       { weight_map: {} },
       { weight_map: { a: 7 } },
       { weight_map: { a: '../x' } },
+      { weight_map: { a: '..' } },
+      { weight_map: { a: '' } },
+      { weight_map: { a: 'https:example.com' } },
       { weight_map: { a: null } },
     ].map(
       (index) =>

@@ -7,7 +7,7 @@ const KEYS = [
 
 /** @type {import('./family.js').Read} */
 export const read = ({ config, shape, names }) => {
-  const tokens = config.cls_token ?? [false, false, true];
+  const tokens = [config.cls_token ?? [false, false, true]].flat();
   if (tokens.slice(0, -1).some(Boolean))
     throw new Error('a CvT with class tokens before its last stage is not supported; cls_token may be true at its end');
   return {

@@ -2,6 +2,9 @@
 /** EfficientFormerV2: timm's `efficientformerv2_*`. */
 /** @type {import('./family.js').Read} */
 export const read = ({ config, shape, names }) => {
+  const { act_layer: act = 'gelu', global_pool: pool = 'avg', norm_eps: eps = 1e-5 } = config;
+  if (act !== 'gelu' || pool !== 'avg' || eps !== 1e-5)
+    throw new Error('EfficientFormerV2 runs with act_layer "gelu", global_pool "avg" and norm_eps 1e-5 alone');
   /** How many indices follow in names. @param {RegExp} before */
   const count = (before) => 1 + Math.max(-1, ...names.map((name) => Number(before.exec(name)?.[1] ?? -1)));
   const stages = [...Array(count(/^stages\.(\d+)\./)).keys()];

@@ -57,11 +57,13 @@ export const read = ({ config: c, timm, shape, names }) => {
     unit.some((/** @type {number} */ one) => one !== 2 ** (stages - 1)) ||
     flags.includes(true, mask_unit_attn) ||
     (!timm && mask_unit_attn < stages && mask_unit_attn > q_pool) ||
-    (c.hidden_act ?? 'gelu') !== 'gelu'
+    (c.hidden_act ?? 'gelu') !== 'gelu' ||
+    (c.global_pool ?? 'avg') !== 'avg'
   ) {
     throw new Error(
       'this Hiera differs from the published ones; it takes a norm behind the last layer, strides of 2, ' +
-        'mask units of 2^(stages - 1), attention within these in the first stages alone, and hidden_act "gelu"',
+        'mask units of 2^(stages - 1), attention within these in the first stages alone, hidden_act "gelu" and ' +
+        'global_pool "avg"',
     );
   }
   const window = shape('pos_embed_win');

@@ -36,7 +36,10 @@ function unwrap(all) {
     const [front = ''] = WRAPPERS.exec(name) ?? [];
     const bare = name.slice(front.length);
     prefix ||= front;
-    if (tensors.has(bare)) refuse(`${name} is there twice, behind "${prefix}" and "${front}"; save one of them alone`);
+    if (tensors.has(bare))
+      refuse(
+        `${name} is there twice${front === prefix ? '' : `, behind "${prefix}" and "${front}"`}; save one of them alone`,
+      );
     tensors.set(bare, stored);
   }
   return { tensors, prefix };
@@ -47,7 +50,8 @@ function unwrap(all) {
  * @param {any} outer config.json @param {import('./open_clip.js').Adapted} [adapted] it is not of the folder
  */
 async function familyOf(outer, adapted) {
-  const { model_type: type, pretrained_cfg: pretrained = outer } = outer;
+  const { model_type: type } = outer;
+  const pretrained = outer.pretrained_cfg ?? outer;
   const timm = outer.architecture ?? (type === 'timm_wrapper' ? pretrained.architecture : null) ?? null;
   const config = timm ? (outer.model_args ?? {}) : (outer.vision_config_dict ?? outer.vision_config ?? outer);
   const family = families.find((one) => (timm ? one.timm?.test(timm) : one.types?.includes(type)));
@@ -92,7 +96,12 @@ async function translate(outer, { read, adapted, encoderOnly, timm, config, pret
     });
   } catch (error) {
     if (error instanceof core.TesseraeError) throw error;
-    return refuse(/** @type {Error} */ (error).message, error);
+    const { name, message } = /** @type {Error} */ (error);
+    // a family's own sentence, or what it stumbled over
+    return refuse(
+      name === 'Error' ? message : `config.json does not fit ${timm ?? outer.model_type} (${message})`,
+      error,
+    );
   }
   const { made, unused } = planOf(tensors, translation);
   if (preprocess && translation.anySize) translation.config.image_size = preprocess.size;

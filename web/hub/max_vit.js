@@ -1,9 +1,17 @@
 // @ts-check
 /** MaxViT: timm's `maxvit_*_tf_*`, the authors' weights. */
+/** What shapes tell, what is read, and what counts in training alone; of all else the published settings are meant. */
+const READ =
+  /^(img_size|in_chans|num_classes|embed_dim|depths|stem_width|head_hidden_size|\w*drop\w*|transformer_(dim_head|window_size)|block_type=[M,]+$|global_pool=avg$|\w*act_layer=gelu_tanh$|weight_init)/;
+
 /** @type {import('./family.js').Read} */
 export const read = ({ config, timm, shape, names }) => {
   if (!/^maxvit_[a-z]+_tf_\d+$/.test(String(timm)))
     throw new Error(`${timm} is another network than MaxViT as published; timm's maxvit_*_tf_* are supported`);
+  const option = Object.entries(config)
+    .map(([key, value]) => `${key}=${value}`)
+    .find((text) => !READ.test(text));
+  if (option) throw new Error(`${timm} with "${option}" is none that this version runs`);
   /** How many indices follow in names. @param {RegExp} before */
   const count = (before) => 1 + Math.max(-1, ...names.map((name) => Number(before.exec(name)?.[1] ?? -1)));
   const stages = [...Array(count(/^stages\.(\d+)\./)).keys()];

@@ -30,8 +30,11 @@ export async function json(file, optional) {
     return undefined;
   }
   try {
-    // Python writes NaN and Infinity
-    const strict = text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (one) => (one[0] === '"' ? one : 'null'));
+    // Python writes NaN and Infinity; a string of megabytes is too long for a RegExp's stack
+    const strict =
+      text.length > 1 << 20
+        ? text
+        : text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (one) => (one[0] === '"' ? one : 'null'));
     const value = JSON.parse(strict);
     if (value && typeof value === 'object') return value;
   } catch (cause) {
@@ -70,8 +73,8 @@ export async function openTensors(where, open, files, config, weights) {
   const index = await json(open(INDEX), true);
   if (!index) throw await (await fetched(import('./reasons.js'))).noTensors(core.TesseraeError, where, open, config);
   const names = [...new Set(Object.values(index.weight_map ?? {}))].sort();
-  if (!names.length || names.some((name) => typeof name !== 'string' || /[/\\]/.test(name)))
-    refuse(`${INDEX} is damaged: its weight_map names no files`);
+  if (!names.length || names.some((name) => typeof name !== 'string' || !/^\w[\w.-]*$/.test(name)))
+    refuse(`${INDEX} is damaged: its weight_map names no files of this folder`);
   await allOf(names.map((name) => add(name).catch((error) => notThere(error, { shard: name }))));
   return index;
 }

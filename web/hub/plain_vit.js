@@ -9,8 +9,16 @@
 /** @typedef {ReturnType<typeof look>} Seen */
 
 /** @type {Record<string, string>} */
-const ACTIVATIONS = { gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu', quick_gelu: 'quick_gelu' };
-for (const name of ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'gelu_tanh']) ACTIVATIONS[name] = 'gelu_tanh';
+const ACTIVATIONS = {
+  gelu: 'gelu',
+  gelu_python: 'gelu',
+  relu: 'relu',
+  silu: 'silu',
+  swish: 'silu',
+  quick_gelu: 'quick_gelu',
+};
+for (const name of ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'gelu_accurate', 'gelu_tanh'])
+  ACTIVATIONS[name] = 'gelu_tanh';
 
 /** What stands in front of transformers' names: vit., vision_model., clip.vision_model. */
 const FRONT = '(?:(?!decoder|text)\\w+\\.){0,2}';
@@ -88,7 +96,7 @@ const pair = (value) => (Array.isArray(value) ? [value[0], value[1]] : [value, v
  * What tensors tell: shapes by our names.
  * @param {Checkpoint} checkpoint @param {Rules} rules
  */
-function look({ names, shape, compile }, rules) {
+function look({ timm, names, shape, compile }, rules) {
   /** @type {Map<string, number[]>} */
   const ours = new Map();
   const rename = compile(rules);
@@ -138,23 +146,32 @@ function look({ names, shape, compile }, rules) {
     rest: {
       arch: 'plain_vit',
       shapes: { cls_token: [1, 1, dim], ...(table && { pos_embed: [1, table, dim] }) },
-      anySize: !has('blocks.0.attn.relative_position_bias_table') && !has('rel_pos_bias.relative_position_bias_table'),
+      // transformers stretches BEiT's tables of biases, timm has done so before it saves
+      anySize:
+        !timm ||
+        !(has('blocks.0.attn.relative_position_bias_table') || has('rel_pos_bias.relative_position_bias_table')),
     },
   };
 }
 
-/** @param {any} name of transformers */
+/** @param {any} name of transformers, or of timm */
 function activation(name) {
-  if (!Object.hasOwn(ACTIVATIONS, name)) throw new Error(`hidden_act "${name}" is none that this version has`);
+  if (!Object.hasOwn(ACTIVATIONS, name))
+    throw new Error(
+      `hidden_act "${name}" is none that this version has; it has ${Object.keys(ACTIVATIONS).join(', ')}`,
+    );
   return ACTIVATIONS[name];
 }
 
-/** @param {any} _ @param {Seen} seen */
-const vit = (_, { has, config }) => ({
-  pool: has('head_dist.weight') ? 'dist_cls' : config.class_token ? 'cls' : 'mean',
-  pooler: has('pooler.weight') && !config.num_classes,
-  norm: true,
-});
+/** @param {any} c @param {Seen} seen */
+const vit = (c, { has, rows, config }) => {
+  const pooler = has('pooler.weight') && !config.num_classes;
+  if (pooler && ((c.pooler_act ?? 'tanh') !== 'tanh' || rows('pooler.weight') !== config.embed_dim))
+    throw new Error(
+      'a pooler with another pooler_act than "tanh", or a pooler_output_size of its own, cannot run here',
+    );
+  return { pool: has('head_dist.weight') ? 'dist_cls' : config.class_token ? 'cls' : 'mean', pooler, norm: true };
+};
 
 /** Options that the name of a timm model tells. @param {Checkpoint} checkpoint @param {Seen} seen */
 function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, table, patch, config }) {
@@ -162,10 +179,10 @@ function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, tab
   const { embed_dim: dim, class_token: cls, dist_token: dist, reg_tokens: registers } = config;
   const prefix = Number(cls) + Number(dist) + registers;
   const bias = rows('blocks.0.attn.relative_position_bias_table');
-  const side = Math.round(bias ? (Math.sqrt(bias - 3) + 1) / 2 : 0);
   const sizes = args.img_size ?? outer.pretrained_cfg?.input_size?.slice(1) ?? pretrained.input_size?.slice(1) ?? 224;
   let grid = pair(sizes).map((length, i) => Math.floor(length / patch[i]));
-  if (bias && side) grid = [side, side];
+  const side = bias && (2 * grid[0] - 1) * (2 * grid[1] - 1) + 3 !== bias ? (Math.sqrt(bias - 3) + 1) / 2 : 0;
+  if (side) grid = [side, side];
   const cells = () => grid[0] * grid[1];
   if (table && table !== cells() && table !== cells() + prefix) {
     const square = [table, table - prefix].map(Math.sqrt).find(Number.isInteger);
@@ -178,38 +195,61 @@ function timmOptions({ timm, config: args, outer, pretrained }, { has, rows, tab
   let pool =
     given ??
     (has('attn_pool.latent') ? 'map' : !cls || (/_gap_|^(eva|beit)|dinov3/.test(name) && !isClip) ? 'avg' : 'token');
-  const known = { token: 'cls', avg: args.pool_include_prefix ? 'all' : 'mean', map: 'map' };
+  const all = args.pool_include_prefix;
+  const known = { __proto__: null, token: 'cls', avg: all ? 'all' : 'mean', map: all && prefix ? undefined : 'map' };
   pool = dist ? 'dist' : known[/** @type {'avg'} */ (pool)];
-  if (!pool) throw new Error(`global_pool "${given}" is none that this version has`);
+  if (!pool)
+    throw new Error(
+      `global_pool "${given}" is none that this version has; it has token, avg, and map over the patches`,
+    );
   const isTanh = /siglip/.test(name) && /patch32|so400m_patch16|giantopt|large_patch16_siglip_(gap_)?512/.test(name);
   const wide = /huge|giant|gigantic|so400m|base_patch16_gap/.test(name) && !/dino|giant.*radio/.test(name);
   const heads = wide ? 16 : /^vit_7b/.test(name) ? 32 : dim / (/^test_vit/.test(name) ? 32 : 64);
-  const isRope = /^eva02|_rope_/.test(name);
+  const isRope = /^eva02|_rope_/.test(name) && (args.use_rot_pos_emb ?? true);
   return {
     grid,
     image_size: grid.map((length, i) => length * patch[i]),
     num_heads: args.num_heads ?? heads,
     eps: (isClip && !/^eva/.test(name)) || /dinov3/.test(name) ? 1e-5 : 1e-6,
-    activation: /quickgelu/.test(name) ? 'quick_gelu' : isTanh ? 'gelu_tanh' : 'gelu',
+    activation: args.act_layer
+      ? activation(args.act_layer)
+      : /quickgelu/.test(name)
+        ? 'quick_gelu'
+        : isTanh
+          ? 'gelu_tanh'
+          : 'gelu',
     positions: !table ? 'none' : table === cells() ? 'patches' : 'all',
     interpolate: 'antialias',
     pool,
     ...(isRope && { rope: 'pairs' }),
+    ...(args.rope_temperature && { rope_theta: args.rope_temperature }),
     ...(/dinov3/.test(name) && { rope: 'halves' }),
   };
 }
 
+/** Options of timm that no tensor tells and that are not read. */
+const UNREAD =
+  /^(rope_(?!temp|type=cat$|grid_indexing=ij$)|ref_feat|use_post_norm|attn_(pool|only)|block_fn|(?!act)\w+_layer=(?!layernorm$))/;
+
 /** @param {Checkpoint} checkpoint @returns {import('./family.js').Translation} */
 function readTimm(checkpoint) {
-  const { timm, names, compile } = checkpoint;
+  const { timm, names, compile, config: args } = checkpoint;
   const name = String(timm);
   const rename = compile(TIMM);
-  const strange = names.find(
-    (one) =>
-      /^(blocks|rope|patch_embed)\./.test(one) &&
-      !/k_bias|_index|rope.*(periods|bands)/.test(one) &&
-      !rename(one).length,
-  );
+  const strange =
+    names.find(
+      (one) =>
+        /^(blocks|rope|patch_embed)\./.test(one) &&
+        !/k_bias|_index|rope.*(periods|bands)/.test(one) &&
+        !rename(one).length,
+    ) ??
+    (names.includes('blocks.0.norm1.weight') && !names.includes('blocks.0.norm1.bias')
+      ? 'blocks.0.norm1 without a bias'
+      : '');
+  const option = Object.entries(args)
+    .map(([key, value]) => value && `${key}=${value}`)
+    .find((text) => UNREAD.test(text));
+  if (option) throw new Error(`${name} with "${option}" is none that this version runs`);
   if (strange || /_(xp|tipsv2|naflex|pe|rpn|s?relpos|enormous|lingbot|eupe|rope(?!_reg))_/.test(`${name}_`))
     throw new Error(
       `timm's architecture "${name}" has layers that this version lacks${strange ? ` ("${strange}")` : ''}`,
@@ -238,7 +278,7 @@ const mae = (c, seen) => ({
       depth: c.decoder_num_hidden_layers ?? 8,
       num_heads: c.decoder_num_attention_heads ?? 16,
       mlp_dim: c.decoder_intermediate_size ?? 2048,
-      masking_ratio: c.mask_ratio ?? 0.75,
+      masking_ratio: c.mask_ratio || 0.75,
       norm_pix_loss: c.norm_pix_loss ?? false,
     },
   }),

@@ -93,7 +93,9 @@ function fromTimm({ input_size, interpolation, crop_pct, crop_mode, mean, std })
 export function preprocessOf({ config, processor, type = config?.model_type, timm }) {
   if (timm) return fromTimm(timm);
   const name = processor?.image_processor_type ?? processor?.feature_extractor_type;
-  const wanted = name?.toLowerCase().replace(/(imageprocessor|featureextractor).*/, '');
+  const wanted = String(name)
+    .toLowerCase()
+    .replace(/(imageprocessor|featureextractor).*/, '');
   const names = Object.keys(PROCESSORS);
   const kind = names.find((key) => (name ? key === wanted : PROCESSORS[key].models.test(type)));
   if (!kind) return refuse(`${name ?? `of ${type}`} is none of ${names}`);

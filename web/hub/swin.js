@@ -41,7 +41,9 @@ const native = [
 export function readSwin({ config, timm, shape, names }) {
   const { hidden_act: act = 'gelu', act_layer: layer = act, global_pool: pool = 'avg', window_size: windows } = config;
   if (layer !== 'gelu' || pool !== 'avg' || config.always_partition)
-    throw new Error(`a Swin with ${layer}, pooling "${pool}" or always_partition cannot run here`);
+    throw new Error(
+      `a Swin with act_layer "${layer}" and pooling "${pool}" cannot run here; it takes "gelu" and "avg", without always_partition`,
+    );
   const find = (/** @type {RegExp} */ name) => shape(names.find((n) => name.test(n)) ?? '') ?? [];
   /** @type {number[]} */
   const depths = [];
@@ -83,12 +85,16 @@ export const read = (file) => {
   const { first, windows, config, rules } = readSwin(file);
   const tables = first('bias_table');
   const sides = tables.map(([positions]) => (Math.sqrt(positions) + 1) / 2);
+  const timm = file.timm ?? '';
+  const side = timm.includes('s3_small') ? 14 : 7;
+  // where a picture is smaller than its windows, and no square, no table tells what they were to be
+  const named = timm.includes('_s3_') ? [side, side, 14, 7] : +(/window(\d+)/.exec(timm)?.[1] ?? 7);
   return {
     arch: 'swin',
     config: {
       ...config,
       num_heads: tables.map(([, heads]) => heads),
-      window_size: windows ?? (file.timm && sides.every(Number.isInteger) ? sides : 7),
+      window_size: windows ?? (timm && sides.every(Number.isInteger) ? sides : named),
       use_absolute_embeddings: file.names.some((name) => name.endsWith('position_embeddings')),
     },
     rules,

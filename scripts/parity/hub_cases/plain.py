@@ -188,6 +188,11 @@ def transformers_cases():
     yield case("beit", lambda: hf.BeitForImageClassification(hf.BeitConfig(**SMALL, **table, id2label=LABELS)))
     shared = dict(use_shared_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=False)
     yield case("beit_shared", lambda: hf.BeitForImageClassification(hf.BeitConfig(**SMALL, **shared, id2label=LABELS)))
+    # its table of biases with the sides exchanged, as the library has it; and pictures of another size
+    oblong = hf.BeitConfig(**dict(SMALL, image_size=[24, 40]), **table, id2label=LABELS)
+    yield case("beit_oblong", lambda: hf.BeitForImageClassification(oblong), size=(3, 24, 40))
+    beit = hf.BeitConfig(**SMALL, **shared, id2label=LABELS)
+    yield case("beit_other_size", lambda: hf.BeitForImageClassification(beit), size=(3, 40, 24))
     yield case(
         "data2vec",
         lambda: hf.Data2VecVisionForImageClassification(hf.Data2VecVisionConfig(**SMALL, **table, id2label=LABELS)),
@@ -263,7 +268,12 @@ def timm_cases():
     yield timm_case("timm_eva02_base", "eva02_base_patch14_224", **dict(some, img_size=56))
     yield timm_case("timm_eva02_clip", "eva02_base_patch16_clip_224", "embedding", **some)
     yield timm_case("timm_rope", "vit_medium_patch16_rope_reg1_gap_256", **some)
+    yield timm_case("timm_eva02_temperature", "eva02_tiny_patch14_224", **dict(some, img_size=56), rope_temperature=50.0)
+    yield timm_case("timm_eva02_no_rope", "eva02_tiny_patch14_224", **dict(some, img_size=56), use_rot_pos_emb=False)
     yield timm_case("timm_beit", "beit_base_patch16_224", **some)
+    yield timm_case("timm_beit_oblong", "beit_base_patch16_224", **dict(some, img_size=(64, 96)))
+    yield timm_case("timm_map_registers", "vit_so150m_patch16_reg4_map_256", **some)
+    yield timm_case("timm_vit_act", "vit_tiny_patch16_224", **few, act_layer="gelu_tanh")
     yield timm_case("timm_test_vit3", "test_vit3", img_size=160)
 
 

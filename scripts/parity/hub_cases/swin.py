@@ -130,4 +130,8 @@ def cases():
         yield case(f"{start}_base", by_timm, architecture, dict(TIMM, img_size=32, window_size=4, num_classes=0))
         yield case(f"{start}_published", by_timm, architecture, {}, image=(1, 3, size, size))
     yield case("swin_timm_s3", by_timm, "swin_s3_tiny_224", {}, image=(1, 3, 224, 224))
+    # maps that are smaller than a window, and no square
+    clamped = dict(img_size=(96, 160), depths=(1, 1, 1, 1), num_classes=3)
+    for architecture in ("swin_base_patch4_window12_384", "swin_s3_small_224"):
+        yield case(architecture, by_timm, architecture, clamped, image=(1, 3, 96, 160))
     yield case("swin_v2_timm_12to16", by_timm, "swinv2_base_window12to16_192to256", {}, image=(1, 3, 256, 256))
