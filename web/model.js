@@ -150,7 +150,9 @@ export class Model {
     if (!(threshold >= least && threshold <= most))
       throw argumentError(`classify: threshold is ${threshold}; give ${least} to ${most}`);
     if (output.kind !== 'logits') {
-      throw argumentError(`classify: ${arch} gives ${output.kind}, no class scores; call embed() or forward()`);
+      throw argumentError(
+        `classify: ${arch} gives ${output.kind}, no class scores; call ${output.kind === 'embedding' ? 'embed' : 'forward'}()`,
+      );
     }
     return this.#run(input, rest, {}, ([{ data, dims }]) => {
       const classes = dims[dims.length - 1];

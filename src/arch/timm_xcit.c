@@ -164,6 +164,7 @@ static tsr_value class_block(tsr_builder *b, tsr_value cls, tsr_value *patches, 
 
 static tsr_value build(tsr_builder *b) {
   xcit_config c = read_config(b);
+  b->floats = TSR_FLOATS_NORMS;
   tsr_value x = stem(b, tsr_nn_input_map(b, c.channels, 1), &c);
   if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_meaning tokens = tsr_nn_map_meaning(b, x, "tokens");

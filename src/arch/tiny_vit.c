@@ -153,7 +153,7 @@ static tsr_value stage(tsr_builder *b, tsr_value x, const tiny_vit_config *c, in
 
 static tsr_value build(tsr_builder *b) {
   tiny_vit_config c = read_config(b);
-  b->floats = TSR_FLOATS_NORMS;
+  b->floats = TSR_FLOATS_ALL;
   tsr_value x = tsr_nn_channels_last(b, tsr_input_image(b, c.channels, c.image[0], c.image[1]));
   if (tsr_failed(b)) return TSR_NO_VALUE;
   tsr_enter(b, "patch_embed");
