@@ -632,6 +632,11 @@ describe('errors, each with the sentence that mends it', () => {
     ],
     ['norms behind', timm({ model_args: { use_post_norm: true } }), /with "use_post_norm=true" is none/],
     [
+      'a gate with another activation',
+      vit('one', { model_type: 'dinov3_vit', use_gated_mlp: true }),
+      /use_gated_mlp runs with hidden_act "silu" alone/,
+    ],
+    [
       'a pooler with another activation',
       { ...vit('one', { pooler_act: 'relu' }), 'model.safetensors': withPooler },
       /another pooler_act than "tanh"/,

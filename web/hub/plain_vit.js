@@ -349,6 +349,8 @@ function readTransformers(checkpoint) {
     ...defaults,
     ...Object.fromEntries(Object.entries(checkpoint.config).filter(([, value]) => value !== null)),
   };
+  if (c.use_gated_mlp && activation(c.hidden_act) !== 'silu')
+    throw new Error(`use_gated_mlp runs with hidden_act "silu" alone, as published; this has "${c.hidden_act}"`);
   const rules = rulesOf(c.use_gated_mlp || c.use_swiglu_ffn, post);
   if (checkpoint.encoderOnly) rules.unshift([/decoder\..+/, '']);
   const seen = look(checkpoint, rules);
