@@ -49,7 +49,7 @@ keep = @mkdir -p $(@D); printf '%b' '$(1)' > $@.new; cmp -s $@.new $@ && rm $@.n
 
 # The architectures of the first WebAssembly file, those that people deploy. A page whose model has another one loads
 # the file with all (web/load.js); the linker leaves out of the first file what only the others need (ops too).
-COMMON := cait cct cvt distillable_vit glom levit max_vit mobile_vit plain_vit simple_vit tutorial_vit vit
+COMMON := cait cct cvt distillable_vit glom levit mobile_vit plain_vit simple_vit tutorial_vit vit
 
 # The registry of architectures: for each file src/arch/name.c one TSR_ARCH(name), or TSR_MORE(name) if it is not in the
 # first file.
