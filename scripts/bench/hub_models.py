@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import warnings
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 warnings.filterwarnings("ignore")
@@ -42,9 +43,14 @@ TRANSFORMERS = {
     ),
     "apple/mobilevit-small": ("MobileViTForImageClassification", THOUSAND),
     "apple/mobilevitv2-1.0-imagenet1k-256": ("MobileViTV2ForImageClassification", THOUSAND),
-    "facebook/levit-128S": ("LevitForImageClassificationWithTeacher", THOUSAND),
+    "facebook/levit-128S": (
+        "LevitForImageClassificationWithTeacher",
+        dict(THOUSAND, depths=[2, 3, 4], num_attention_heads=[4, 6, 8]),
+    ),
     "microsoft/cvt-13": ("CvtForImageClassification", THOUSAND),
 }
+# the pictures' side where the config does not say it
+PICTURES = {"microsoft/cvt-13": 224}
 TIMM = [
     "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
     "vit_small_patch16_224.augreg_in21k_ft_in1k",
@@ -72,11 +78,14 @@ def write(name, folder):
         kind, config = TRANSFORMERS[name]
         model_class = getattr(transformers, kind)
         model_class(model_class.config_class(**config)).eval().save_pretrained(folder)
+        if name in PICTURES:
+            processor = dict(image_processor_type="ConvNextImageProcessor", size=dict(shortest_edge=PICTURES[name]))
+            Path(folder, "preprocessor_config.json").write_text(json.dumps(processor))
     else:
         import timm
         from timm.models import save_for_hf
 
-        model = timm.create_model(name.removeprefix("timm/").split(".")[0]).eval()
+        model = timm.create_model(name).eval()
         save_for_hf(model, folder, safe_serialization=True)
 
 

@@ -37,8 +37,8 @@ const ISOLATION = {
   'X-Content-Type-Options': 'nosniff',
 };
 
-// No eval, no inline script, no blob worker, nothing from elsewhere but models, by https or from this machine; images may come from a file
-// that the user picked.
+// No eval, no inline script, no blob worker, nothing from elsewhere but models, by https or from this machine; images
+// may come from a file that the user picked.
 export const CONTENT_SECURITY_POLICY = [
   "default-src 'self'",
   "connect-src 'self' https: http://localhost:* http://127.0.0.1:*",

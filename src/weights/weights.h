@@ -61,7 +61,7 @@ tsr_status tsr_weights_take(tsr_weights *weights, tsr_error *err, const tsr_tens
                             const void *bytes, size_t n);
 
 /* 1 if 8-bit quantization applies to the weight: a matrix of at least 8 rows (because with fewer a padded panel costs
- * more than it saves) that is not a convolution over fewer than 32 numbers, and that its layer has no reason to keep. */
+ * more than it saves) that is not a convolution over fewer than 32 numbers, and that is not to stay a float. */
 int tsr_weight_quantizes(const tsr_weight *weight);
 
 /* The parameters: numbers in all weights, without buffers. */

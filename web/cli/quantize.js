@@ -43,7 +43,10 @@ function halve({ name }, bytes) {
   return new Uint8Array(Uint16Array.from(numbers, narrowHalf).buffer);
 }
 
-/** Refuses to write over what is read: the file itself, or tensors of the folder. @param {string} from @param {string} to */
+/**
+ * Refuses to write over what is read: the file itself, or tensors of the folder.
+ * @param {string} from @param {string} to
+ */
 async function keepSource(from, to) {
   const target = await realpath(to).catch(() => null);
   const source = await realpath(from).catch(() => null);
