@@ -276,8 +276,8 @@ test('a model that gives embeddings says so, and has no bars', async () => {
   assert.match(await text('#facts'), /Classes\nnone/);
   assert.match(await text('#facts'), /Not used\n\d tensors/);
   assert.doesNotMatch(await text('#facts'), /NaN|undefined|Last answer\n0\.0/);
-  await again();
   assert.ok(await hidden('#photos-tag'), 'photographs are out of the domain of the model that ships alone');
+  await again();
 });
 
 // ---- what it says when something is wrong ----

@@ -250,7 +250,7 @@ static void convolution(tsr_op op, const window *win, int is_video, int is_q8) {
       const float *scale = has_scale ? args.in[3].data : NULL;
       double sum = (scale ? d.sum * scale[o[4]] : d.sum) + (has_bias ? args.in[2].data[o[4]] : 0);
       want[at] = (float)activated(attrs.conv2d.activation, sum);
-      off[at] = (float)after(may_be_off(&d, is_q8, has_scale), scale, o[4], is_q8);
+      off[at] = (float)after(may_be_off(&d, is_q8, 0), scale, o[4], is_q8);
     }
     expect_each(op, &args, want, 1, off);
     free(want), free(off);
