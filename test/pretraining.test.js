@@ -109,7 +109,10 @@ test('reconstruct: colours as they were, the mask, the loss', async () => {
   await assert.rejects(model.reconstruct(picture, { ration: 0.5 }), { code: 'ERR_ARGUMENT', message: /ratio/ });
   await model.dispose();
   const other = await load(file(tiny('vit_tiny')), { dtype: 'f32' });
-  await assert.rejects(other.reconstruct(picture), { code: 'ERR_ARGUMENT', message: /vit gives logits, no picture; it has no decoder/ });
+  await assert.rejects(other.reconstruct(picture), {
+    code: 'ERR_ARGUMENT',
+    message: /vit gives logits, no picture; it has no decoder/,
+  });
   await other.dispose();
 });
 
