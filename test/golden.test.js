@@ -45,7 +45,7 @@ for (const golden of cases) {
     const { output, info } = await run(golden, 'q8', []);
     // a merger alone has no matrices; of some networks of batch norms all stay floats (src/graph/graph.h)
     const matrices = golden.tensors.some(([name, dims]) => name.endsWith('weight') && dims.length > 1);
-    const floats = /^(efficient_former_v2|mobile_vit_v2|timm_levit|tiny_vit)_/.test(golden.name);
+    const floats = /^(efficient_former_v2|mobile_vit_v2|timm_levit|timm_mobile_vit|tiny_vit)_/.test(golden.name);
     if (!floats || !matrices) assert.equal(info.dtype, matrices ? 'q8' : 'f32');
     check(golden, 'output', output, Q8_TOLERANCE);
   });

@@ -106,7 +106,6 @@ static tsr_value build(tsr_builder *b) {
   for (int i = 0; i < c.stages; i++)
     if (c.dims[i] * c.mlp_ratio < 16)
       tsr_fail(b, TSR_ERR_CONFIG, "config key \"mlp_ratio\" times \"hidden_sizes\" %d is below 16", c.dims[i]);
-  b->floats = TSR_FLOATS_ALL; /* one softmax over all pixels weighs them: what it is off by is in every token */
   return tsr_mobile_vit_model(b, &c, block);
 }
 

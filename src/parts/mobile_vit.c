@@ -64,7 +64,7 @@ static tsr_value inverted_residual(tsr_builder *b, tsr_value x, int out, int str
 }
 
 tsr_value tsr_mobile_vit_model(tsr_builder *b, const tsr_mobile_vit *c, tsr_mobile_vit_block *block) {
-  if (!b->floats) b->floats = TSR_FLOATS_NORMS;
+  b->floats = TSR_FLOATS_ALL; /* few of its products have no batch norm near */
   tsr_value x = tsr_nn_channels_last(b, tsr_input_image(b, c->channels, c->image[0], c->image[1]));
   x = tsr_mobile_vit_conv(b, "stem", x, c->widths[0], 3, 2, TSR_ACT_SILU);
   tsr_tap_add(b, x, tsr_nn_map_meaning(b, x, "features"), "stem");
