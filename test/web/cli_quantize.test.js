@@ -71,8 +71,8 @@ for (const [name, eights] of [
       await model.dispose();
     }
     const [floats, live, made] = answers;
-    // a half has 11 bits, so a product of halves is off by some 2^-12 of it, and the sums by less; numbers that are then
-    // rounded to 8 bits fall to another side now and then
+    // a half has 11 bits, so a product of halves is off by some 2^-12 of it, and the sums by less; numbers that are
+    // then rounded to 8 bits fall to another side now and then
     if (!eights) assert.deepEqual(live, floats, 'dtype q8 changes nothing');
     assert.ok(difference(made, live) < (eights ? 2e-2 : 2e-3), `off by ${difference(made, live)}`);
     assert.ok(difference(made, floats) > 0, '16 bits are not 32');
