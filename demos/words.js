@@ -84,7 +84,8 @@ function classesOf({ labels, output: { kind, dims } }) {
 export function mendOf({ code, detail }) {
   if (/40[13]/.test(detail?.status))
     return [
-      `${detail.errorCode === 'GatedRepo' ? '' : 'Is the name right? '}This page sends no token: download the folder with your account, and drop it here.`,
+      (detail.errorCode === 'GatedRepo' ? '' : 'Is the name right? ') +
+        'This page sends no token: download the folder with your account, and drop it here.',
     ];
   if (code === 'ERR_FETCH_TRUNCATED') return ['The file is not whole: copy or download it again.'];
   if (code === 'ERR_FETCH_NETWORK')

@@ -151,7 +151,8 @@ export class Model {
       throw argumentError(`classify: threshold is ${threshold}; give ${least} to ${most}`);
     if (output.kind !== 'logits') {
       throw argumentError(
-        `classify: ${arch} gives ${output.kind}, no class scores; call ${output.kind === 'embedding' ? 'embed' : 'forward'}()`,
+        `classify: ${arch} gives ${output.kind}, no class scores; ` +
+          `call ${output.kind === 'embedding' ? 'embed' : 'forward'}()`,
       );
     }
     return this.#run(input, rest, {}, ([{ data, dims }]) => {

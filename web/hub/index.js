@@ -38,7 +38,8 @@ function unwrap(all) {
     prefix ||= front;
     if (tensors.has(bare))
       refuse(
-        `${name} is there twice${front === prefix ? '' : `, behind "${prefix}" and "${front}"`}; save one of them alone`,
+        `${name} is there twice${front === prefix ? '' : `, behind "${prefix}" and "${front}"`}; ` +
+          'save one of them alone',
       );
     tensors.set(bare, stored);
   }

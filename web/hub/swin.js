@@ -42,7 +42,8 @@ export function readSwin({ config, timm, shape, names }) {
   const { hidden_act: act = 'gelu', act_layer: layer = act, global_pool: pool = 'avg', window_size: windows } = config;
   if (layer !== 'gelu' || pool !== 'avg' || config.always_partition)
     throw new Error(
-      `a Swin with act_layer "${layer}" and pooling "${pool}" cannot run here; it takes "gelu" and "avg", without always_partition`,
+      `a Swin with act_layer "${layer}" and pooling "${pool}" cannot run here; ` +
+        'it takes "gelu" and "avg", without always_partition',
     );
   const find = (/** @type {RegExp} */ name) => shape(names.find((n) => name.test(n)) ?? '') ?? [];
   /** @type {number[]} */
